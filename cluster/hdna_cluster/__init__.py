@@ -1,0 +1,1 @@
+"""From one machine to a cluster: planning and launching."""

@@ -1,0 +1,171 @@
+"""The door to Ray: runs training workers on this machine's embedded Ray, or on the cluster a job was submitted to."""
+
+import logging
+import os
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from hdna import storage
+from hdna.config import RunConfig
+from hdna.errors import InputError
+from hdna.train.claim import claim, release
+from hdna.train.preflight import preflight
+
+Report = Callable[[dict[str, Any]], None]
+
+_COLLECTIVE_TIMEOUT_S = 1800
+"""A rank that waits longer in a collective fails; Ray's default is to wait for ever."""
+_END = {"end": True}
+
+
+def submitted_job() -> bool:
+    """Whether this process is the entry point of a `ray job submit`."""
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+
+
+def launch(config: RunConfig, report: Report) -> None:
+    """Train on Ray workers; `report` receives what rank 0 says, in order.
+
+    Raises InputError when the run needs more than the cluster has, or a worker met bad input; RuntimeError with the
+    workers' own messages when they failed otherwise.
+    """
+    config = _with_absolute_urls(config)
+    preflight(config)
+    # Ray's usage report would go to its makers, and its warning about this default only puzzles.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+    from ray.util.queue import Queue
+
+    started = not ray.is_initialized()
+    if started:
+        _start_ray(ray)
+    try:
+        resources = _resources(ray, config.parallel.workers)
+        claim(config)
+        queue = Queue(actor_options={"num_cpus": 0})
+        listener = threading.Thread(target=_listen, args=(queue, report), daemon=True)
+        listener.start()
+        try:
+            _fit(config, resources, queue)
+            release(config.run.url, "done")
+        except BaseException:
+            release(config.run.url, "stopped")
+            raise
+        finally:
+            queue.put(_END)
+            listener.join()
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _start_ray(ray: Any) -> None:  # noqa: ANN401 - Ray has no types
+    """Join the job's cluster, or start Ray on this machine. Ray turns on token authentication for what it starts."""
+    warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
+    if submitted_job() or os.environ.get("RAY_ADDRESS"):
+        ray.init(logging_level=logging.ERROR, log_to_driver=False)
+        return
+    ray.init(address="local", include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+    _hide_token()
+
+
+def _hide_token() -> None:
+    """Ray writes the token of a cluster it starts readable by everyone on the machine."""
+    token = os.path.expanduser("~/.ray/auth_token")  # noqa: PTH111 - as Ray documents it
+    if os.path.isfile(token):  # noqa: PTH113
+        os.chmod(token, 0o600)  # noqa: PTH101
+
+
+def _resources(ray: Any, workers: int) -> dict[str, float]:  # noqa: ANN401
+    """What each worker gets: a GPU where there are any, else an equal share of the processors."""
+    total = ray.cluster_resources()
+    kind = "GPU" if total.get("GPU", 0) else "CPU"
+    have = int(total.get(kind, 0))
+    if workers > have:
+        raise InputError(
+            f"parallel.workers={workers}: the cluster has {have} {kind}s, one for each worker: "
+            f"set parallel.workers={have}, or start more nodes"
+        )
+    if kind == "GPU":
+        return {"GPU": 1.0, "CPU": max(1.0, total.get("CPU", workers) // have)}
+    return {"CPU": float(have // workers)}
+
+
+def _fit(config: RunConfig, resources: dict[str, float], queue: Any) -> None:  # noqa: ANN401
+    from ray.train import RunConfig as RayRunConfig
+    from ray.train import ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.v2.api.exceptions import WorkerGroupError
+
+    gpu = "GPU" in resources
+    with tempfile.TemporaryDirectory(prefix="hdna-ray-") as scratch:
+        trainer = TorchTrainer(
+            _worker,
+            train_loop_config={"config": config, "queue": queue, "threads": int(resources["CPU"])},
+            torch_config=TorchConfig(backend="nccl" if gpu else "gloo", timeout_s=_COLLECTIVE_TIMEOUT_S),
+            scaling_config=ScalingConfig(
+                num_workers=config.parallel.workers, use_gpu=gpu, resources_per_worker=resources
+            ),
+            run_config=RayRunConfig(storage_path=scratch),
+        )
+        try:
+            trainer.fit()
+        except WorkerGroupError as error:
+            raise _first_cause(error) from None
+
+
+def _worker(settings: dict[str, Any]) -> None:
+    """What each Ray worker runs, in a process of its own."""
+    import torch
+    from ray.train.torch import get_device
+
+    from hdna.train.loop import train
+
+    device = get_device()
+    if device.type == "cpu":
+        torch.set_num_threads(settings["threads"])
+    train(settings["config"], device, settings["queue"].put)
+
+
+def _listen(queue: Any, report: Report) -> None:  # noqa: ANN401
+    while (event := queue.get()) != _END:
+        report(event)
+
+
+def _first_cause(error: Any) -> Exception:  # noqa: ANN401
+    """The InputError a worker raised, or else the first worker's failure, in words."""
+    failures = list(error.worker_failures.values())
+    for failure in failures:
+        cause = getattr(failure, "cause", failure)
+        if isinstance(cause, InputError):
+            return cause
+    return RuntimeError("; ".join(str(failure) for failure in failures[:1]))
+
+
+def _with_absolute_urls(config: RunConfig) -> RunConfig:
+    """Local places as absolute paths: workers run in directories of their own.
+
+    A submitted job runs in Ray's temporary copy of the working directory, where a relative path would be lost with it.
+    """
+
+    def absolute(url: str) -> str:
+        if not storage.is_local(url):
+            return url
+        path = url.removeprefix("file://")
+        if submitted_job() and not os.path.isabs(path):  # noqa: PTH117 - of the text, not of a path that exists
+            raise InputError(
+                f"{url}: a relative path in a submitted job lies in Ray's temporary copy of the working directory: "
+                f"give an absolute path that all nodes share, or a bucket URL"
+            )
+        return str(storage.local_path(url))
+
+    return replace(
+        config,
+        run=replace(config.run, url=absolute(config.run.url)),
+        data=replace(config.data, shards=[absolute(url) for url in config.data.shards]),
+    )

@@ -1,0 +1,33 @@
+"""`hdna`: the roof. Heavy imports stay inside the handlers, so that `hdna --help` answers at once."""
+
+import sys
+
+import typer
+
+from hdna.cli import prep, run, view
+from hdna.errors import InputError
+
+app = typer.Typer(
+    name="hdna",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Pretrain HyenaDNA models, from a FASTA file to a checkpoint and a report.",
+)
+app.add_typer(prep.app, name="prep")
+app.add_typer(view.checkpoints, name="checkpoints")
+app.command("recipes")(run.recipes)
+app.command("train")(run.train)
+app.command("report")(view.report)
+app.command("doctor")(view.doctor)
+
+
+def main() -> None:
+    """Run the command line: exit status 0 done, 1 the input or the data is wrong (one line says what), 2 usage."""
+    try:
+        app()
+    except InputError as error:
+        sys.exit(f"hdna: error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

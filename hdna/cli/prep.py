@@ -1,0 +1,153 @@
+"""`hdna prep`: FASTA to genome store to shard set. Heavy imports stay inside the handlers."""
+
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+app = typer.Typer(
+    name="prep",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Prepare data: FASTA to genome store to shard set.",
+)
+
+
+class SplitRule(StrEnum):
+    """How held-out stretches are chosen where no BED file says it."""
+
+    hash = "hash"
+    contig = "contig"
+
+
+FastaOut: TypeAlias = Annotated[str, typer.Option("--out", help="FASTA to write; gzip where the name ends in .gz.")]
+
+
+@app.callback()
+def _prep() -> None:
+    """Prepare data: FASTA to genome store to shard set."""
+
+
+@app.command()
+def synth(
+    out: FastaOut,
+    bases: Annotated[int, typer.Option(help="Bases in all, N runs included.")],
+    contigs: Annotated[int, typer.Option(help="Contigs of equal length, named chr1, chr2, …")] = 1,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
+) -> None:
+    """Write a synthetic genome with structure at short and at long range.
+
+    \b
+    Example:
+      hdna prep synth --out synthetic.fa.gz --bases 4000000 --contigs 4
+    """  # noqa: D301  (\b keeps the example on its own line)
+    from hdna import storage
+    from hdna_prep.synthetic import write_genome
+
+    started = time.monotonic()
+    path = storage.local_path(out)
+    write_genome(path, bases, contigs, seed)
+    _close(f"{out}: {bases:,} bases in {contigs} contigs, {_size(path.stat().st_size)}", started)
+
+
+@app.command()
+def genome(
+    fastas: Annotated[list[str], typer.Argument(metavar="FASTA...", help="FASTA files: plain, gzip or bgzip.")],
+    out: Annotated[str, typer.Option(help="Genome store to make: a path or URL, by custom ending in .zarr.")],
+    assembly: Annotated[str | None, typer.Option(help="Its name; by default that of the first file.")] = None,
+) -> None:
+    """Make a genome store from the FASTA files of one assembly.
+
+    \b
+    Example:
+      hdna prep genome hg38.fa.gz --out hg38.zarr --assembly hg38
+    """  # noqa: D301  (\b keeps the example on its own line)
+    from hdna_prep.encode import encode_genome
+
+    started = time.monotonic()
+    made = encode_genome(fastas, out, assembly)
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in made.counts.items())
+    size = f"{_size(made.array_bytes)}, {made.bits_per_base:.3f} bits per base"
+    _close(f"{out}: {made.assembly}, {made.contigs:,} contigs, {made.bases:,} bases ({kinds}), {size}", started)
+
+
+@app.command()
+def fasta(
+    store: Annotated[str, typer.Argument(metavar="STORE.zarr", help="Genome store.")],
+    out: FastaOut,
+) -> None:
+    """Write a genome store back as FASTA: every name, base, ambiguity code and letter case as it was.
+
+    \b
+    Example:
+      hdna prep fasta hg38.zarr --out hg38.fa.gz
+    """  # noqa: D301  (\b keeps the example on its own line)
+    from hdna import storage
+    from hdna_prep.encode import write_fasta
+
+    started = time.monotonic()
+    read = write_fasta(store, out)
+    size = _size(storage.local_path(out).stat().st_size)
+    _close(f"{out}: {len(read.contigs):,} contigs, {read.bases:,} bases, {size}", started)
+
+
+@app.command()
+def shards(
+    stores: Annotated[list[str], typer.Argument(metavar="STORE.zarr...", help="Genome stores, one per assembly.")],
+    out: Annotated[str, typer.Option(help="Shard set to make: a path or URL.")],
+    splits: Annotated[Path | None, typer.Option(help="BED file: contig, start, end, train|valid|test.")] = None,
+    split_by: Annotated[SplitRule | None, typer.Option(help="Rule where there is no BED file [default: hash].")] = None,
+    window: Annotated[int, typer.Option(min=1, help="Bases of a window; at train time it is cut into crops.")] = 1
+    << 20,
+) -> None:
+    """Make a shard set of windows from genome stores; splits are applied before windows are cut.
+
+    \b
+    Example:
+      hdna prep shards hg38.zarr --out s3://bucket/hg38-shards --splits splits.bed
+    """  # noqa: D301  (\b keeps the example on its own line)
+    from hdna_prep.shards import write_shards
+
+    if splits is not None and split_by is not None:
+        raise typer.BadParameter("give either --splits or --split-by, not both")
+    started = time.monotonic()
+    rule = (split_by or SplitRule.hash).value
+    made = write_shards(stores, out, str(splits) if splits else None, rule, window)
+    parts = ", ".join(f"{split} {entry.bases:,} bases in {entry.windows:,}" for split, entry in made.totals.items())
+    size = sum(shard.bytes for shard in made.shards)
+    bases = sum(shard.bases for shard in made.shards)
+    dropped = made.provenance["dropped"]["windows"]
+    text = f"{out}: {len(made.shards)} shards, {_size(size)}, {8 * size / bases:.2f} bits per base; windows: {parts}"
+    _close(f"{text}; dropped {dropped:,}", started)
+
+
+@app.command()
+def verify(url: Annotated[str, typer.Argument(metavar="URL", help="Shard set or genome store.")]) -> None:
+    """Check checksums, counts and that no base is in two splits; exit 1 and say what is wrong.
+
+    \b
+    Example:
+      hdna prep verify s3://bucket/hg38-shards
+    """  # noqa: D301  (\b keeps the example on its own line)
+    from hdna_prep.verify import verify as problems_of
+
+    started = time.monotonic()
+    problems = problems_of(url)
+    for problem in problems:
+        typer.echo(problem)
+    if problems:
+        raise typer.Exit(1)
+    _close(f"{url}: sound", started)
+
+
+def _size(count: int) -> str:
+    """Bytes for people."""
+    return f"{count / 2**20:,.1f} MiB" if count >= 2**20 else f"{count / 2**10:,.1f} KiB"
+
+
+def _close(text: str, started: float) -> None:
+    """The line a command ends with: what was made, how big, how long it took."""
+    typer.echo(f"{text}, {time.monotonic() - started:.1f} s")

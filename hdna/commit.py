@@ -1,0 +1,124 @@
+"""Nothing half-written is ever visible: a directory of files exists when its manifest does (the commit law).
+
+The manifest names every file with its size and sha256. Files are written first; the manifest is put last and only if
+absent, so that a reader either finds a whole set whose checksums hold, or nothing.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hdna import storage
+from hdna.errors import InputError
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """What a manifest says of one file."""
+
+    bytes: int
+    sha256: str
+
+
+def describe(path: Path) -> FileEntry:
+    """Size and sha256 of a local file."""
+    with path.open("rb") as file:
+        return FileEntry(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def describe_folder(folder: Path) -> dict[str, FileEntry]:
+    """Size and sha256 of every file below a local folder, by its path relative to that folder."""
+    return {str(path.relative_to(folder)): describe(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def put_manifest(url: str, name: str, body: dict[str, Any], files: dict[str, FileEntry]) -> bool:
+    """Commit: write `body` with its `files` table as `url/name`; False when a manifest already stands there."""
+    table = {path: {"bytes": entry.bytes, "sha256": entry.sha256} for path, entry in sorted(files.items())}
+    text = json.dumps({**body, "files": table}, indent=1)
+    return storage.write_if_absent(storage.join(url, name), text.encode() + b"\n")
+
+
+def read_manifest(url: str, name: str, kind: str, version: int) -> dict[str, Any]:
+    """The manifest `url/name`.
+
+    Raises FileNotFoundError when there is none, InputError when it is not one of `kind` in format `version`, or when
+    its table of files names anything outside `url`.
+    """
+    place = storage.join(url, name)
+    try:
+        body = json.loads(storage.read(place))
+    except ValueError as error:
+        raise InputError(f"{place}: not valid JSON ({error}): the {kind} is damaged; make it again") from None
+    if not isinstance(body, dict) or body.get("format") != kind:
+        raise InputError(f"{place}: not the manifest of a {kind}")
+    if body.get("version") != version:
+        found = body.get("version")
+        raise InputError(f"{place}: format version {found}, this program reads {version}: make the {kind} again")
+    files = body.get("files")
+    if not isinstance(files, dict) or not all(_is_file_entry(path, entry) for path, entry in files.items()):
+        raise InputError(f"{place}: its table of files is damaged; make the {kind} again")
+    return body
+
+
+def checksum(url: str, name: str) -> str:
+    """sha256 of the manifest itself, which stands for the whole set. Raises FileNotFoundError when there is none."""
+    return hashlib.sha256(storage.read(storage.join(url, name))).hexdigest()
+
+
+def absent(url: str, manifest: dict[str, Any]) -> str | None:
+    """The first file under `url` that is missing or has another size than the manifest says, or None.
+
+    One listing, no reading: for opening a set quickly; `damage` looks at every byte.
+    """
+    sizes = storage.listing(url)
+    for path, entry in manifest["files"].items():
+        place = storage.join(url, path)
+        if path not in sizes:
+            return f"{place} is missing"
+        if sizes[path] != entry["bytes"]:
+            return f"{place} has {sizes[path]} bytes, its manifest says {entry['bytes']}"
+    return None
+
+
+def damage(url: str, manifest: dict[str, Any]) -> str | None:
+    """The first file under `url` that is not as the manifest says, in words, or None when every checksum holds."""
+    for path, entry in manifest["files"].items():
+        fault = file_damage(storage.join(url, path), FileEntry(entry["bytes"], entry["sha256"]))
+        if fault:
+            return fault
+    return None
+
+
+def file_damage(place: str, entry: FileEntry) -> str | None:
+    """How the file at URL `place` differs from its manifest's `entry`, in words, or None. Reads it in parts."""
+    digest, count = hashlib.sha256(), 0
+    try:
+        for part in storage.parts(place):
+            digest.update(part)
+            count += len(part)
+    except FileNotFoundError:
+        return f"{place} is missing"
+    if count != entry.bytes:
+        return f"{place} has {count} bytes, its manifest says {entry.bytes}"
+    if digest.hexdigest() != entry.sha256:
+        return f"{place} does not have the sha256 its manifest says"
+    return None
+
+
+def _is_file_entry(path: str, entry: Any) -> bool:  # noqa: ANN401  (whatever JSON held)
+    inside = (
+        not path.startswith("/") and ":" not in path and all(part not in ("", ".", "..") for part in path.split("/"))
+    )
+    return (
+        inside
+        and isinstance(entry, dict)
+        and type(entry.get("bytes")) is int
+        and entry["bytes"] >= 0
+        and isinstance(entry.get("sha256"), str)
+        and _SHA256.fullmatch(entry["sha256"]) is not None
+    )

@@ -1,0 +1,147 @@
+"""The sections of a recipe. One sentence under each field states its unit, its scope and what a special value means."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class RunSection:
+    """Where a run lives and how it begins."""
+
+    url: str
+    """Directory or bucket URL that receives recipe, metrics, checkpoints and report."""
+    seed: int = 2222
+    """Seed of initialisation, data order and dropout; 2222 is the published runs' seed."""
+    resume: Literal["auto", "never", "force"] = "auto"
+    """auto: continue the run at `url` if there is one of this recipe; never: `url` must be free;
+    force: continue even though the recipe has changed (the model may not)."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Geometry of HyenaDNA. Field names are those of the published `config.json` files."""
+
+    d_model: int = 128
+    """Width of the residual stream."""
+    n_layer: int = 2
+    """Number of blocks (Hyena operator + MLP)."""
+    order: int = 2
+    """Order of the Hyena recurrence: `order` gates, `order - 1` long convolutions."""
+    l_max: int = 1026
+    """Longest context in tokens. The implicit filter depends on it, so a curriculum fixes it at its final length."""
+    shift: float = 0.05
+    """Constant added to the filter's exponential modulation: 0.05 in the published port, 0.0 in the original
+    training code."""
+    embed_dropout: float = 0.1
+    """Probability of dropping an embedding element in training."""
+    d_inner: int | None = None
+    """Width of the MLP's hidden layer; null means 4 * d_model."""
+    emb_dim: int = 5
+    """Positional features fed to the implicit filter: t and (emb_dim - 1) / 2 complex exponentials; odd."""
+    filter_order: int = 64
+    """Hidden width of the implicit filter's MLP."""
+    w: float = 10.0
+    """Initial frequency of the implicit filter's sine activations."""
+
+    @property
+    def mlp_width(self) -> int:
+        """Hidden width of the block's MLP."""
+        return self.d_inner or 4 * self.d_model
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which shard sets are read, and how a crop becomes a training sample."""
+
+    shards: list[str]
+    """URLs of shard sets (`hdna prep shards --out URL`)."""
+    weights: list[float] = field(default_factory=list)
+    """Share of each shard set in every stretch of samples, any scale; empty means by number of bases."""
+    reverse_complement: bool = True
+    """Read each crop on a strand drawn by a hash of (seed, epoch, crop)."""
+    ignore_n: bool = True
+    """Leave N out of the loss, as all other codes but A, C, G, T are; false: N is a target, as in the reference."""
+    repeat_weight: float = 1.0
+    """Weight in the loss of soft-masked (lower-case, repeat) bases."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the curriculum: half-open in tokens seen, from the end of the stage before to `until_tokens`."""
+
+    context_length: int
+    """Positions the model sees in one sample."""
+    until_tokens: int
+    """Tokens seen at which the stage ends; the step that reaches it is the stage's last."""
+    micro_batch_size: int = 1
+    """Samples per forward pass on each data rank."""
+    sequence_parallel: int = 1
+    """Ranks that share one sample."""
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """AdamW (0.9, 0.999) and its schedule, a pure function of tokens seen."""
+
+    learning_rate: float = 6e-4
+    """Peak learning rate."""
+    weight_decay: float = 0.1
+    """Decoupled weight decay of projections, short convolution and MLP; filter, norms, biases, embedding have none."""
+    warmup_fraction: float = 0.01
+    """Share of all tokens over which the learning rate rises linearly; a cosine then takes it to a tenth of it."""
+    clip_norm: float = 1.0
+    """Largest global gradient norm."""
+    global_batch_tokens: int = 65536
+    """Tokens per optimizer step over all ranks, in every stage."""
+
+
+@dataclass(frozen=True)
+class ParallelConfig:
+    """How the work is spread. None of these changes the result beyond rounding (the layout law)."""
+
+    workers: int = 1
+    """Training processes; one GPU each where there are GPUs."""
+    zero_stage: int = 1
+    """DeepSpeed ZeRO: 0 nothing, 1 optimizer, 2 + gradients, 3 + parameters partitioned over the workers."""
+    precision: Literal["bf16", "fp32"] = "bf16"
+    """bf16: matrix products in bfloat16, parameters, filter and FFT in fp32; fp32: everything in fp32."""
+    long_conv: Literal["all_to_all"] = "all_to_all"
+    """How sequence ranks share a long convolution."""
+    activation_checkpointing: bool = False
+    """Recompute each block in the backward pass instead of keeping its activations."""
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """When the run is saved and which checkpoints stay."""
+
+    every_steps: int = 50
+    """Steps between checkpoints; one more is written at the end."""
+    keep_last: int = 3
+    """Newest checkpoints that are kept."""
+    keep_every: int = 0
+    """Checkpoints at multiples of this many steps are kept for good; 0: none."""
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Bits per base on the valid split during training."""
+
+    every_steps: int = 50
+    """Steps between evaluations; each stage's last step is always evaluated."""
+    max_bases: int = 1_000_000
+    """Bases of the valid split that are scored, from its beginning."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A whole recipe."""
+
+    run: RunSection
+    model: ModelConfig
+    data: DataConfig
+    curriculum: list[Stage]
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    parallel: ParallelConfig = field(default_factory=ParallelConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)

@@ -1,0 +1,72 @@
+"""Which stage a step belongs to, and how a global batch is dealt out: a pure function of integers.
+
+The clock is tokens seen. Step s begins at s * global_batch_tokens tokens and belongs to the stage whose half-open range
+holds that number, so a stage ends with the step that reaches its `until_tokens`.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hdna.config import RunConfig, Stage
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One stage in steps."""
+
+    index: int
+    first_step: int
+    end_step: int
+    """First step of the next stage."""
+    context_length: int
+    micro_batch_size: int
+    samples: int
+    """Samples in each global batch."""
+
+    def accumulation(self, data_parallel_size: int) -> int:
+        """Micro steps per optimizer step on each data rank."""
+        return self.samples // (self.micro_batch_size * data_parallel_size)
+
+    def micro_batch(self, micro_step: int, data_rank: int, data_parallel_size: int) -> range:
+        """Positions in the global batch that one data rank takes in one micro step."""
+        first = (micro_step * data_parallel_size + data_rank) * self.micro_batch_size
+        return range(first, first + self.micro_batch_size)
+
+
+class Curriculum:
+    """The stages of a run in steps."""
+
+    def __init__(self, stages: Sequence[Stage], global_batch_tokens: int) -> None:
+        self.global_batch_tokens = global_batch_tokens
+        ends = [-(-stage.until_tokens // global_batch_tokens) for stage in stages]
+        self.stages = [
+            StagePlan(index, first, end, stage.context_length, stage.micro_batch_size, samples)
+            for index, (stage, first, end) in enumerate(zip(stages, [0, *ends[:-1]], ends, strict=True))
+            for samples in [global_batch_tokens // stage.context_length]
+        ]
+        self._firsts = [stage.first_step for stage in self.stages]
+
+    @classmethod
+    def of(cls, config: RunConfig) -> "Curriculum":
+        """The curriculum of a recipe."""
+        return cls(config.curriculum, config.optim.global_batch_tokens)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return self.stages[-1].end_step
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the whole run: whole steps."""
+        return self.steps * self.global_batch_tokens
+
+    def stage(self, step: int) -> StagePlan:
+        """The stage that step `step` (0-based) belongs to.
+
+        Raises IndexError past the end of the run.
+        """
+        if not 0 <= step < self.steps:
+            raise IndexError(f"step {step} of a run of {self.steps}")
+        return self.stages[bisect_right(self._firsts, step) - 1]

@@ -1,0 +1,203 @@
+"""The order law: which crops make up global batch `step`, as a pure function of (recipe, seed, manifest).
+
+Integers in, (window, offset, strand) out: no I/O, no state, nothing about ranks or workers. A run's position in its
+data is one integer, the step.
+
+Each stage of the curriculum reads epochs of its own. An epoch holds every window's (bases - 1) // context_length crops
+once. Shards are permuted, then the crops of a few consecutive shards together, so that a reader needs only those few
+shards at a time. In each epoch a window's crops are laid out from a new phase, so that they do not always begin at the
+same base.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from hdna.data.curriculum import Curriculum, StagePlan
+from hdna.errors import InputError
+from hdna.genome.hashing import hash64, hash_int, permutation
+from hdna.genome.shard import ShardSet
+
+SHARDS_TOGETHER = 8
+"""Shards whose crops are permuted among each other."""
+MIXTURE_PERIOD = 1024
+"""Consecutive samples within which each shard set has its exact share."""
+_EPOCH, _PHASE, _EDGE, _STRAND, _MIXTURE, _CROP = range(6)
+"""Keeps the hashes of different decisions apart."""
+
+IntArray = npt.NDArray[np.int64]
+
+
+class Crop(NamedTuple):
+    """One training sample: `context_length + 1` bases of a window."""
+
+    window: int
+    """Number of the window in the table of all train windows."""
+    offset: int
+    """First base, counted from the window's first."""
+    strand: str
+    """"+", or "-" for the reverse complement of the same bases."""
+
+
+class WindowTable(NamedTuple):
+    """The train windows of one shard set, shard by shard."""
+
+    bases: IntArray
+    """Bases of each window."""
+    shard: IntArray
+    """Number of the shard that holds each window, not decreasing."""
+
+
+def window_table(shard_set: ShardSet, split: str) -> WindowTable:
+    """The windows of one split of a shard set, in its manifest's order."""
+    shards = [shard for shard in shard_set.shards if shard.split == split]
+    bases = [sample.end - sample.start for shard in shards for sample in shard.samples]
+    numbers = np.repeat(np.arange(len(shards)), [len(shard.samples) for shard in shards])
+    return WindowTable(np.array(bases, dtype=np.int64), numbers)
+
+
+class Order:
+    """Global batches of a run.
+
+    `tables` has one entry per shard set; windows are numbered through all of them. `weights` are the sets' shares of
+    the samples, in any scale; empty means by number of bases.
+
+    Raises InputError when a shard set has no window long enough for a stage.
+    """
+
+    def __init__(
+        self,
+        tables: Sequence[WindowTable],
+        curriculum: Curriculum,
+        seed: int,
+        weights: Sequence[float] = (),
+        reverse_complement: bool = True,
+    ) -> None:
+        self.curriculum = curriculum
+        self._tables = tables
+        for stage in curriculum.stages:
+            for table in tables:
+                _check_long_enough(table, stage.context_length)
+        self._first_window = np.cumsum([0, *(len(table.bases) for table in tables)])
+        self._key = hash_int(seed)
+        self._reverse_complement = reverse_complement
+        self._period = _mixture_period(list(weights) or [float(table.bases.sum()) for table in tables], self._key)
+        self._epoch = lru_cache(maxsize=2 * len(tables))(self._epoch_groups)
+        self._group = lru_cache(maxsize=2 * len(tables))(self._permuted_group)
+
+    def batch(self, step: int) -> list[Crop]:
+        """The crops of global batch `step`, in order. Raises IndexError past the end of the run."""
+        stage = self.curriculum.stage(step)
+        slots = np.arange(stage.samples) + (step - stage.first_step) * stage.samples
+        period, place = np.divmod(slots, MIXTURE_PERIOD)
+        crops: list[Crop] = [Crop(0, 0, "+")] * stage.samples
+        for shard_set in np.unique(self._period.shard_set[place]):
+            mine = np.flatnonzero(self._period.shard_set[place] == shard_set)
+            cursors = period[mine] * self._period.share[shard_set] + self._period.rank[place[mine]]
+            for index, crop in zip(mine, self._crops_at(int(shard_set), stage, cursors), strict=True):
+                crops[index] = crop
+        return crops
+
+    def crops_per_epoch(self, shard_set: int, context_length: int) -> int:
+        """Crops of one pass over a shard set at a context length."""
+        return int(_crops(self._tables[shard_set].bases, context_length).sum())
+
+    def _crops_at(self, shard_set: int, stage: StagePlan, cursors: IntArray) -> list[Crop]:
+        """The crops that a shard set gives at places of its endless sequence of epochs; `cursors` rises."""
+        epochs, positions = np.divmod(cursors, self.crops_per_epoch(shard_set, stage.context_length))
+        crops: list[Crop] = []
+        for epoch in np.unique(epochs):
+            key = (self._key, shard_set, stage.index, int(epoch))
+            window, number = self._at(key, stage.context_length, positions[epochs == epoch])
+            offset = _offsets(self._tables[shard_set].bases[window], stage.context_length, number, (*key, window))
+            reverse = hash64(*key, _STRAND, window, number) & np.uint64(self._reverse_complement)
+            window += self._first_window[shard_set]
+            crops += [Crop(int(w), int(o), "-" if r else "+") for w, o, r in zip(window, offset, reverse, strict=True)]
+        return crops
+
+    def _at(self, key: tuple[int, ...], context_length: int, positions: IntArray) -> tuple[IntArray, IntArray]:
+        """Windows and crop numbers at positions of an epoch."""
+        ends, shards = self._epoch(key, context_length)
+        group_of = np.searchsorted(ends, positions, side="right")
+        window, number = np.empty_like(positions), np.empty_like(positions)
+        for group in np.unique(group_of):
+            members = tuple(int(s) for s in shards[group * SHARDS_TOGETHER : (group + 1) * SHARDS_TOGETHER])
+            windows, numbers = self._group(key, context_length, members)
+            here = group_of == group
+            inside = positions[here] - (ends[group - 1] if group else 0)
+            window[here], number[here] = windows[inside], numbers[inside]
+        return window, number
+
+    def _epoch_groups(self, key: tuple[int, ...], context_length: int) -> tuple[IntArray, IntArray]:
+        """Number of crops up to the end of each group of an epoch's shards, and the shards in their order."""
+        table = self._tables[key[1]]
+        count = int(table.shard[-1]) + 1
+        shards = permutation(count, *key, _EPOCH)
+        per_shard = np.bincount(table.shard, weights=_crops(table.bases, context_length), minlength=count).astype(int)
+        return np.cumsum(np.add.reduceat(per_shard[shards], np.arange(0, count, SHARDS_TOGETHER))), shards
+
+    def _permuted_group(
+        self, key: tuple[int, ...], context_length: int, shards: tuple[int, ...]
+    ) -> tuple[IntArray, IntArray]:
+        """Windows and crop numbers of the shards' crops, permuted among each other."""
+        table = self._tables[key[1]]
+        windows = np.flatnonzero(np.isin(table.shard, shards))
+        crops = _crops(table.bases[windows], context_length)
+        window = np.repeat(windows, crops)
+        number = np.arange(len(window)) - np.repeat(np.cumsum(crops) - crops, crops)
+        shuffled = np.argsort(hash64(*key, _CROP, window, number), kind="stable")
+        return window[shuffled], number[shuffled]
+
+
+def _check_long_enough(table: WindowTable, context_length: int) -> None:
+    longest = int(table.bases.max(initial=0))
+    if longest <= context_length:
+        raise InputError(
+            f"context_length={context_length}: needs windows of {context_length + 1} bases, but the longest train "
+            f"window of a shard set has {longest}: "
+            f"shorten the context, or make the set with a larger --window or longer splits"
+        )
+
+
+class _Period(NamedTuple):
+    """One period of a mixture: the shard set of each place, its rank among that set's places, and each set's share."""
+
+    shard_set: IntArray
+    rank: IntArray
+    share: IntArray
+
+
+def _mixture_period(weights: Sequence[float], key: int) -> _Period:
+    if len(weights) == 1:
+        places = np.arange(MIXTURE_PERIOD)
+        return _Period(np.zeros_like(places), places, np.array([MIXTURE_PERIOD]))
+    exact = np.asarray(weights) / sum(weights) * MIXTURE_PERIOD
+    share = np.floor(exact).astype(int)
+    largest_remainders = np.argsort(-(exact - share), kind="stable")[: MIXTURE_PERIOD - share.sum()]
+    share[largest_remainders] += 1
+    shard_set = np.repeat(np.arange(len(weights)), share)[permutation(MIXTURE_PERIOD, key, _MIXTURE)]
+    rank = np.empty_like(shard_set)
+    for number in range(len(weights)):
+        rank[shard_set == number] = np.arange(share[number])
+    return _Period(shard_set, rank, share)
+
+
+def _crops(bases: IntArray, context_length: int) -> IntArray:
+    """Crops a window gives: each needs context_length + 1 bases and shares one with its neighbour."""
+    return np.maximum(bases - 1, 0) // context_length
+
+
+def _offsets(bases: IntArray, context_length: int, number: IntArray, key: tuple[int | IntArray, ...]) -> IntArray:
+    """Where crops of windows begin: a phase plus whole contexts.
+
+    The one crop that the phase would push over its window's end goes to one of the two edges instead, so that over
+    epochs every base of a window is read, whatever the context length.
+    """
+    phase = (hash64(*key, _PHASE) % np.uint64(context_length)).astype(int)
+    offset = phase + number * context_length
+    last = bases - 1 - context_length
+    edge = np.where(hash64(*key, _EDGE) & np.uint64(1), 0, last)
+    return np.where(offset <= last, offset, edge)

@@ -1,0 +1,69 @@
+"""Bits per base of a split: mean nats of A, C, G and T targets over ln 2, so that a uniform guess scores 2."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from hdna.data.batch import MicroBatch, collate
+from hdna.data.order import Crop
+from hdna.data.stream import WindowReader
+from hdna.parallel.mesh import Mesh
+
+
+@dataclass(frozen=True)
+class Score:
+    """Nats summed over the scored bases; N and other codes are left out and not counted."""
+
+    nats: float
+    bases: int
+
+    @property
+    def loss(self) -> float:
+        """Mean nats per base."""
+        return self.nats / self.bases if self.bases else math.nan
+
+    @property
+    def bits_per_base(self) -> float:
+        """Mean bits per base."""
+        return self.loss / math.log(2)
+
+
+def evaluation_crops(reader: WindowReader, context_length: int, max_bases: int) -> list[Crop]:
+    """Non-overlapping crops from the first window on, until `max_bases` are covered; none where no window fits."""
+    crops: list[Crop] = []
+    for window in range(len(reader)):
+        for number in range((reader.bases(window) - 1) // context_length):
+            if len(crops) * context_length >= max_bases:
+                return crops
+            crops.append(Crop(window, number * context_length, "+"))
+    return crops
+
+
+def score(
+    nats: Callable[[MicroBatch], torch.Tensor],
+    reader: WindowReader,
+    crops: Sequence[Crop],
+    context_length: int,
+    micro_batch_size: int,
+    mesh: Mesh,
+) -> Score:
+    """Score crops under `nats` (a micro-batch's sum of nats), shared out over the ranks; every rank gets the whole.
+
+    Each rank makes the same number of forward passes (ZeRO 3 gathers parameters in them): one that runs out of crops
+    repeats the first with no targets.
+    """
+    per_round = micro_batch_size * mesh.world_size
+    totals = torch.zeros(2, dtype=torch.float64)
+    for first in range(0, len(crops), per_round):
+        begin = first + mesh.rank * micro_batch_size
+        mine = crops[begin : begin + micro_batch_size]
+        rows = [reader.read(crop, context_length + 1) for crop in mine or crops[:1]]
+        batch = collate(rows, range(len(rows)), ignore_n=True, repeat_weight=1.0)
+        if not mine:
+            batch.weights.zero_()
+        with torch.no_grad():
+            totals += torch.tensor([float(nats(batch)), float(batch.weights.sum())], dtype=torch.float64)
+    total_nats, bases = mesh.sum(totals).tolist()
+    return Score(total_nats, round(bases))

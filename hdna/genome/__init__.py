@@ -1,0 +1,19 @@
+"""The genome as the program sees it: tokens, intervals, the store of an assembly and the shard set. No torch."""
+
+from typing import TYPE_CHECKING, Any
+
+from hdna.genome.interval import Interval
+
+if TYPE_CHECKING:
+    from hdna.genome.store import GenomeStore
+
+__all__ = ["GenomeStore", "Interval"]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  (a module attribute)
+    """`GenomeStore` on first use: importing zarr takes a second that training's workers need not spend."""
+    if name == "GenomeStore":
+        from hdna.genome.store import GenomeStore
+
+        return GenomeStore
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

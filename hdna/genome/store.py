@@ -1,0 +1,266 @@
+"""The genome store: one assembly as a Zarr v3 group that plain `zarr` opens. The door to Zarr.
+
+All contigs lie in one coordinate, in FASTA order; `contig_offsets` says where each begins. Arrays (see docs/data.md):
+`bases` (2 bits a base, 0 where the letter is not A, C, G or T), `n_runs` and `mask_runs` (alternating run lengths),
+`iupac_positions` and `iupac_codes` (other letters, upper case), `contig_offsets`, `contig_names` (header lines).
+`manifest.json` names every file with its sha256 and is put last; crc32c in every chunk guards each read.
+"""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
+from zarr.storage import LocalStore, ObjectStore
+
+from hdna import commit, storage
+from hdna.errors import InputError
+from hdna.genome import alphabet
+from hdna.genome.interval import Interval
+from hdna.genome.packing import BASES_PER_BYTE, Runs, unpack
+from hdna.staging import MANIFEST
+
+FORMAT: Final = "hdna-genome"
+VERSION: Final = 1
+COLUMNS: Final[dict[str, str]] = {
+    "bases": "uint8",
+    "n_runs": "uint32",
+    "mask_runs": "uint32",
+    "iupac_positions": "int64",
+    "iupac_codes": "uint8",
+    "contig_offsets": "int64",
+    "contig_names": "uint8",
+}
+"""Every array of a store, with its type."""
+
+_CHUNK_BYTES = 1 << 20
+_ZSTD_LEVEL = 5
+_FIRST_CAPACITY_CHUNKS = 16
+_READ_ERRORS = (ValueError, RuntimeError, KeyError, TypeError, OSError)
+
+Bytes = npt.NDArray[np.uint8]
+
+
+class Column:
+    """One array of a store that is being written: values are appended, chunk by chunk, in bounded memory."""
+
+    def __init__(self, group: zarr.Group, name: str) -> None:
+        self._dtype = np.dtype(COLUMNS[name])
+        self._chunk = _CHUNK_BYTES // self._dtype.itemsize
+        self._buffer = np.empty(self._chunk, self._dtype)
+        self._filled = 0
+        self._written = 0
+        self._array = group.create_array(
+            name,
+            shape=(self._chunk * _FIRST_CAPACITY_CHUNKS,),
+            dtype=self._dtype,
+            chunks=(self._chunk,),
+            serializer=BytesCodec(endian="little"),
+            compressors=[ZstdCodec(level=_ZSTD_LEVEL), Crc32cCodec()],
+            filters=None,
+            # Every chunk is written, also one of zeros: a chunk that is not there is always damage.
+            config={"write_empty_chunks": True},
+        )
+
+    def append(self, values: npt.NDArray[Any]) -> None:
+        """Add values at the end."""
+        while values.size:
+            part = values[: self._chunk - self._filled]
+            self._buffer[self._filled : self._filled + part.size] = part
+            self._filled += part.size
+            values = values[part.size :]
+            if self._filled == self._chunk:
+                self._flush()
+
+    def close(self) -> None:
+        """Write what is left and give the array its final length."""
+        self._flush()
+        self._array.resize((self._written,))
+
+    def _flush(self) -> None:
+        end = self._written + self._filled
+        if end > self._array.shape[0]:
+            self._array.resize((2 * self._array.shape[0],))
+        if self._filled:
+            self._array[self._written : end] = self._buffer[: self._filled]
+        self._written, self._filled = end, 0
+
+
+def create_columns(folder: Path) -> tuple[zarr.Group, dict[str, Column]]:
+    """A new, empty store in an empty local folder: its group (for attributes) and its columns by name."""
+    group = zarr.create_group(LocalStore(folder), zarr_format=3)
+    return group, {name: Column(group, name) for name in COLUMNS}
+
+
+class GenomeStore:
+    """An assembly opened for reading. Open with `GenomeStore.open(url)`."""
+
+    def __init__(self, url: str, group: zarr.Group, manifest: dict[str, Any], checksum: str) -> None:
+        self.url = url
+        self.manifest = manifest
+        self.checksum = checksum
+        """sha256 of the store's manifest, which stands for all its bytes."""
+        self._arrays = {name: _array(group, name) for name in COLUMNS}
+        self.attributes: dict[str, Any] = dict(group.attrs)
+        lines = self._column("contig_names").tobytes().split(b"\n")
+        self.headers = [line.decode() for line in lines]
+        """FASTA header lines without the '>', in order: name and description."""
+        self._offsets = self._column("contig_offsets")
+        # Split as bytes: only ASCII white space ends a name.
+        names = [line.split(maxsplit=1)[0].decode() for line in lines]
+        self._place = dict(zip(names, self._offsets[:-1].tolist(), strict=True))
+        self.contigs: dict[str, int] = dict(zip(names, np.diff(self._offsets).tolist(), strict=True))
+        """Bases of each contig by its name, in FASTA order."""
+        self._decoded: tuple[int, Bytes] = (0, np.empty(0, np.uint8))
+
+    @classmethod
+    def open(cls, url: str) -> "GenomeStore":
+        """Open the store at `url`.
+
+        Raises InputError when there is no committed store, or one that lacks a file its manifest names.
+        """
+        try:
+            manifest = commit.read_manifest(url, MANIFEST, FORMAT, VERSION)
+            checksum = commit.checksum(url, MANIFEST)
+        except FileNotFoundError:
+            raise InputError(f"{url}: not a committed genome store: make one with 'hdna prep genome'") from None
+        fault = commit.absent(url, manifest)
+        if fault:
+            raise InputError(f"{fault}: the genome store is damaged; make it again")
+        try:
+            return cls(url, _open_group(url), manifest, checksum)
+        except _READ_ERRORS as error:
+            raise _damaged(url, error) from error
+
+    @property
+    def assembly(self) -> str:
+        """The assembly's name."""
+        return str(self.attributes["assembly"])
+
+    @property
+    def bases(self) -> int:
+        """Bases of all contigs."""
+        return int(self._offsets[-1])
+
+    def read(self, interval: Interval) -> Bytes:
+        """Tokens of an interval, (length,) uint8; reverse complement where its strand is "-".
+
+        Raises InputError for an unknown contig, an interval past the contig's end, or a damaged store.
+        """
+        tokens = self._tokens(*self._span(interval))
+        return tokens if interval.strand == "+" else alphabet.reverse_complement(tokens)
+
+    def read_mask(self, interval: Interval) -> npt.NDArray[np.bool_]:
+        """Where the letters of an interval are lower case (soft-masked); reversed where its strand is "-"."""
+        mask = self._mask.flags(*self._span(interval))
+        return mask if interval.strand == "+" else mask[::-1]
+
+    def read_ascii(self, interval: Interval) -> bytes:
+        """The letters as they stood in the FASTA, case and ambiguity codes included; complemented on strand "-"."""
+        start, end = self._span(interval)
+        letters = np.frombuffer(alphabet.decode(self._tokens(start, end)), np.uint8).copy()
+        first, last = self._iupac_between(start, end)
+        letters[self._iupac_positions[first:last] - start] = self._iupac_codes[first:last]
+        letters |= self._mask.flags(start, end).astype(np.uint8) << 5
+        text = letters.tobytes()
+        return text if interval.strand == "+" else text.translate(alphabet.COMPLEMENT_LETTERS)[::-1]
+
+    def count_unknown(self, interval: Interval) -> int:
+        """How many letters of an interval are not A, C, G or T, from the run tables alone."""
+        start, end = self._span(interval)
+        first, last = self._iupac_between(start, end)
+        return self._n.count(start, end) + last - first
+
+    @cached_property
+    def _n(self) -> Runs:
+        return self._runs("n_runs")
+
+    @cached_property
+    def _mask(self) -> Runs:
+        return self._runs("mask_runs")
+
+    @cached_property
+    def _iupac_positions(self) -> npt.NDArray[np.int64]:
+        return self._column("iupac_positions")
+
+    @cached_property
+    def _iupac_codes(self) -> Bytes:
+        return self._column("iupac_codes")
+
+    def _runs(self, name: str) -> Runs:
+        runs = Runs(self._column(name))
+        if runs.total != self.bases:
+            raise _damaged(self.url, ValueError(f"{name} covers {runs.total} of {self.bases} bases"))
+        return runs
+
+    def _column(self, name: str, start: int = 0, end: int | None = None) -> npt.NDArray[Any]:
+        try:
+            return np.asarray(self._arrays[name][start:end])
+        except _READ_ERRORS as error:
+            raise _damaged(self.url, error) from error
+
+    def _span(self, interval: Interval) -> tuple[int, int]:
+        length = self.contigs.get(interval.contig)
+        if length is None:
+            raise unknown_contig(self.url, interval.contig, list(self.contigs))
+        if interval.end > length:
+            raise InputError(f"{self.url}: {interval} runs past the end of {interval.contig}, which has {length} bases")
+        start = self._place[interval.contig] + interval.start
+        return start, start + len(interval)
+
+    def _iupac_between(self, start: int, end: int) -> tuple[int, int]:
+        first, last = np.searchsorted(self._iupac_positions, [start, end]).tolist()
+        return first, last
+
+    def _tokens(self, start: int, end: int) -> Bytes:
+        first = start // BASES_PER_BYTE
+        packed = self._packed(first, -(-end // BASES_PER_BYTE))
+        tokens = unpack(packed)[start - first * BASES_PER_BYTE : end - first * BASES_PER_BYTE]
+        if self._n.count(start, end):
+            tokens[self._n.flags(start, end)] = alphabet.N
+        low, high = self._iupac_between(start, end)
+        tokens[self._iupac_positions[low:high] - start] = alphabet.TOKEN_OF_BYTE[self._iupac_codes[low:high]]
+        return tokens
+
+    def _packed(self, first: int, last: int) -> Bytes:
+        """Bytes [first, last) of `bases`. The last chunk read is kept: neighbouring short reads share one decoding."""
+        began, chunk = self._decoded
+        if first < began or last > began + chunk.size:
+            if last - first >= _CHUNK_BYTES:
+                return self._column("bases", first, last)
+            began = first // _CHUNK_BYTES * _CHUNK_BYTES
+            chunk = self._column("bases", began, -(-last // _CHUNK_BYTES) * _CHUNK_BYTES)
+            self._decoded = (began, chunk)
+        return chunk[first - began : last - began]
+
+
+def unknown_contig(where: str, name: str, known: Sequence[str]) -> InputError:
+    """The error for a contig that is not in `where`, with the nearest name that is."""
+    nearest = get_close_matches(name, known, n=1, cutoff=0.0)
+    return InputError(f"{where}: no contig {name!r}; the nearest name is {nearest[0] if nearest else None!r}")
+
+
+def _damaged(url: str, error: Exception) -> InputError:
+    return InputError(f"{url}: the genome store is damaged ({error}): make it again, or copy it again")
+
+
+def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    """An array of the store, if it is of the type this format gives it: its name alone proves nothing."""
+    array = group[name]
+    if not isinstance(array, zarr.Array) or array.ndim != 1 or array.dtype != np.dtype(COLUMNS[name]):
+        raise ValueError(f"{name} is not a one-dimensional {COLUMNS[name]} array")
+    if array.chunks[0] * array.dtype.itemsize > _CHUNK_BYTES:
+        raise ValueError(f"{name} has chunks larger than {_CHUNK_BYTES} bytes")
+    return array
+
+
+def _open_group(url: str) -> zarr.Group:
+    if storage.is_local(url):
+        return zarr.open_group(LocalStore(storage.local_path(url), read_only=True), mode="r", zarr_format=3)
+    store, path = storage.object_store(url)
+    return zarr.open_group(ObjectStore(store, read_only=True), path=path, mode="r", zarr_format=3)

@@ -1,0 +1,136 @@
+"""HyenaDNA: a decoder of prenorm blocks over single nucleotides, with a head tied to the embedding.
+
+Shapes: B batch, L context length, D = d_model, V = 16 vocabulary rows.
+Precision: under `torch.autocast(dtype=bfloat16)` with fp32 parameters, the residual stream, norms, filters, FFTs and
+the head stay fp32; projections, gates and the MLP run in bf16.
+Source: HyenaDNA (arXiv 2306.15794). Difference from its code: the positional tables are not in the state dict.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from hdna.config.schema import ModelConfig
+from hdna.genome.alphabet import EMBEDDING_ROWS
+from hdna.model.filter import FilterTables
+from hdna.model.hyena import HyenaOperator
+from hdna.ops import positional_dropout
+
+INIT_STD = 0.02
+NORM_EPS = 1e-5
+
+
+class EmbeddingDropout(nn.Module):
+    """Dropout of embedding elements, keyed by what an element is and not by where it is computed."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+        self.seed, self.first_position = 0, 0
+        self.samples_B: Tensor | None = None
+
+    def at(self, seed: int, samples: Tensor, first_position: int = 0) -> None:
+        """Say what the next forward passes see; the training loop calls this before each of them.
+
+        Args:
+            seed: the step's seed.
+            samples: (B,) int64 index of each row in the global batch.
+            first_position: global position of the first column; above 0 on a slice of the sequence.
+
+        """
+        self.seed, self.samples_B, self.first_position = seed, samples, first_position
+
+    def forward(self, x_BLD: Tensor) -> Tensor:
+        """Drop in training mode, else return x. Before any `at`: seed 0, rows counted from 0."""
+        if not self.training or self.p == 0:
+            return x_BLD
+        samples_B = self.samples_B if self.samples_B is not None else torch.arange(len(x_BLD))
+        return positional_dropout(x_BLD, self.p, self.seed, samples_B, self.first_position)
+
+
+class MLP(nn.Module):
+    """Position-wise D → mlp_width → D with tanh-approximated GELU."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(config.d_model, config.mlp_width)
+        self.fc2 = nn.Linear(config.mlp_width, config.d_model)
+
+    def forward(self, x_BLD: Tensor) -> Tensor:
+        """(B, L, D) → (B, L, D)."""
+        return self.fc2(F.gelu(self.fc1(x_BLD), approximate="tanh"))
+
+
+class Block(nn.Module):
+    """Hyena operator, then MLP, each after a norm and added to the residual stream."""
+
+    def __init__(self, config: ModelConfig, tables: FilterTables) -> None:
+        super().__init__()
+        self.hyena_norm = nn.LayerNorm(config.d_model, eps=NORM_EPS)
+        self.hyena = HyenaOperator(config, tables)
+        self.mlp_norm = nn.LayerNorm(config.d_model, eps=NORM_EPS)
+        self.mlp = MLP(config)
+
+    def forward(self, x_BLD: Tensor) -> Tensor:
+        """(B, L, D) → (B, L, D), both in the residual's dtype."""
+        x_BLD = x_BLD + self.hyena(self.hyena_norm(x_BLD))
+        return x_BLD + self.mlp(self.mlp_norm(x_BLD))
+
+
+class Backbone(nn.Module):
+    """The blocks and the final norm.
+
+    `activation_checkpointing` (False): recompute each block in the backward pass instead of keeping its activations.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        tables = FilterTables(config)
+        self.blocks = nn.ModuleList(Block(config, tables) for _ in range(config.n_layer))
+        self.norm = nn.LayerNorm(config.d_model, eps=NORM_EPS)
+        self.activation_checkpointing = False
+
+    def forward(self, x_BLD: Tensor) -> Tensor:
+        """(B, L, D) → (B, L, D)."""
+        for block in self.blocks:
+            if self.activation_checkpointing and torch.is_grad_enabled():
+                x_BLD = checkpoint(block, x_BLD, use_reentrant=False)
+            else:
+                x_BLD = block(x_BLD)
+        return self.norm(x_BLD)
+
+
+class HyenaDNA(nn.Module):
+    """The language model. Its state dict holds parameters only; `torch.manual_seed` fixes its initial values."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(EMBEDDING_ROWS, config.d_model)
+        self.embed_dropout = EmbeddingDropout(config.embed_dropout)
+        self.backbone = Backbone(config)
+        self._initialise()
+
+    def hidden(self, input_ids: Tensor) -> Tensor:
+        """Return the final norm's output (B, L, D) for int64 token ids (B, L); L over l_max raises InputError."""
+        return self.backbone(self.embed_dropout(self.embedding(input_ids)))
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        """Return logits (B, L, V) of the token after each of (B, L) int64 ids; L over l_max raises InputError."""
+        x_BLD = self.hidden(input_ids)
+        # 16 rows cost nothing in fp32, and bf16 logits would round the loss itself to three digits.
+        with torch.autocast(x_BLD.device.type, enabled=False):
+            return F.linear(x_BLD, self.embedding.weight)
+
+    def _initialise(self) -> None:
+        """Draw N(0, 0.02) weights and zero biases; what writes to the residual stream is scaled down with depth."""
+        residual_std = INIT_STD / math.sqrt(2 * self.config.n_layer)
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                std = residual_std if name.endswith((".out_proj", ".fc2")) else INIT_STD
+                nn.init.normal_(module.weight, std=std)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -1,0 +1,84 @@
+"""The implicit filter: a small MLP of the position that writes the taps of a long convolution.
+
+Shapes: M = l_max positions, S positions asked for, P = emb_dim positional features, F = filter_order hidden units,
+D = d_model channels, O = order - 1 filters per channel, C = O * D.
+Source: HyenaDNA (arXiv 2306.15794) and Hyena (arXiv 2302.10866, section 3.3); DESIGN section 6 has the constants.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from hdna.config.schema import ModelConfig
+from hdna.errors import InputError
+
+SLOW_DECAY, FAST_DECAY, DECAY_TARGET = 1.5, 0.3, 0.01
+"""The slowest channel decays to DECAY_TARGET over 1.5 l_max, the fastest over 0.3 l_max."""
+
+
+def positional_features(l_max: int, emb_dim: int) -> Tensor:
+    """Return the filter's inputs (M, P) in fp32: t from 0 to 1, then cos and -sin of (P - 1) / 2 frequencies."""
+    bands = (emb_dim - 1) // 2
+    t_M1 = torch.linspace(0, 1, l_max)[:, None]
+    # The order of operations is the reference's: at large l_max the angles depend on it in fp32.
+    w_M1 = 2 * math.pi * torch.arange(l_max, dtype=torch.float32)[:, None] / l_max
+    angles_MP = torch.linspace(1e-4, bands - 1, bands) * w_M1
+    return torch.cat((t_M1, angles_MP.cos(), -angles_MP.sin()), dim=-1)
+
+
+def decay_rates(channels: int) -> Tensor:
+    """Return δ (C,) in fp32, negative, from the slowest channel to the fastest; per unit of t."""
+    log_target = math.log(DECAY_TARGET)
+    return torch.linspace(log_target / SLOW_DECAY, log_target / FAST_DECAY, channels)
+
+
+class FilterTables(nn.Module):
+    """What the filters of all layers read: positional features (M, P) and decay rates (C,).
+
+    Both are closed forms of the configuration, so they are no part of the state dict; one instance serves every layer.
+    """
+
+    features_MP: Tensor
+    decay_C: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        features_MP = positional_features(config.l_max, config.emb_dim)
+        self.register_buffer("features_MP", features_MP, persistent=False)
+        decay_C = decay_rates((config.order - 1) * config.d_model)
+        self.register_buffer("decay_C", decay_C, persistent=False)
+
+
+class ImplicitFilter(nn.Module):
+    """The O long filters of each channel of one Hyena operator, for any span of positions."""
+
+    def __init__(self, config: ModelConfig, tables: FilterTables) -> None:
+        super().__init__()
+        width, self.d_model, self.shift = config.filter_order, config.d_model, config.shift
+        self.tables = tables
+        self.layers = nn.ModuleList(nn.Linear(n, width) for n in (config.emb_dim, width, width))
+        self.output = nn.Linear(width, (config.order - 1) * config.d_model, bias=False)
+        self.frequency = nn.Parameter(torch.full((width,), float(config.w)))
+        """One learned frequency per hidden unit, shared by the three sine layers."""
+
+    def forward(self, start: int, stop: int) -> Tensor:
+        """Return taps [start, stop) as (O, D, S) in fp32, also under autocast.
+
+        Raises:
+            InputError: the span reaches beyond l_max, where the filter is not defined.
+
+        """
+        l_max = len(self.tables.features_MP)
+        if stop > l_max:
+            raise InputError(
+                f"context of {stop} tokens is longer than the model's l_max of {l_max}: shorten the context, "
+                "or train a model with a larger model.l_max"
+            )
+        x_SF = self.tables.features_MP[start:stop]
+        with torch.autocast(x_SF.device.type, enabled=False):
+            modulation_SC = torch.exp(-x_SF[:, :1] * self.tables.decay_C.abs()) + self.shift
+            for layer in self.layers:
+                x_SF = torch.sin(self.frequency * layer(x_SF))
+            k_SC = self.output(x_SF) * modulation_SC
+        return k_SC.T.unflatten(0, (-1, self.d_model))

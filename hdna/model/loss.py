@@ -1,0 +1,25 @@
+"""The training loss, as a sum that ranks and micro-batches can add up.
+
+Shapes: B batch, L context (or slice) length, V vocabulary rows.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+IGNORE = -100
+"""Target of a position that is not predicted: N, padding, a border."""
+
+
+def weighted_nats(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Return the sum over positions of weight times nats (minus log probability of the target): a scalar in fp32.
+
+    Args:
+        logits: (B, L, V), any floating dtype; the softmax is fp32.
+        targets: (B, L) int64 token ids, already shifted; `IGNORE` counts zero.
+        weights: (B, L) fp32 weight of each position.
+
+    Divide by the number of counted bases of the whole global batch for the mean loss.
+
+    """
+    nats = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORE, reduction="none")
+    return (nats * weights.flatten().float()).sum()

@@ -1,0 +1,1 @@
+"""Everything that says torch.distributed."""

@@ -1,0 +1,131 @@
+"""Where a set of files is put together before it is committed: out of sight, and cleaned up whatever happens.
+
+A local set grows in a hidden directory beside its destination and is renamed; a remote one grows in local scratch and
+is uploaded, manifest last. A directory left behind by a killed process is recognised by its free lock and removed.
+"""
+
+import fcntl
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hdna import commit, storage
+from hdna.errors import InputError
+
+MANIFEST = "manifest.json"
+
+
+@contextmanager
+def staging(url: str, kind: str) -> Iterator[Path]:
+    """An empty local folder in which to make the set of `kind` that `publish` will put at `url`.
+
+    Raises InputError at once when something already stands at `url`, or when the disk fails or fills. The folder is
+    removed at the end unless it was published.
+    """
+    refuse_existing(url, kind)
+    try:
+        folder, lock = _locked_folder(url)
+    except OSError as error:
+        raise InputError(f"{url}: cannot write there: {error.strerror or error}") from None
+    try:
+        yield folder
+    except OSError as error:
+        raise InputError(f"{url}: {error.strerror or error}: nothing was written") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def publish(folder: Path, url: str, kind: str, body: dict[str, Any], files: dict[str, commit.FileEntry]) -> None:
+    """Commit a staged folder: its `files`, and `body` as their manifest, appear at `url` together.
+
+    Raises InputError when another writer was there first; its set stays untouched.
+    """
+    if storage.is_local(url):
+        commit.put_manifest(str(folder), MANIFEST, body, files)
+        try:
+            folder.rename(storage.local_path(url))
+        except OSError:
+            refuse_existing(url, kind)
+            raise
+        return
+    refuse_existing(url, kind)
+    for name in files:
+        storage.upload(folder / name, storage.join(url, name))
+    if not commit.put_manifest(url, MANIFEST, body, files):
+        refuse_existing(url, kind)
+
+
+def refuse_existing(url: str, kind: str) -> None:
+    """Raise InputError when `url` is taken: by a committed set, or locally by anything at all."""
+    advice = "it is never overwritten: remove it or choose another name"
+    if storage.size(storage.join(url, MANIFEST)) is not None:
+        raise InputError(f"{url}: a {kind} already stands there; {advice}")
+    if storage.is_local(url):
+        path = storage.local_path(url)
+        if path.is_file() or (path.is_dir() and any(path.iterdir())):
+            raise InputError(f"{url}: something else already stands there; {advice}")
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A hidden name beside `path` to write a single file under; it takes its place when the block ends without error.
+
+    Raises InputError when `path` exists (it is never overwritten), or when the disk fails or fills.
+    """
+    if path.exists():
+        raise InputError(f"{path}: already exists; it is never overwritten: remove it or choose another name")
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        partial.rename(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _locked_folder(url: str) -> tuple[Path, int]:
+    if storage.is_local(url):
+        target = storage.local_path(url)
+        parent, prefix = target.parent, f".{target.name}."
+        parent.mkdir(parents=True, exist_ok=True)
+    else:
+        parent, prefix = Path(tempfile.gettempdir()), ".hdna-upload."
+    _remove_abandoned(parent, prefix)
+    while True:
+        folder = parent / f"{prefix}{secrets.token_hex(4)}.partial"
+        folder.mkdir()
+        lock = _lock(folder)
+        # Between mkdir and the lock another process may have taken the folder for an abandoned one.
+        if lock is not None and folder.is_dir():
+            return folder, lock
+
+
+def _remove_abandoned(parent: Path, prefix: str) -> None:
+    for folder in parent.iterdir():
+        if folder.name.startswith(prefix) and folder.name.endswith(".partial") and folder.is_dir():
+            lock = _lock(folder)
+            if lock is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(lock)
+
+
+def _lock(folder: Path) -> int | None:
+    """A descriptor that holds the folder's lock until it is closed or its process dies; None when it is held."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor

@@ -1,0 +1,247 @@
+"""The door to DeepSpeed and Apex: one optimizer step of any ZeRO stage, and full parameters and moments in and out.
+
+Precision: parameters, gradients, moments and collectives are fp32; `bf16` runs the matrix products in bfloat16 by
+autocast inside the wrapped module. HyenaDNA is small (6.6 M parameters at most are published), so bfloat16 parameter
+copies would save nothing, and rounding the filter's frequencies to eight bits would cost accuracy at long context.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import nullcontext
+from importlib import metadata
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import nn
+
+from hdna.config import RunConfig
+from hdna.model import HyenaDNA
+from hdna.model.loss import weighted_nats
+from hdna.parallel.mesh import Mesh
+from hdna.train.optim import BETAS, parameter_groups
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+_BUCKET_ELEMENTS = 1 << 24
+"""ZeRO's buffers are this many elements: its default of 5e8 would take 2 GB beside a model of 26 MB."""
+
+
+class NatsOfBatch(nn.Module):
+    """HyenaDNA with its loss and precision, as one module for DeepSpeed: a micro-batch in, its sum of nats out."""
+
+    def __init__(self, model: HyenaDNA, bf16: bool) -> None:
+        super().__init__()
+        self.model = model
+        self._bf16 = bf16
+
+    def forward(self, input_ids: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Sum over positions of weight · nats; input_ids, targets, weights (B, L)."""
+        # Inside the module: DeepSpeed switches an autocast around its engine off again.
+        with torch.autocast(input_ids.device.type, torch.bfloat16) if self._bf16 else nullcontext():
+            logits = self.model(input_ids)
+        return weighted_nats(logits, targets, weights)
+
+
+class Engine:
+    """A model under DeepSpeed, with the few operations the training loop needs."""
+
+    def __init__(self, model: HyenaDNA, config: RunConfig, device: torch.device) -> None:
+        deepspeed = _import_deepspeed(device)
+        self._deepspeed = deepspeed
+        self._stage = config.parallel.zero_stage
+        self._clip_norm = config.optim.clip_norm
+        self._world_size = Mesh.of_this_process().world_size
+        self.module = NatsOfBatch(model, config.parallel.precision == "bf16")
+        groups = parameter_groups(self.module.named_parameters(), config.optim.weight_decay)
+        self.engine, *_ = deepspeed.initialize(
+            model=self.module,
+            optimizer=_adamw(groups, device),
+            config=_deepspeed_config(self._stage, self._clip_norm),
+            dist_init_required=False,
+        )
+        self.device = self.engine.device
+        self._unfinished = False
+        self._create_moments()
+
+    def set_accumulation(self, micro_steps: int) -> None:
+        """Micro steps per optimizer step, from the next step on."""
+        self.engine.set_train_batch_size(micro_steps * self._world_size)
+
+    def nats(self, input_ids: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Sum of weighted nats of this rank's micro-batch."""
+        return self.engine(input_ids, targets, weights)
+
+    def train_mode(self, training: bool) -> None:
+        """Dropout on or off."""
+        self.engine.train(training)
+
+    def backward(self, nats: torch.Tensor, global_weight: float) -> None:
+        """Add this micro-batch's share of the gradient of (nats of the global batch / global_weight).
+
+        DeepSpeed divides by the accumulation and by the number of ranks; both are multiplied back, so that the gradient
+        is exact however unevenly the ignored targets fall.
+        """
+        scale = self._world_size * self.engine.gradient_accumulation_steps() / global_weight
+        if self._unfinished:
+            self.engine.step()  # counts a micro step; DeepSpeed updates at the last one only
+        self.engine.backward(nats * scale)
+        self._unfinished = True
+
+    def step(self, learning_rate: float) -> float:
+        """Clip, update and clear gradients; gives the gradient norm before clipping.
+
+        A norm that is not finite updates nothing.
+        """
+        self._unfinished = False
+        for group in self.engine.optimizer.param_groups:
+            group["lr"] = learning_rate
+        if self._stage == 0:
+            return self._plain_step()
+        self.engine.step()
+        return float("nan") if self.engine.optimizer.overflow else float(self.engine.get_global_grad_norm())
+
+    def _plain_step(self) -> float:
+        """Stage 0, where DeepSpeed neither reports the norm nor passes over a non-finite gradient."""
+        norm = nn.utils.clip_grad_norm_(self.module.parameters(), self._clip_norm)
+        if not torch.isfinite(norm):
+            self.engine.zero_grad()  # to None: AdamW passes over parameters without a gradient
+        self.engine.step()
+        return float(norm)
+
+    def sizes(self) -> dict[str, int]:
+        """Elements of every parameter, whole, by name."""
+        return {name: getattr(p, "ds_numel", p.numel()) for name, p in self.module.model.named_parameters()}
+
+    def parameters(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Every parameter, whole, in fp32. All ranks must iterate together."""
+        for name, parameter in self.module.model.named_parameters():
+            full = parameter.detach() if self._stage == 0 else self._tensors.safe_get_full_fp32_param(parameter)
+            yield name, full
+
+    def moments(self, moment: str) -> Iterator[tuple[str, torch.Tensor]]:
+        """One Adam moment of every parameter, whole. All ranks must iterate together."""
+        for name, parameter in self.module.model.named_parameters():
+            if self._stage == 0:
+                yield name, self.engine.optimizer.state[parameter][moment]
+            else:
+                yield name, self._tensors.safe_get_full_optimizer_state(parameter, moment)
+
+    def restore(self, moments: dict[str, dict[str, torch.Tensor]], updates: int) -> None:
+        """Set Adam's moments, by moment and parameter name, and its count of updates."""
+        for moment, tensors in moments.items():
+            for name, parameter in self.module.model.named_parameters():
+                value = tensors[name].to(self.device)
+                if self._stage == 0:
+                    self.engine.optimizer.state[parameter][moment].copy_(value)
+                else:
+                    self._tensors.safe_set_full_optimizer_state(parameter, value, moment)
+        for state in self._adam.state.values():
+            state["step"].fill_(updates)
+        if not isinstance(self._adam, torch.optim.AdamW):  # Apex counts in its groups
+            for group in self._adam.param_groups:
+                group["step"] = updates
+
+    def _create_moments(self) -> None:
+        """Make Adam's state exist before the first step, so that a checkpoint can be put into it.
+
+        ZeRO 1 and 2 link it to the parameters after the first parameter group's first step and so miss the second
+        group's state, which does not exist yet then (DeepSpeed 0.19.8); with all of it there, one call links all.
+        """
+        optimizer = self.engine.optimizer
+        if self._stage == 0:
+            owned = list(self.module.parameters())
+        elif self._stage == 3:
+            owned = optimizer.fp32_partitioned_groups_flat
+        else:
+            owned = optimizer.single_partition_of_fp32_groups
+        for tensor in owned:
+            moments = {moment: torch.zeros_like(tensor) for moment in MOMENTS}
+            self._adam.state[tensor] = {"step": torch.zeros((), device=tensor.device), **moments}
+        if self._stage in (1, 2):
+            optimizer._lazy_init_hp_params_optimizer_state()
+
+    @property
+    def _adam(self) -> torch.optim.Optimizer:
+        """The optimizer under ZeRO's."""
+        optimizer = self.engine.optimizer
+        return optimizer if self._stage == 0 else optimizer.optimizer
+
+    @property
+    def _tensors(self) -> Any:  # noqa: ANN401 - DeepSpeed has no types
+        return self._deepspeed.utils
+
+
+def fused_kernels(device: torch.device) -> str:
+    """Whose fused AdamW and LayerNorm a run on `device` uses, and why: for the start line and the doctor."""
+    if device.type != "cuda":
+        return "torch AdamW and LayerNorm (no GPU)"
+    if apex_is_nvidia():
+        return "NVIDIA Apex FusedAdam and FusedLayerNorm"
+    if find_spec("apex") is not None:
+        return "torch fused AdamW and LayerNorm (the installed `apex` is PyPI's unrelated project, not NVIDIA's)"
+    return "torch fused AdamW and LayerNorm (NVIDIA Apex is not installed)"
+
+
+def apex_is_nvidia() -> bool:
+    """Whether `apex` is NVIDIA's: PyPI has an unrelated project of that name, without these modules."""
+    try:
+        return find_spec("apex.optimizers") is not None and find_spec("apex.normalization") is not None
+    except ImportError:
+        return False
+
+
+def deepspeed_version() -> str:
+    """The installed DeepSpeed, without importing it (seconds)."""
+    return metadata.version("deepspeed")
+
+
+def _import_deepspeed(device: torch.device) -> Any:  # noqa: ANN401 - DeepSpeed has no types
+    if device.type == "cpu":
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    import deepspeed
+
+    # On CPU, DeepSpeed would compile this extension at start: 28-56 s and a C++ compiler, and a process killed
+    # meanwhile leaves a lock on which every later start hangs. gloo serves as well here.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    deepspeed.init_distributed(dist_init_required=False, verbose=False)
+    return deepspeed
+
+
+def _adamw(groups: list[dict[str, Any]], device: torch.device) -> torch.optim.Optimizer:
+    if device.type == "cuda" and apex_is_nvidia():
+        from apex.optimizers import FusedAdam
+
+        optimizer: torch.optim.Optimizer = FusedAdam(groups, betas=BETAS, adam_w_mode=True)
+        return optimizer
+    return torch.optim.AdamW(groups, betas=BETAS, fused=True)
+
+
+def use_apex_layer_norm(model: nn.Module) -> None:
+    """Replace every LayerNorm by NVIDIA Apex's fused one, keeping its parameters."""
+    from apex.normalization import FusedLayerNorm
+
+    for module in model.modules():
+        for name, child in module.named_children():
+            if isinstance(child, nn.LayerNorm):
+                fused = FusedLayerNorm(child.normalized_shape, eps=child.eps)
+                fused.weight, fused.bias = child.weight, child.bias
+                setattr(module, name, fused)
+
+
+def _deepspeed_config(stage: int, clip_norm: float) -> dict[str, Any]:
+    return {
+        # Micro-batches of one: we count samples ourselves, DeepSpeed only their accumulation.
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": 1,
+        "gradient_clipping": clip_norm if stage > 0 else 0.0,
+        "zero_optimization": {
+            "stage": stage,
+            "reduce_bucket_size": _BUCKET_ELEMENTS,
+            "allgather_bucket_size": _BUCKET_ELEMENTS,
+            "stage3_prefetch_bucket_size": _BUCKET_ELEMENTS,
+            "overlap_comm": False,
+        },
+        "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,
+        "steps_per_print": None,
+    }

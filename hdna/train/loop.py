@@ -1,0 +1,214 @@
+"""Training, as one worker runs it: resume, then step after step, with evaluations and checkpoints when they are due."""
+
+import math
+import resource
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from hdna.checkpoint import Snapshot, load_checkpoint, newest_whole, prune
+from hdna.config import RunConfig, dump_recipe
+from hdna.data.batch import MicroBatch, Sampler, StepBatch
+from hdna.data.cache import ShardCache
+from hdna.data.curriculum import Curriculum, StagePlan
+from hdna.data.order import Order
+from hdna.data.stream import WindowReader, prefetched
+from hdna.errors import InputError
+from hdna.evaluate.bits import Score, evaluation_crops, score
+from hdna.evaluate.markov import baselines
+from hdna.evaluate.record import BASELINES, ENVIRONMENT, read_json, write_json
+from hdna.genome.shard import load_shard_set
+from hdna.model import HyenaDNA
+from hdna.parallel.mesh import Mesh
+from hdna.train import snapshot
+from hdna.train.engine import Engine, apex_is_nvidia, use_apex_layer_norm
+from hdna.train.metrics import Metrics
+from hdna.train.optim import learning_rate
+from hdna.train.start import environment, start_block
+from hdna.train.state import RunState
+from hdna.train.step import StepResult, micro_batch_nats, optimizer_step
+
+Report = Callable[[dict[str, Any]], None]
+"""Receives what happens, on rank 0: {"text": ...} for people, or a step's record with the run's number of steps."""
+
+MAX_SKIPPED_IN_A_ROW = 5
+"""Non-finite steps after which a run stops: one can be bad luck, five are a wrong learning rate or a bug."""
+
+
+def train(config: RunConfig, device: torch.device, report: Report) -> RunState:
+    """Train a recipe to its end, from its newest whole checkpoint where there is one; all ranks together."""
+    return _Training(config, device, report).run()
+
+
+class _Training:
+    """The parts of a run, put together."""
+
+    def __init__(self, config: RunConfig, device: torch.device, report: Report) -> None:
+        self.config = config
+        self.mesh = Mesh.of_this_process()
+        self.report: Report = report if self.mesh.leads else lambda event: None
+        self.curriculum = Curriculum.of(config)
+        shard_sets = [load_shard_set(url) for url in config.data.shards]
+        cache = ShardCache()
+        self.train_windows = WindowReader(shard_sets, "train", cache)
+        self.valid_windows = WindowReader(shard_sets, "valid", cache)
+        self.order = Order(
+            self.train_windows.tables,
+            self.curriculum,
+            config.run.seed,
+            config.data.weights,
+            config.data.reverse_complement,
+        )
+        data = {str(number): shard_set.checksum for number, shard_set in enumerate(shard_sets)}
+        saved = self._newest(data)
+        self.state = RunState.from_json(saved.state) if saved else RunState(seed=config.run.seed)
+        self.state.recipe, self.state.data = dump_recipe(config), data
+        self.engine = _engine(config, device, saved, self.state.updates)
+        self._skipped_in_a_row = 0
+        if self.mesh.leads:
+            text = start_block(config, shard_sets, self.train_windows, self.valid_windows, self.state, device)
+            self.report({"text": text})
+            self._describe_run(device)
+
+    def run(self) -> RunState:
+        """Every step that is left."""
+        metrics = Metrics(self.config.run.url, self.state.step) if self.mesh.leads else None
+        sampler = Sampler(
+            self.train_windows.read, self.config.data, self.config.run.seed, self.mesh.rank, self.mesh.world_size
+        )
+        batches = (
+            sampler.step_batch(step, self.curriculum.stage(step), self.order.batch(step))
+            for step in range(self.state.step, self.curriculum.steps)
+        )
+        began = time.perf_counter()
+        for batch in prefetched(batches):
+            waited = time.perf_counter() - began
+            record = self._step(batch, waited)
+            record.update(self._evaluate(batch.stage))
+            if metrics:
+                metrics.log(record)
+            self.report({**record, "steps": self.curriculum.steps})
+            self._save(metrics)
+            began = time.perf_counter()
+        if metrics:
+            metrics.close()
+        return self.state
+
+    def _step(self, batch: StepBatch, waited: float) -> dict[str, Any]:
+        """One optimizer step, counted and put into words."""
+        began = time.perf_counter()
+        stage, tokens = batch.stage, self.config.optim.global_batch_tokens
+        self.engine.set_accumulation(stage.accumulation(self.mesh.world_size))
+        rate = learning_rate(self.config.optim, self.state.tokens, self.curriculum.tokens)
+        result = optimizer_step(self.engine, self.mesh, batch, rate)
+        self.state.step, self.state.stage = batch.step + 1, stage.index
+        self.state.tokens += tokens
+        self._count(result)
+        seconds = time.perf_counter() - began
+        return {
+            "step": self.state.step,
+            "tokens": self.state.tokens,
+            "stage": stage.index,
+            "context_length": stage.context_length,
+            "loss": result.loss if math.isfinite(result.loss) else None,
+            "bits_per_base": result.loss / math.log(2) if math.isfinite(result.loss) else None,
+            "learning_rate": rate,
+            "grad_norm": result.grad_norm if math.isfinite(result.grad_norm) else None,
+            "predicted_bases": result.bases,
+            "tokens_per_second": tokens / (seconds + waited),
+            "waited_fraction": waited / (seconds + waited),
+            "memory_gib": _peak_memory(self.engine.device) / 2**30,
+            "skipped": self.state.skipped,
+        }
+
+    def _count(self, result: StepResult) -> None:
+        if result.finite:
+            self.state.updates += 1
+            self._skipped_in_a_row = 0
+            return
+        self.state.skipped += 1
+        self._skipped_in_a_row += 1
+        if self._skipped_in_a_row == MAX_SKIPPED_IN_A_ROW:
+            raise InputError(
+                f"{self.config.run.url}: loss or gradient was not finite for {MAX_SKIPPED_IN_A_ROW} steps up to step "
+                f"{self.state.step} (loss {result.loss}, gradient norm {result.grad_norm}): lower optim.learning_rate, "
+                f"or train with parallel.precision=fp32"
+            )
+
+    def _evaluate(self, stage: StagePlan) -> dict[str, Any]:
+        """The valid split's score at the stage's context, when it is due; {} otherwise."""
+        step = self.state.step
+        if step % self.config.evaluate.every_steps and step != stage.end_step:
+            return {}
+        result = self._score(stage)
+        if not result.bases:
+            return {}
+        return {"valid_loss": result.loss, "valid_bits_per_base": result.bits_per_base, "valid_bases": result.bases}
+
+    def _score(self, stage: StagePlan) -> Score:
+        crops = evaluation_crops(self.valid_windows, stage.context_length, self.config.evaluate.max_bases)
+
+        def nats(micro_batch: MicroBatch) -> torch.Tensor:
+            return micro_batch_nats(self.engine, micro_batch, 0)
+
+        self.engine.train_mode(False)
+        result = score(nats, self.valid_windows, crops, stage.context_length, stage.micro_batch_size, self.mesh)
+        self.engine.train_mode(True)
+        return result
+
+    def _save(self, metrics: Metrics | None) -> None:
+        """A checkpoint when it is due, then the ones that may go."""
+        step, settings = self.state.step, self.config.checkpoint
+        if step % settings.every_steps and step != self.curriculum.steps:
+            return
+        url = snapshot.save(self.engine, self.mesh, self.config.run.url, self.state)
+        if metrics:
+            metrics.publish()
+            prune(self.config.run.url, settings.keep_last, settings.keep_every)
+            self.report({"text": f"checkpoint {url}"})
+
+    def _newest(self, data: dict[str, str]) -> Snapshot | None:
+        """The checkpoint to continue from; says which newer ones were passed over and why."""
+        ref, passed_over = newest_whole(self.config.run.url)
+        for problem in passed_over:
+            self.report({"text": f"passed over a damaged checkpoint: {problem}"})
+        if ref is None:
+            return None
+        saved = load_checkpoint(ref.url)
+        if self.config.run.resume != "force" and saved.state["data"] != data:
+            raise InputError(
+                f"{self.config.run.url}: its shard sets have changed since {ref.url} was saved: give the same data, "
+                f"choose another run.url, or continue on the new data with run.resume=force"
+            )
+        return saved
+
+    def _describe_run(self, device: torch.device) -> None:
+        url = self.config.run.url
+        write_json(url, ENVIRONMENT, environment(device))
+        if not read_json(url, BASELINES):
+            bars = baselines(self.train_windows, self.valid_windows, self.config.evaluate.max_bases)
+            if bars:
+                write_json(url, BASELINES, bars.as_json())
+
+
+def _engine(config: RunConfig, device: torch.device, saved: Snapshot | None, updates: int) -> Engine:
+    torch.manual_seed(config.run.seed)
+    model = HyenaDNA(config.model)
+    model.backbone.activation_checkpointing = config.parallel.activation_checkpointing
+    if device.type == "cuda" and apex_is_nvidia():
+        use_apex_layer_norm(model)
+    if saved:
+        model.load_state_dict(saved.tensors["parameters"])
+    engine = Engine(model.to(device), config, device)
+    if saved:
+        snapshot.restore(engine, saved, updates)
+    return engine
+
+
+def _peak_memory(device: torch.device) -> float:
+    """Bytes: the accelerator's peak, or the process's peak resident size."""
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0

@@ -1,0 +1,73 @@
+"""The start block: the arithmetic of a run, printed once before it begins, and the record of where it ran."""
+
+import os
+import platform
+from importlib import metadata
+
+import torch
+
+from hdna import __version__
+from hdna.config import RunConfig
+from hdna.data.curriculum import Curriculum, StagePlan
+from hdna.data.stream import WindowReader
+from hdna.genome.shard import ShardSet
+from hdna.model.flops import parameter_count, train_flops_per_token
+from hdna.train.engine import fused_kernels
+from hdna.train.state import RunState
+
+_VERSIONS = ("torch", "deepspeed", "ray", "zarr", "webdataset", "numpy")
+
+
+def start_block(
+    config: RunConfig,
+    shard_sets: list[ShardSet],
+    train: WindowReader,
+    valid: WindowReader,
+    state: RunState,
+    device: torch.device,
+) -> str:
+    """Several lines for people: model, data, stages with their batch arithmetic, devices, kernels."""
+    curriculum = Curriculum.of(config)
+    begins = f"resumes after step {state.step}" if state.step else "begins"
+    lines = [
+        f"hdna {__version__}: run {config.run.url} {begins}; {curriculum.steps} steps, {curriculum.tokens:,} tokens",
+        f"model   {parameter_count(config.model):,} parameters: {config.model.n_layer} layers, "
+        f"d_model {config.model.d_model}, order {config.model.order}, l_max {config.model.l_max:,}",
+        f"data    {sum(s.totals['train'].bases for s in shard_sets if 'train' in s.totals):,} train bases in "
+        f"{len(train):,} windows of {len(shard_sets)} shard set(s); {len(valid):,} valid windows",
+        f"device  {describe_device(device)}; {config.parallel.workers} worker(s), ZeRO {config.parallel.zero_stage}, "
+        f"{config.parallel.precision}, DeepSpeed {metadata.version('deepspeed')}; {fused_kernels(device)}",
+        *(_stage_line(config, stage, train) for stage in curriculum.stages),
+    ]
+    return "\n".join(lines)
+
+
+def _stage_line(config: RunConfig, stage: StagePlan, train: WindowReader) -> str:
+    ranks = config.parallel.workers
+    crops = sum(int(((table.bases - 1) // stage.context_length).sum()) for table in train.tables)
+    epochs = (stage.end_step - stage.first_step) * stage.samples / crops
+    flops = train_flops_per_token(config.model, stage.context_length) * config.optim.global_batch_tokens
+    return (
+        f"stage {stage.index} steps {stage.first_step + 1}-{stage.end_step}: {stage.micro_batch_size} samples x "
+        f"{stage.context_length:,} tokens x {stage.accumulation(ranks)} micro steps x {ranks} data rank(s) = "
+        f"{config.optim.global_batch_tokens:,} tokens a step; {epochs:.2f} epochs; {flops / 1e12:.2f} TFLOP a step"
+    )
+
+
+def describe_device(device: torch.device) -> str:
+    """The accelerator, or the processor with its threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} thread(s) of {os.cpu_count()}"
+
+
+def environment(device: torch.device) -> dict[str, str]:
+    """Versions and hardware of a run, for environment.json."""
+    return {
+        "hdna": __version__,
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in _VERSIONS},
+        "device": describe_device(device),
+        "platform": platform.platform(),
+        "kernels": fused_kernels(device),
+    }
