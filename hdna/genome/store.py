@@ -1,6 +1,6 @@
 """The genome store: one assembly as a Zarr v3 group that plain `zarr` opens. The door to Zarr.
 
-All contigs lie in one coordinate, in FASTA order; `contig_offsets` says where each begins. Arrays (see docs/data.md):
+All contigs lie in one coordinate, in FASTA order; `contig_offsets` says where each begins. Arrays:
 `bases` (2 bits a base, 0 where the letter is not A, C, G or T), `n_runs` and `mask_runs` (alternating run lengths),
 `iupac_positions` and `iupac_codes` (other letters, upper case), `contig_offsets`, `contig_names` (header lines).
 `manifest.json` names every file with its sha256 and is put last; crc32c in every chunk guards each read.

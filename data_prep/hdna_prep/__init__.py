@@ -1,0 +1,1 @@
+"""FASTA to genome store to shard set: runs on a machine without torch."""

@@ -1,0 +1,180 @@
+"""Which stretches of an assembly are for training, which are held out: from a BED file, by contig, or by hash.
+
+Splits come before windows, so that no window crosses a border and no base belongs to two splits.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import pairwise
+
+from hdna.errors import InputError
+from hdna.genome.interval import Interval
+from hdna.genome.shard import SPLITS
+from hdna.genome.store import GenomeStore, unknown_contig
+from hdna_prep.source import Source
+
+HELD_OUT_SHARE = 0.1
+"""Share of the bases that a rule gives to valid, and to test."""
+_FEWEST_BLOCKS = 20
+_SKIPPED = ("#", "track", "browser")
+
+Stores = Mapping[str, GenomeStore]
+"""Stores by assembly name."""
+
+
+@dataclass(frozen=True, order=True)
+class Stretch:
+    """A stretch of one contig that belongs to one split; 0-based, half-open."""
+
+    assembly: str
+    contig: str
+    start: int
+    end: int
+    split: str
+
+    @property
+    def bases(self) -> int:
+        """Length."""
+        return self.end - self.start
+
+
+def read_bed(url: str, stores: Stores) -> list[Stretch]:
+    """Stretches of a BED file with the split (train, valid or test) in its fourth column, plain or gzip.
+
+    Stretches of one split that overlap or touch are merged. Raises InputError, "file:line: …", for a line that is not
+    so, a contig no store has, a stretch past its contig's end, and stretches of two splits that overlap.
+    """
+    text = b"".join(Source(url).blocks())
+    stretches: list[tuple[Stretch, int]] = []
+    for number, line in enumerate(text.decode(errors="replace").split("\n"), 1):
+        if line.strip() and not line.startswith(_SKIPPED):
+            stretches.append((_bed_line(f"{url}:{number}", line, stores), number))
+    if not stretches:
+        raise InputError(f"{url}: empty: there is no interval in it")
+    stretches.sort()
+    for (one, one_line), (other, other_line) in pairwise(stretches):
+        if _overlap(one, other) and one.split != other.split:
+            clash = f"overlaps line {one_line}, which is of another split"
+            raise InputError(f"{url}:{other_line}: {clash}: make them disjoint")
+    return _checked_disjoint(_merged([stretch for stretch, _ in stretches]), url)
+
+
+def split_by_contig(stores: Stores) -> list[Stretch]:
+    """Whole contigs, ranked by a hash of their names, to valid and to test until each has about a tenth of the bases.
+
+    Raises InputError when there are fewer than two contigs.
+    """
+    contigs = [
+        Stretch(assembly, contig, 0, length, "train")
+        for assembly, store in stores.items()
+        for contig, length in store.contigs.items()
+    ]
+    if len(contigs) < 2:
+        raise InputError("--split-by contig: needs at least two contigs: use --split-by hash for a single one")
+    return sorted(_ranked_split(contigs, stores))
+
+
+def split_by_hash(stores: Stores, window: int) -> list[Stretch]:
+    """Blocks of about `window` bases, ranked by a hash of contig name and block number: a tenth each to valid and test.
+
+    An assembly of fewer than twenty windows is cut into twenty blocks or so, to keep the shares. Neighbouring blocks
+    of one split become one stretch.
+    """
+    total = sum(store.bases for store in stores.values())
+    block = max(2, min(window, total // _FEWEST_BLOCKS))
+    blocks = [
+        Stretch(assembly, contig, length * i // count, length * (i + 1) // count, "train")
+        for assembly, store in stores.items()
+        for contig, length in store.contigs.items()
+        for count in [max(1, round(length / block))]
+        for i in range(count)
+    ]
+    return _merged(_ranked_split(blocks, stores))
+
+
+def _ranked_split(stretches: Sequence[Stretch], stores: Stores) -> list[Stretch]:
+    """`stretches`, some of which are given to valid and test; those that are mostly N stay in train."""
+    known = [s for s in stretches if stores[s.assembly].count_unknown(_interval(s)) * 2 <= s.bases]
+    ranked = sorted(known, key=_rank)
+    target = HELD_OUT_SHARE * sum(stretch.bases for stretch in ranked)
+    valid = _nearest(ranked, target) if len(ranked) >= 2 else set()
+    rest = [stretch for stretch in ranked if stretch not in valid]
+    test = _nearest(rest, target) if len(rest) >= 2 else set()
+    return [_given(s, "valid" if s in valid else "test" if s in test else "train") for s in stretches]
+
+
+def _nearest(ranked: Sequence[Stretch], target: float) -> set[Stretch]:
+    """In rank order, each stretch that brings the sum nearer to the target; at least one, and never all."""
+    chosen: set[Stretch] = set()
+    total = 0
+    for stretch in ranked:
+        if len(chosen) < len(ranked) - 1 and total + stretch.bases / 2 <= target:
+            chosen.add(stretch)
+            total += stretch.bases
+    return chosen or {min(ranked, key=lambda stretch: stretch.bases)}
+
+
+def _rank(stretch: Stretch) -> bytes:
+    place = f"{stretch.assembly}\0{stretch.contig}\0{stretch.start}"
+    return hashlib.blake2b(place.encode(), digest_size=8).digest()
+
+
+def _given(stretch: Stretch, split: str) -> Stretch:
+    return Stretch(stretch.assembly, stretch.contig, stretch.start, stretch.end, split)
+
+
+def _interval(stretch: Stretch) -> Interval:
+    return Interval(stretch.contig, stretch.start, stretch.end)
+
+
+def _merged(stretches: Sequence[Stretch]) -> list[Stretch]:
+    """Sorted, with those of one split that overlap or touch made one."""
+    lanes: dict[tuple[str, str, str], list[Stretch]] = defaultdict(list)
+    for stretch in sorted(stretches):
+        lane = lanes[stretch.assembly, stretch.contig, stretch.split]
+        if lane and stretch.start <= lane[-1].end:
+            last = lane.pop()
+            stretch = Stretch(last.assembly, last.contig, last.start, max(last.end, stretch.end), last.split)
+        lane.append(stretch)
+    return sorted(stretch for lane in lanes.values() for stretch in lane)
+
+
+def _checked_disjoint(stretches: list[Stretch], url: str) -> list[Stretch]:
+    """Merged stretches of a contig overlap only across splits; a long one may overlap another than its neighbour."""
+    for one, other in pairwise(stretches):
+        if _overlap(one, other):
+            places = f"{one.contig}:{one.start}-{one.end} ({one.split}) and {other.start}-{other.end} ({other.split})"
+            raise InputError(f"{url}: {places} overlap: a base may belong to one split only; make them disjoint")
+    return stretches
+
+
+def _overlap(one: Stretch, other: Stretch) -> bool:
+    return (one.assembly, one.contig) == (other.assembly, other.contig) and other.start < one.end
+
+
+def _bed_line(where: str, line: str, stores: Stores) -> Stretch:
+    fields = line.rstrip("\r").split("\t") if "\t" in line else line.split()
+    if len(fields) < 4:
+        raise InputError(f"{where}: {len(fields)} columns: want contig, start, end and split")
+    contig, start_text, end_text, split = (field.strip() for field in fields[:4])
+    if not (start_text.isdecimal() and end_text.isdecimal()):
+        raise InputError(f"{where}: start {start_text!r} and end {end_text!r}: want two integers from 0")
+    if split not in SPLITS:
+        near = get_close_matches(split, SPLITS, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"{where}: unknown split {split!r}: want train, valid or test{hint}")
+    start, end = int(start_text), int(end_text)
+    if start >= end:
+        raise InputError(f"{where}: start {start} is not before end {end}: BED intervals are half-open")
+    having = [assembly for assembly, store in stores.items() if contig in store.contigs]
+    if not having:
+        raise unknown_contig(where, contig, [name for store in stores.values() for name in store.contigs])
+    if len(having) > 1:
+        raise InputError(f"{where}: contig {contig!r} is in {' and '.join(having)}: make a shard set of each")
+    length = stores[having[0]].contigs[contig]
+    if end > length:
+        raise InputError(f"{where}: end {end} is past the end of {contig}, which has {length} bases: another assembly?")
+    return Stretch(having[0], contig, start, end, split)

@@ -1,0 +1,112 @@
+"""Pieces of an HTML page. Every text that goes in is escaped here; SVG figures are the only markup taken as it is."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+"""The page loads nothing and runs nothing, and the browser is told so."""
+
+
+@dataclass(frozen=True)
+class Html:
+    """Finished markup, as opposed to text that must be escaped."""
+
+    text: str
+
+
+def document(title: str, header: Html, body: Iterable[Html], footer: str) -> str:
+    """A whole page with its style sheet inside."""
+    style = files("hdna.evaluate").joinpath("report.css").read_text(encoding="utf-8")
+    return "\n".join(
+        [
+            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>",
+            f"<header>\n{header.text}\n</header>\n<main>",
+            *(part.text for part in body),
+            f"</main>\n<footer><p>{escape(footer)}</p></footer>\n</body>\n</html>\n",
+        ]
+    )
+
+
+def header(kind: str, name: str, status: tuple[str, str], place: str) -> Html:
+    """The page's title; `status` is a CSS class and the words for it."""
+    mark, words = status
+    return Html(
+        f'<p class="eyebrow">{escape(kind)}</p>\n'
+        f'<h1>{escape(name)} <span class="status {escape(mark)}">{escape(words)}</span></h1>\n'
+        f'<p class="place"><code>{escape(place)}</code></p>'
+    )
+
+
+def cards(entries: Iterable[tuple[str, str, str]]) -> Html:
+    """A row of (what, figure, explanation)."""
+    items = (
+        f"<div><dt>{escape(what)}</dt><dd>{escape(figure)}</dd><dd>{escape(note)}</dd></div>"
+        for what, figure, note in entries
+    )
+    return Html(f'<dl class="cards">\n{_lines(items)}\n</dl>')
+
+
+def heading(text: str) -> Html:
+    """A section's heading."""
+    return Html(f"<h2>{escape(text)}</h2>")
+
+
+def paragraph(text: str, style: str = "note") -> Html:
+    """A sentence or two."""
+    return Html(f'<p class="{style}">{escape(text)}</p>')
+
+
+def figure(caption: str, svg: str, narrow_svg: str = "", title: str = "") -> Html:
+    """A drawing with its caption; `narrow_svg` takes its place on a phone."""
+    above = f"<h3>{escape(title)}</h3>\n" if title else ""
+    drawing = f'<div class="wide">{svg}</div>\n<div class="narrow">{narrow_svg}</div>' if narrow_svg else svg
+    return Html(f"<figure>\n{above}{drawing}\n<figcaption>{escape(caption)}</figcaption>\n</figure>")
+
+
+def figures(drawings: Iterable[Html]) -> Html:
+    """Small figures side by side where there is room."""
+    return Html(f'<div class="traces">\n{_lines(drawing.text for drawing in drawings)}\n</div>')
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], text_columns: int = 1, marked: str = "") -> Html:
+    """A table whose first `text_columns` columns are text and whose others are numbers.
+
+    Rows whose first cell begins with `marked` stand out.
+    """
+    kinds = ["" if place < text_columns else ' class="number"' for place in range(len(columns))]
+    top = "".join(
+        f'<th scope="col"{kind}>{escape(column)}</th>' for kind, column in zip(kinds, columns, strict=True)
+    )
+    body = (_row(cells, kinds, bool(marked) and cells[0].startswith(marked)) for cells in rows)
+    return Html(
+        f'<div class="scroll"><table>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{_lines(body)}\n</tbody></table></div>'
+    )
+
+
+def facts(entries: Iterable[tuple[str, str]]) -> Html:
+    """A table of names and values."""
+    rows = (
+        f'<tr><th scope="row">{escape(name)}</th><td class="long">{escape(value)}</td></tr>' for name, value in entries
+    )
+    return Html(f'<div class="scroll"><table>\n<tbody>\n{_lines(rows)}\n</tbody></table></div>')
+
+
+def verbatim(text: str) -> Html:
+    """Text as it is, lines kept."""
+    return Html(f'<pre tabindex="0"><code>{escape(text)}</code></pre>')
+
+
+def _row(cells: Sequence[str], kinds: Sequence[str], stands_out: bool) -> str:
+    first, *others = cells
+    rest = "".join(f"<td{kind}>{escape(cell)}</td>" for kind, cell in zip(kinds[1:], others, strict=True))
+    mark = ' class="model"' if stands_out else ""
+    return f'<tr{mark}><th scope="row"{kinds[0]}>{escape(first)}</th>{rest}</tr>'
+
+
+def _lines(parts: Iterable[str]) -> str:
+    return "\n".join(parts)

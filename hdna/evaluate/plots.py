@@ -1,0 +1,197 @@
+"""The report's figures as inline SVG. The only importer of matplotlib.
+
+Text stays text and takes the page's font; colours become CSS variables, so that the page can be light or dark; the same
+numbers give the same bytes. Every id carries the figure's name, because all figures share one page.
+"""
+
+import io
+import re
+from collections.abc import Sequence
+from html import escape
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from hdna.evaluate.history import History
+
+COLOURS = {
+    "ink": "#1c2733",
+    "faint": "#7c8896",
+    "grid": "#dfe5eb",
+    "train": "#5b9bd0",
+    "valid": "#d1495b",
+    "markov": "#2e8b57",
+    "unigram": "#8e6bbf",
+    "entropy": "#c77d0a",
+    "uniform": "#98a2ad",
+}
+"""By role, for a light page. report.css gives the dark ones under the same names."""
+BARS = {
+    "uniform": ("uniform guess", ":"),
+    "unigram": ("unigram", (0, (4, 2))),
+    "entropy": ("order-0 entropy", (0, (6, 2, 1, 2))),
+    "markov": ("order-5 Markov", "--"),
+}
+UNIFORM_BITS = 2.0
+MAX_POINTS = 1000
+"""A longer curve is drawn as means of consecutive steps: more would be finer than the screen."""
+
+Values = npt.NDArray[np.float64]
+
+
+def bits_plot(history: History, name: str, narrow: bool = False) -> str:
+    """Train and valid bits per base by tokens, with the stages shaded and what simple models reach as lines.
+
+    `narrow` gives the shape for a phone.
+    """
+    figure, axes = _figure((4.0, 4.4) if narrow else (9.2, 4.6))
+    tokens, train = _thinned(history, [step.bits for step in history.steps])
+    _stages(axes, history, narrow)
+    _line(axes, tokens, train, "train", "train", linewidth=1.3)
+    _valid_line(axes, history)
+    bars = {"uniform": UNIFORM_BITS, **history.bars}
+    for bar, (label, style) in BARS.items():
+        if bar in bars:
+            line = axes.axhline(bars[bar], color=COLOURS[bar], linestyle=style, linewidth=1.3, zorder=2)
+            line.set_gid(bar)
+            line.set_label(f"{label} {bars[bar]:.3f}")
+    if history.skipped:
+        skipped = [step.tokens for step in history.skipped]
+        (marks,) = axes.plot(
+            skipped, [0.02] * len(skipped), "x", color=COLOURS["valid"], transform=axes.get_xaxis_transform()
+        )
+        marks.set_gid("skipped")
+        marks.set_label("skipped step")
+    axes.set_ylim(*readable_range(train, [*bars_shown(bars), *_valid(history)]))
+    axes.set_ylabel("bits per base")
+    figure.legend(loc="outside lower center", ncols=2 if narrow else 3, frameon=False, labelcolor=COLOURS["ink"])
+    return _svg(figure, name, "Train and valid bits per base by tokens seen")
+
+
+def trace_plot(history: History, name: str, values: Sequence[float | None], label: str, unit: str) -> str:
+    """One number of every step by tokens seen; the axis begins at zero."""
+    figure, axes = _figure((4.4, 2.7))
+    tokens, drawn = _thinned(history, values)
+    _stages(axes, history, narrow=True)
+    _line(axes, tokens, drawn, name, "train", linewidth=1.4)
+    finite = drawn[np.isfinite(drawn)]
+    axes.set_ylim(0, 1.12 * max(readable_range(drawn, [])[1] if len(finite) else 1.0, 1e-12))
+    axes.yaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.set_ylabel(unit)
+    return _svg(figure, name, f"{label} by tokens seen")
+
+
+def readable_range(curve: Values, others: Sequence[float]) -> tuple[float, float]:
+    """An axis range that shows all of `others` and the curve without its highest tenth, where the first steps lie."""
+    finite = curve[np.isfinite(curve)]
+    shown = [*others, *(np.quantile(finite, [0.0, 0.9]) if len(finite) else [])]
+    low, high = (min(shown), max(shown)) if shown else (0.0, 1.0)
+    margin = 0.08 * (high - low) or 0.05 * abs(high) or 1.0
+    return float(low - margin), float(high + margin)
+
+
+def bars_shown(bars: dict[str, float]) -> list[float]:
+    """Bits per base of those entries of baselines.json that the plot draws."""
+    return [bars[bar] for bar in BARS if bar in bars]
+
+
+def _valid(history: History) -> list[float]:
+    return [step.valid_bits for step in history.steps if step.valid_bits is not None]
+
+
+def _valid_line(axes: Axes, history: History) -> None:
+    """Evaluations joined within a stage only: another stage scores at another context length."""
+    tokens: list[float] = []
+    bits: list[float] = []
+    for stage in history.stages:
+        for step in history.steps:
+            if step.stage == stage.index and step.valid_bits is not None:
+                tokens.append(step.tokens)
+                bits.append(step.valid_bits)
+        tokens.append(stage.until_tokens)
+        bits.append(np.nan)
+    if _valid(history):
+        _line(axes, np.array(tokens), np.array(bits), "valid", "valid", linewidth=2.2, marker="o", markersize=5.5)
+
+
+def _figure(inches: tuple[float, float]) -> tuple[Figure, Axes]:
+    """Empty axes over tokens seen; sizes are at 72 dots per inch, which a page shows as they are."""
+    figure = Figure(figsize=inches, layout="constrained")
+    figure.patch.set_visible(False)
+    axes = figure.add_subplot()
+    axes.patch.set_visible(False)
+    axes.grid(color=COLOURS["grid"], linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(COLOURS["faint"])
+    axes.tick_params(color=COLOURS["faint"], labelcolor=COLOURS["ink"], labelsize=10.5)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.set_xlabel("tokens seen")
+    axes.xaxis.label.set(color=COLOURS["ink"], size=11)
+    axes.yaxis.label.set(color=COLOURS["ink"], size=11)
+    axes.margins(x=0.01)
+    return figure, axes
+
+
+def _line(axes: Axes, x: Values, y: Values, gid: str, colour: str, **style: float | str) -> None:
+    if np.isfinite(y).sum() == 1:
+        style.setdefault("marker", "o")  # a line through one point would not show
+    (line,) = axes.plot(x, y, color=COLOURS[colour], label=gid, zorder=3, **style)
+    line.set_gid(gid)
+
+
+def _stages(axes: Axes, history: History, narrow: bool) -> None:
+    """Every other stage shaded; its context length above it where there is room."""
+    last = history.stages[-1].until_tokens
+    for stage in history.stages:
+        if stage.index % 2:
+            axes.axvspan(stage.after_tokens, stage.until_tokens, color=COLOURS["ink"], alpha=0.06, linewidth=0)
+        share = (stage.until_tokens - stage.after_tokens) / last
+        if share > (0.15 if narrow else 0.08):
+            axes.annotate(
+                f"{stage.context_length:,}" if narrow else f"context {stage.context_length:,}",
+                ((stage.after_tokens + stage.until_tokens) / 2, 1.0),
+                xycoords=("data", "axes fraction"),
+                xytext=(0, 4),
+                textcoords="offset points",
+                ha="center",
+                color=COLOURS["faint"],
+                size=10,
+            )
+
+
+def _thinned(history: History, values: Sequence[float | None]) -> tuple[Values, Values]:
+    """Tokens and values as at most MAX_POINTS means of consecutive steps; NaN where no step has a number."""
+    together = -(-len(values) // MAX_POINTS)
+    starts = np.arange(0, len(values), together)
+    y = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    known = np.isfinite(y)
+    sums, counts = np.add.reduceat(np.where(known, y, 0.0), starts), np.add.reduceat(known.astype(int), starts)
+    tokens = np.array([step.tokens for step in history.steps], dtype=np.float64)
+    ends = np.minimum(starts + together, len(values)) - 1
+    return tokens[ends], np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
+def _svg(figure: Figure, name: str, label: str) -> str:
+    """The figure as an SVG element for a page that holds several."""
+    file = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        figure.savefig(file, format="svg", metadata=nothing)
+    text = file.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text, count=1, flags=re.DOTALL)
+    text = re.sub(r"font-family: [^;\"]*;?", "", text).replace("font: 10px", "font-size: 10px")
+    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
+    for role, colour in COLOURS.items():
+        text = text.replace(colour, f"var(--{role}, {colour})")
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r"\1", text, count=1)
+    return text.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1).replace(
+        ">", f"><title>{escape(label)}</title>", 1
+    )

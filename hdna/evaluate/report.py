@@ -1,0 +1,201 @@
+"""The page that shows a run: one self-contained HTML file, for a browser with neither network nor JavaScript.
+
+The same files of a run give the same bytes. It may be written at any time, also while the run goes on.
+"""
+
+from collections.abc import Iterator
+from statistics import median
+
+from hdna import __version__, storage
+from hdna.data.curriculum import Curriculum
+from hdna.evaluate import page
+from hdna.evaluate.history import History, read_history
+from hdna.evaluate.page import Html
+from hdna.evaluate.plots import MAX_POINTS, UNIFORM_BITS, bits_plot, trace_plot
+from hdna.model.flops import parameter_count
+
+PAGE = "index.html"
+_STATUS = {"done": "finished", "running": "in progress", "stopped": "stopped before its end"}
+_NONE = "–"
+
+
+def write_report(run_url: str, out: str | None = None) -> str:
+    """Write the page of the run at `run_url` to the folder `out`, by default RUN_URL/report; gives the page's URL.
+
+    Raises InputError when there is no run, or one that has not finished a step.
+    """
+    history = read_history(run_url)
+    target = storage.join(out or storage.join(run_url, "report"), PAGE)
+    storage.write(target, render(history).encode())
+    return target
+
+
+def render(history: History) -> str:
+    """The page's HTML."""
+    known = history.status if history.status in _STATUS else "unknown"
+    status = (known, _STATUS.get(history.status, history.status))
+    header = page.header("hdna training run", history.name, status, history.url)
+    return page.document(f"{history.name}: {status[1]}", header, _body(history), f"Written by hdna {__version__}.")
+
+
+def verdict(history: History) -> str:
+    """What the comparison with simple models says, in one or two sentences."""
+    bits, bars = history.valid_bits, history.bars
+    if bits is None or not {"entropy", "markov"} <= bars.keys():
+        return "There is no evaluation on a valid split to compare with simple models yet."
+    gain = bars["entropy"] - bits
+    if gain <= 0:
+        return (
+            f"At {bits:.3f} valid bits per base the model has not yet learned more than the composition of the "
+            f"sequence, whose order-0 entropy is {bars['entropy']:.3f}."
+        )
+    used = (
+        f"At {bits:.3f} valid bits per base the model is {gain:.3f} below the order-0 entropy of the split "
+        f"({bars['entropy']:.3f}), the least that composition alone could reach: it predicts from context"
+    )
+    if bits < bars["markov"]:
+        return f"{used}. It also beats an order-5 Markov model ({bars['markov']:.3f}), which sees five bases back."
+    return f"{used}. It has not reached an order-5 Markov model ({bars['markov']:.3f}), which sees five bases back."
+
+
+def _body(history: History) -> Iterator[Html]:
+    yield page.cards(_cards(history))
+    yield page.paragraph(verdict(history), "lead")
+    yield page.heading("Bits per base")
+    yield page.figure(_bits_caption(history), bits_plot(history, "bits"), bits_plot(history, "bits-phone", narrow=True))
+    yield page.heading("Against simple models")
+    yield page.table(("Model", "Bits per base", "Below order-0 entropy"), _ladder(history), marked="this run")
+    yield page.paragraph(
+        "Bits per base is the mean surprise at each base of the valid split; a uniform guess scores 2. The unigram and "
+        "order-5 Markov models were counted on the train split. N and other codes are not scored."
+    )
+    yield page.heading("Stages of the curriculum")
+    yield page.table(
+        ("Stage", "Context length", "Steps", "Tokens", "Last train bits per base", "Last valid bits per base"),
+        _stage_rows(history),
+    )
+    yield from _skipped(history)
+    yield page.heading("The course of training")
+    yield page.figures(_traces(history))
+    yield from _records(history)
+
+
+def _cards(history: History) -> Iterator[tuple[str, str, str]]:
+    steps, last, config = history.steps, history.steps[-1], history.config
+    plan = Curriculum.of(config) if config else None
+    yield "Steps", f"{last.step:,}", f"of {plan.steps:,}" if plan else ""
+    yield "Tokens seen", _short(last.tokens), f"of {_short(plan.tokens)}" if plan else ""
+    yield "Valid bits per base", _bits(history.valid_bits, 3), f"context {history.stages[-1].context_length:,}"
+    if history.valid_bits is not None and "entropy" in history.bars:
+        gain = history.bars["entropy"] - history.valid_bits
+        yield "Below order-0 entropy", f"{gain:.3f}", f"which is {history.bars['entropy']:.3f}"
+    speeds = [step.tokens_per_second for step in steps if step.tokens_per_second is not None]
+    if speeds:
+        yield "Tokens/s", f"{median(speeds):,.0f}", "median of all steps"
+    if config:
+        yield "Parameters", f"{parameter_count(config.model):,}", f"{config.model.n_layer} layers"
+
+
+def _bits_caption(history: History) -> str:
+    shown = "Each point of the train curve is one step"
+    if len(history.steps) > MAX_POINTS:
+        shown = f"Each point of the train curve is the mean of {-(-len(history.steps) // MAX_POINTS)} steps"
+    return (
+        f"{shown}; valid points are evaluations at the stage's context length, written above the plot. Horizontal "
+        f"lines: what simple models reach on the valid split. The first steps lie above the plot's upper edge where "
+        f"they would flatten the rest."
+    )
+
+
+def _ladder(history: History) -> list[tuple[str, str, str]]:
+    """Simple models and this run's stages, the best last."""
+    bars, entropy = history.bars, history.bars.get("entropy")
+    names = {"unigram": "unigram", "entropy": "order-0 entropy of the split", "markov": "order-5 Markov"}
+    entries = [(UNIFORM_BITS, "uniform guess"), *((bars[key], name) for key, name in names.items() if key in bars)]
+    entries += [
+        (stage.valid_bits, f"this run, stage {stage.index} (context {stage.context_length:,})")
+        for stage in history.stages
+        if stage.valid_bits is not None
+    ]
+    return [
+        (name, _bits(bits), _NONE if entropy is None else _signed(entropy - bits))
+        for bits, name in sorted(entries, reverse=True)
+    ]
+
+
+def _stage_rows(history: History) -> Iterator[tuple[str, ...]]:
+    for stage in history.stages:
+        yield (
+            str(stage.index),
+            f"{stage.context_length:,}",
+            f"{stage.steps:,}",
+            f"{stage.until_tokens - stage.after_tokens:,}",
+            _bits(stage.train_bits),
+            _bits(stage.valid_bits),
+        )
+
+
+def _skipped(history: History) -> Iterator[Html]:
+    if not history.skipped:
+        return
+    yield page.heading("Skipped steps")
+    yield page.paragraph(
+        f"{len(history.skipped):,} of {len(history.steps):,} steps had a loss or gradient that was not finite and "
+        f"changed nothing: step {', '.join(f'{step.step:,}' for step in history.skipped[:20])}"
+        + (", and more." if len(history.skipped) > 20 else ".")
+    )
+
+
+def _traces(history: History) -> Iterator[Html]:
+    steps = history.steps
+    traces = (
+        ("rate", "Learning rate", "", [s.learning_rate for s in steps], "A pure function of tokens seen."),
+        ("speed", "Throughput", "tokens/s", [s.tokens_per_second for s in steps], "All workers together."),
+        ("memory", "Peak memory", "GiB", [s.memory_gib for s in steps], "Of the first worker: its GPU's, or its own."),
+        ("norm", "Gradient norm", "", [s.grad_norm for s in steps], "Global norm before clipping."),
+    )
+    for name, label, unit, values, caption in traces:
+        yield page.figure(caption, trace_plot(history, name, values, label, unit), title=label)
+
+
+def _records(history: History) -> Iterator[Html]:
+    """What the run was: checkpoints, data, recipe, environment."""
+    yield page.heading("Checkpoints")
+    rows = [(c.name, f"{c.step:,}", f"{c.bytes / 2**20:.1f} MiB") for c in history.checkpoints]
+    yield page.table(("Checkpoint", "Step", "Size"), rows) if rows else page.paragraph("None yet.")
+    yield page.heading("Data")
+    yield page.facts(_data(history))
+    yield page.heading("Recipe, as resolved")
+    yield page.verbatim(history.recipe) if history.recipe else page.paragraph("The run has no recipe.yaml.")
+    yield page.heading("Environment")
+    entries = [(name, str(value)) for name, value in history.environment.items()]
+    yield page.facts(entries) if entries else page.paragraph("The run has no environment.json.")
+
+
+def _data(history: History) -> Iterator[tuple[str, str]]:
+    urls = history.config.data.shards if history.config else []
+    for number, url in enumerate(urls):
+        yield f"Shard set {number}", url
+        if str(number) in history.checksums:
+            yield f"Checksum of set {number}", history.checksums[str(number)]
+    for split in ("train", "valid"):
+        if (bases := history.bars.get(f"{split}_bases")) is not None:
+            yield f"{split.capitalize()} bases the simple models counted", f"{bases:,.0f}"
+    if history.config:
+        yield "Reverse complement", "yes" if history.config.data.reverse_complement else "no"
+
+
+def _bits(value: float | None, digits: int = 4) -> str:
+    return _NONE if value is None else f"{value:.{digits}f}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4f}".replace("-", "−")
+
+
+def _short(count: int) -> str:
+    """A count in at most five characters and a unit."""
+    for size, unit in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return str(count)

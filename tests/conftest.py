@@ -1,0 +1,101 @@
+"""What many tests share: a small shard set with N in awkward places, a tiny recipe, and real ranks to run them on."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+REPO = Path(__file__).parents[1]
+RANK_WORKER = Path(__file__).parent / "rank_worker.py"
+_RANKS_TIMEOUT_S = 240
+
+RunRanks = Callable[..., list[subprocess.CompletedProcess[str]]]
+
+
+@pytest.fixture(scope="session")
+def tiny_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shard set of 120 kb with N runs inside windows and lower-case stretches, windows of 2,048 bases, three splits."""
+    from hdna_prep.encode import encode_genome
+    from hdna_prep.shards import write_shards
+
+    folder = tmp_path_factory.mktemp("tiny")
+    rng = np.random.default_rng(7)
+    bases = rng.choice(np.frombuffer(b"ACGT", np.uint8), size=120_000, p=[0.35, 0.15, 0.2, 0.3])
+    for start in range(500, 120_000, 1_100):
+        bases[start : start + start % 190] = ord("N")
+    bases[20_000:50_000] |= 0x20
+    (folder / "genome.fa").write_bytes(b">one\n" + bases[:70_000].tobytes() + b"\n>two\n" + bases[70_000:].tobytes() + b"\n")
+    encode_genome([str(folder / "genome.fa")], str(folder / "genome.zarr"))
+    write_shards([str(folder / "genome.zarr")], str(folder / "shards"), None, "hash", 2048)
+    return folder / "shards"
+
+
+@pytest.fixture
+def tiny_recipe(tmp_path: Path, tiny_set: Path) -> Path:
+    """Ten steps of a very small model through two context lengths, dropout on, checkpoint every second step."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(f"""
+run: {{url: {tmp_path / "run"}, seed: 5}}
+model: {{d_model: 16, n_layer: 2, l_max: 514, embed_dropout: 0.1, filter_order: 16}}
+data: {{shards: [{tiny_set}], repeat_weight: 0.5}}
+curriculum:
+  - {{context_length: 256, until_tokens: 6 * 2048, micro_batch_size: 2}}
+  - {{context_length: 512, until_tokens: 10 * 2048, micro_batch_size: 1}}
+optim: {{learning_rate: 1e-2, warmup_fraction: 0.1, global_batch_tokens: 2048}}
+parallel: {{workers: 1, zero_stage: 1, precision: fp32}}
+checkpoint: {{every_steps: 2, keep_last: 10}}
+evaluate: {{every_steps: 5, max_bases: 5000}}
+""".replace("6 * 2048", "12288").replace("10 * 2048", "20480"))
+    return path
+
+
+@pytest.fixture
+def run_ranks() -> RunRanks:
+    """Run tests/rank_worker.py as that many real processes joined by gloo; fails when one fails or hangs."""
+
+    def run(world_size: int, task: str, **settings: object) -> list[subprocess.CompletedProcess[str]]:
+        processes = start_ranks(world_size, task, **settings)
+        done = []
+        try:
+            for process in processes:
+                out, err = process.communicate(timeout=_RANKS_TIMEOUT_S)
+                done.append(subprocess.CompletedProcess(process.args, process.returncode, out, err))
+                assert process.returncode == 0, err[-4000:]
+        finally:
+            for process in processes:
+                process.kill()
+        return done
+
+    return run
+
+
+def start_ranks(world_size: int, task: str, **settings: object) -> list[subprocess.Popen[str]]:
+    """Start the ranks and leave them to the caller."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, str(RANK_WORKER), task, json.dumps(settings, default=str)]
+    return [
+        subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={
+                **os.environ,
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+                "WORLD_SIZE": str(world_size),
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": str(port),
+                "OMP_NUM_THREADS": "1",
+            },
+        )
+        for rank in range(world_size)
+    ]

@@ -1,0 +1,163 @@
+"""`hdna prep verify` finds every fault, also those that an honest checksum covers."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from hdna.cli.prep import app
+from hdna_prep.verify import verify
+
+Body = dict[str, Any]
+Harm = Callable[[Path], object]
+
+
+def test_sound_sets_verify(made: Path) -> None:
+    assert verify(str(made / "set")) == []
+    assert verify(str(made / "g.zarr")) == []
+    result = CliRunner().invoke(app, ["verify", str(made / "set")])
+    assert result.exit_code == 0
+    assert "sound" in result.output
+
+
+def damaged(made: Path, folder: Path) -> Path:
+    """A copy of the set to do harm to."""
+    copy = folder / "set"
+    copy.mkdir()
+    for path in (made / "set").iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    return copy
+
+
+def edit(folder: Path, change: Callable[[Body], object]) -> None:
+    body = json.loads((folder / "manifest.json").read_text())
+    change(body)
+    (folder / "manifest.json").write_text(json.dumps(body))
+
+
+def reseal(folder: Path, name: str) -> None:
+    """Give a changed tar the checksum it now has, in the manifest: what an honest but wrong writer would do."""
+    data = (folder / name).read_bytes()
+
+    def change(body: Body) -> None:
+        entry = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        body["files"][name] = entry
+        next(shard for shard in body["shards"] if shard["url"] == name).update(entry)
+
+    edit(folder, change)
+
+
+TRAIN = "train-000000.tar"
+
+
+def flip(folder: Path) -> None:
+    data = bytearray((folder / TRAIN).read_bytes())
+    data[len(data) // 2] ^= 4
+    (folder / TRAIN).write_bytes(bytes(data))
+
+
+def truncate(folder: Path) -> None:
+    data = (folder / TRAIN).read_bytes()
+    (folder / TRAIN).write_bytes(data[: len(data) // 2])
+
+
+def remove(folder: Path) -> None:
+    (folder / TRAIN).unlink()
+
+
+def truncate_and_reseal(folder: Path) -> None:
+    truncate(folder)
+    reseal(folder, TRAIN)
+
+
+def change_a_base_and_reseal(folder: Path) -> None:
+    sample = json.loads((folder / "manifest.json").read_text())["shards"][0]["samples"][0]
+    data = bytearray((folder / TRAIN).read_bytes())
+    data[sample["offset"]] = 7 if data[sample["offset"]] != 7 else 8
+    (folder / TRAIN).write_bytes(bytes(data))
+    reseal(folder, TRAIN)
+
+
+def put_a_special_token_and_reseal(folder: Path) -> None:
+    sample = json.loads((folder / "manifest.json").read_text())["shards"][0]["samples"][0]
+    data = bytearray((folder / TRAIN).read_bytes())
+    data[sample["offset"]] = 4
+    (folder / TRAIN).write_bytes(bytes(data))
+    reseal(folder, TRAIN)
+
+
+def shift_offset(folder: Path) -> None:
+    edit(folder, lambda body: body["shards"][0]["samples"][0].update(offset=512))
+
+
+def wrong_totals(folder: Path) -> None:
+    edit(folder, lambda body: body["totals"]["train"].update(bases=1))
+
+
+def wrong_shard_bases(folder: Path) -> None:
+    edit(folder, lambda body: body["shards"][0].update(bases=1))
+
+
+def swap_split(folder: Path) -> None:
+    edit(folder, lambda body: body["shards"][0].update(split="valid"))
+
+
+def move_window(folder: Path) -> None:
+    """Two splits on the same bases: a valid window claims the place of a train window of its length."""
+
+    def change(body: Body) -> None:
+        train = body["shards"][0]["samples"]
+        valid = next(shard for shard in body["shards"] if shard["split"] == "valid")["samples"][0]
+        length = valid["end"] - valid["start"]
+        valid.update(contig=train[0]["contig"], start=train[0]["start"], end=train[0]["start"] + length)
+
+    edit(folder, change)
+
+
+def escape(name: str) -> Harm:
+    def change(body: Body) -> None:
+        entry = body["files"].pop(TRAIN)
+        body["files"][name] = entry
+        body["shards"][0]["url"] = name
+
+    return lambda folder: edit(folder, change)
+
+
+FAULTS = [
+    (flip, "does not have the sha256"),
+    (truncate, "bytes, its manifest says"),
+    (remove, "is missing"),
+    (truncate_and_reseal, "not a whole tar|member|not as the format says"),
+    (change_a_base_and_reseal, "totals of train"),
+    (put_a_special_token_and_reseal, "no base tokens"),
+    (shift_offset, "the manifest says 512"),
+    (wrong_totals, "totals of train"),
+    (wrong_shard_bases, "bases 1 are not"),
+    (swap_split, "json member"),
+    (move_window, "overlap on"),
+    (escape("../train-000000.tar"), "refused|table of files"),
+    (escape("/etc/passwd"), "refused|table of files"),
+    (escape("file:///etc/passwd"), "refused|table of files"),
+    (escape("pipe:cat x.tar"), "refused|table of files"),
+    (escape("sub/train-000000.tar"), "refused"),
+    (escape("-rf.tar"), "refused"),
+    (lambda folder: edit(folder, lambda body: body.update(version=2)), "format version 2"),
+    (lambda folder: edit(folder, lambda body: body.update(format="other")), "not the manifest"),
+    (lambda folder: edit(folder, lambda body: body.update(window="x")), "window is not as"),
+    (lambda folder: edit(folder, lambda body: body["shards"][0]["samples"][0].update(end=2**62)), "end 4611686018"),
+    (lambda folder: edit(folder, lambda body: body["shards"][0]["samples"][0].update(key="a/b")), "key 'a/b'"),
+    (lambda folder: (folder / "manifest.json").write_text("{"), "not valid JSON"),
+]
+
+
+@pytest.mark.parametrize(("harm", "what"), FAULTS)
+def test_verify_finds_every_injected_fault(harm: Harm, what: str, made: Path, tmp_path: Path) -> None:
+    folder = damaged(made, tmp_path)
+    harm(folder)
+    problems = "\n".join(verify(str(folder)))
+    assert any(part in problems for part in what.split("|")), problems
+    assert CliRunner().invoke(app, ["verify", str(folder)]).exit_code == 1

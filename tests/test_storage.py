@@ -1,0 +1,141 @@
+"""One way to open a URL: local paths, and S3 through moto's server on loopback."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hdna import commit, storage
+from hdna.errors import InputError
+from hdna.genome import GenomeStore, Interval
+from hdna.staging import MANIFEST
+from hdna_prep.encode import encode_genome
+from hdna_prep.shards import write_shards
+from hdna_prep.synthetic import write_genome
+from hdna_prep.verify import verify
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """An empty S3 bucket of a server in this process; the credentials are made up."""
+    moto_server = pytest.importorskip("moto.server")
+    import boto3
+
+    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "made-up")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "made-up")
+        patch.setenv("AWS_REGION", "us-east-1")
+        storage._open.cache_clear()
+        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="hdna-test")
+        yield "s3://hdna-test"
+    storage._open.cache_clear()
+    server.stop()
+
+
+@pytest.fixture(params=["local", "file", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A fresh URL of each kind."""
+    if request.param == "s3":
+        return f"{request.getfixturevalue('bucket')}/{tmp_path.name}"
+    return f"file://{tmp_path}/x" if request.param == "file" else str(tmp_path / "x")
+
+
+def test_write_read_range_size(place: str) -> None:
+    url = storage.join(place, "a", "b.bin")
+    assert storage.size(url) is None
+    storage.write(url, b"0123456789")
+    assert storage.read(url) == b"0123456789"
+    assert storage.read_range(url, 3, 4) == b"3456"
+    assert b"".join(storage.parts(url)) == b"0123456789"
+    assert storage.size(url) == 10
+    storage.write(url, b"other")
+    assert storage.read(url) == b"other"
+
+
+def test_only_the_first_conditional_write_wins(place: str) -> None:
+    url = storage.join(place, "claim")
+    assert storage.write_if_absent(url, b"first")
+    assert not storage.write_if_absent(url, b"second")
+    assert storage.read(url) == b"first"
+
+
+def test_listing_is_relative_and_stops_at_the_folder(place: str) -> None:
+    assert storage.listing(place) == {}
+    for name in ("one", "deep/er/two"):
+        storage.write(storage.join(place, name), b"x" * len(name))
+    storage.write(place + "-neighbour/three", b"x")
+    assert storage.listing(place) == {"one": 3, "deep/er/two": 11}
+    storage.delete(place, ["one", "deep/er/two", "never-there"])
+    assert storage.listing(place) == {}
+
+
+def test_missing_objects_are_file_not_found(place: str, tmp_path: Path) -> None:
+    url = storage.join(place, "none")
+    for call in (storage.read, lambda u: storage.read_range(u, 0, 1), lambda u: list(storage.parts(u))):
+        with pytest.raises(FileNotFoundError):
+            call(url)
+    with pytest.raises(FileNotFoundError):
+        storage.download(url, tmp_path / "got")
+    assert not list(tmp_path.glob("got*"))
+
+
+def test_upload_and_download_of_more_than_one_part(place: str, tmp_path: Path) -> None:
+    data = bytes(range(256)) * (80 << 10)
+    (tmp_path / "big").write_bytes(data)
+    storage.upload(tmp_path / "big", storage.join(place, "big"))
+    storage.download(storage.join(place, "big"), tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == data
+
+
+def test_download_to_a_place_that_cannot_be_written_names_that_place(place: str, tmp_path: Path) -> None:
+    storage.write(storage.join(place, "x"), b"x")
+    with pytest.raises(InputError, match="nowhere"):
+        storage.download(storage.join(place, "x"), tmp_path / "nowhere" / "x")
+
+
+@pytest.mark.parametrize(
+    "url", ["pipe:cat /etc/passwd", "http://host/x", "https://host/x", "ftp:x", "gopher://x", "s3:x"]
+)
+def test_other_schemes_and_nameless_buckets_are_refused(url: str) -> None:
+    with pytest.raises(InputError, match=r"not supported|names no bucket"):
+        storage.read(url)
+
+
+def test_a_missing_bucket_is_said_in_one_line(bucket: str) -> None:
+    with pytest.raises((InputError, FileNotFoundError)) as error:
+        storage.write("s3://no-such-bucket/x", b"x")
+    assert "no-such-bucket" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_manifest_cannot_name_a_file_elsewhere(tmp_path: Path) -> None:
+    for name in ("../x", "/etc/passwd", "a/../../x", "s3://b/x", "a//b", ""):
+        folder = tmp_path / str(abs(hash(name)))
+        entry = commit.FileEntry(1, "0" * 64)
+        assert commit.put_manifest(str(folder), MANIFEST, {"format": "k", "version": 1}, {name: entry})
+        with pytest.raises(InputError, match="table of files"):
+            commit.read_manifest(str(folder), MANIFEST, "k", 1)
+
+
+def test_store_and_shards_in_a_bucket(bucket: str, tmp_path: Path) -> None:
+    """The whole path on S3: read as the local ones, verify, refuse a second writer, notice a deleted object."""
+    write_genome(tmp_path / "g.fa", 40_000, seed=2)
+    encode_genome([str(tmp_path / "g.fa")], str(tmp_path / "g.zarr"))
+    remote = f"{bucket}/genomes/g.zarr"
+    encode_genome([str(tmp_path / "g.fa")], remote)
+    interval = Interval("chr1", 100, 39_900, "-")
+    assert GenomeStore.open(remote).read_ascii(interval) == GenomeStore.open(str(tmp_path / "g.zarr")).read_ascii(
+        interval
+    )
+    assert write_shards([remote], f"{bucket}/shards", window=5000).totals["train"].bases > 20_000
+    assert verify(remote) == []
+    assert verify(f"{bucket}/shards") == []
+    with pytest.raises(InputError, match="never overwritten"):
+        encode_genome([str(tmp_path / "g.fa")], remote)
+    storage.delete(remote, ["bases/c/0"])
+    with pytest.raises(InputError, match="bases/c/0 is missing"):
+        GenomeStore.open(remote)
