@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator, NullFormatter
 
 from hdna.evaluate.history import History
 
@@ -53,7 +53,7 @@ def bits_plot(history: History, name: str, narrow: bool = False) -> str:
     _stages(axes, history, narrow)
     _line(axes, tokens, train, "train", "train", linewidth=1.3)
     _valid_line(axes, history)
-    bars = {"uniform": UNIFORM_BITS, **history.bars}
+    bars = _all_bars(history)
     for bar, (label, style) in BARS.items():
         if bar in bars:
             line = axes.axhline(bars[bar], color=COLOURS[bar], linestyle=style, linewidth=1.3, zorder=2)
@@ -72,15 +72,21 @@ def bits_plot(history: History, name: str, narrow: bool = False) -> str:
     return _svg(figure, name, "Train and valid bits per base by tokens seen")
 
 
-def trace_plot(history: History, name: str, values: Sequence[float | None], label: str, unit: str) -> str:
-    """One number of every step by tokens seen; the axis begins at zero."""
+def trace_plot(
+    history: History, name: str, values: Sequence[float | None], label: str, unit: str, log: bool = False
+) -> str:
+    """One number of every step by tokens seen; the axis begins at zero, or is logarithmic."""
     figure, axes = _figure((4.4, 2.7))
     tokens, drawn = _thinned(history, values)
     _stages(axes, history, narrow=True)
     _line(axes, tokens, drawn, name, "train", linewidth=1.4)
-    finite = drawn[np.isfinite(drawn)]
-    axes.set_ylim(0, 1.12 * max(readable_range(drawn, [])[1] if len(finite) else 1.0, 1e-12))
-    axes.yaxis.set_major_formatter(EngFormatter(sep=""))
+    positive = drawn[drawn > 0]
+    if log and len(positive):
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(0, 1.08 * positive.max() if len(positive) else 1.0)
+    axes.yaxis.set_major_formatter(FuncFormatter(_tick))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_ylabel(unit)
     return _svg(figure, name, f"{label} by tokens seen")
 
@@ -97,6 +103,22 @@ def readable_range(curve: Values, others: Sequence[float]) -> tuple[float, float
 def bars_shown(bars: dict[str, float]) -> list[float]:
     """Bits per base of those entries of baselines.json that the plot draws."""
     return [bars[bar] for bar in BARS if bar in bars]
+
+
+def beyond_range(history: History) -> tuple[int, float]:
+    """How many points of the train curve lie above the plot's upper edge, and where that edge is."""
+    _, train = _thinned(history, [step.bits for step in history.steps])
+    high = readable_range(train, [*bars_shown(_all_bars(history)), *_valid(history)])[1]
+    return int((train > high).sum()), high
+
+
+def _all_bars(history: History) -> dict[str, float]:
+    return {"uniform": UNIFORM_BITS, **history.bars}
+
+
+def _tick(value: float, place: int) -> str:
+    """A tick's label: 20k, 0.002; matplotlib also gives its place."""
+    return EngFormatter(sep="").format_eng(value) if abs(value) >= 1000 else f"{value:g}"
 
 
 def _valid(history: History) -> list[float]:

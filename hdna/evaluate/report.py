@@ -11,7 +11,7 @@ from hdna.data.curriculum import Curriculum
 from hdna.evaluate import page
 from hdna.evaluate.history import History, read_history
 from hdna.evaluate.page import Html
-from hdna.evaluate.plots import MAX_POINTS, UNIFORM_BITS, bits_plot, trace_plot
+from hdna.evaluate.plots import MAX_POINTS, UNIFORM_BITS, beyond_range, bits_plot, trace_plot
 from hdna.model.flops import parameter_count
 
 PAGE = "index.html"
@@ -53,9 +53,24 @@ def verdict(history: History) -> str:
         f"At {bits:.3f} valid bits per base the model is {gain:.3f} below the order-0 entropy of the split "
         f"({bars['entropy']:.3f}), the least that composition alone could reach: it predicts from context"
     )
-    if bits < bars["markov"]:
-        return f"{used}. It also beats an order-5 Markov model ({bars['markov']:.3f}), which sees five bases back."
-    return f"{used}. It has not reached an order-5 Markov model ({bars['markov']:.3f}), which sees five bases back."
+    against = "also beats" if bits < bars["markov"] else "has not reached"
+    return (
+        f"{used}. It {against} an order-5 Markov model ({bars['markov']:.3f}), which sees five bases back."
+        f"{_longer_context(history)}"
+    )
+
+
+def _longer_context(history: History) -> str:
+    """The last scored stage beside the first; empty for a run of one stage."""
+    scored = [(stage.valid_bits, stage) for stage in history.stages if stage.valid_bits is not None]
+    if len(scored) < 2:
+        return ""
+    (first_bits, first), (last_bits, last) = scored[0], scored[-1]
+    return (
+        f" Stage {last.index} (context {last.context_length:,}) stands {abs(first_bits - last_bits):.3f} "
+        f"{'below' if last_bits < first_bits else 'above'} where stage {first.index} "
+        f"(context {first.context_length:,}) ended."
+    )
 
 
 def _body(history: History) -> Iterator[Html]:
@@ -88,7 +103,7 @@ def _cards(history: History) -> Iterator[tuple[str, str, str]]:
     yield "Valid bits per base", _bits(history.valid_bits, 3), f"context {history.stages[-1].context_length:,}"
     if history.valid_bits is not None and "entropy" in history.bars:
         gain = history.bars["entropy"] - history.valid_bits
-        yield "Below order-0 entropy", f"{gain:.3f}", f"which is {history.bars['entropy']:.3f}"
+        yield "Below entropy", f"{gain:.3f}", f"order-0: {history.bars['entropy']:.3f}"
     speeds = [step.tokens_per_second for step in steps if step.tokens_per_second is not None]
     if speeds:
         yield "Tokens/s", f"{median(speeds):,.0f}", "median of all steps"
@@ -100,10 +115,11 @@ def _bits_caption(history: History) -> str:
     shown = "Each point of the train curve is one step"
     if len(history.steps) > MAX_POINTS:
         shown = f"Each point of the train curve is the mean of {-(-len(history.steps) // MAX_POINTS)} steps"
+    beyond, edge = beyond_range(history)
     return (
         f"{shown}; valid points are evaluations at the stage's context length, written above the plot. Horizontal "
-        f"lines: what simple models reach on the valid split. The first steps lie above the plot's upper edge where "
-        f"they would flatten the rest."
+        f"lines: what simple models reach on the valid split."
+        + (f" To keep the rest readable, {beyond:,} train points above {edge:.2f} are cut off." if beyond else "")
     )
 
 
@@ -155,7 +171,7 @@ def _traces(history: History) -> Iterator[Html]:
         ("norm", "Gradient norm", "", [s.grad_norm for s in steps], "Global norm before clipping."),
     )
     for name, label, unit, values, caption in traces:
-        yield page.figure(caption, trace_plot(history, name, values, label, unit), title=label)
+        yield page.figure(caption, trace_plot(history, name, values, label, unit, log=name == "norm"), title=label)
 
 
 def _records(history: History) -> Iterator[Html]:
@@ -190,7 +206,7 @@ def _bits(value: float | None, digits: int = 4) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.4f}".replace("-", "−")
+    return f"{value + 0.0:.4f}".replace("-", "−")
 
 
 def _short(count: int) -> str:

@@ -1,0 +1,189 @@
+"""Order law: the sequence of global batches is a pure function of (recipe, seed, manifest)."""
+
+import itertools
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hdna.config import Stage, load_recipe
+from hdna.data.batch import Sampler
+from hdna.data.cache import ShardCache
+from hdna.data.curriculum import Curriculum
+from hdna.data.order import MIXTURE_PERIOD, Order, WindowTable
+from hdna.data.stream import WindowReader, prefetched
+from hdna.errors import InputError
+from hdna.genome.shard import load_shard_set
+
+
+FIRST = [
+    (2, 399, "-"),
+    (1, 1555, "-"),
+    (0, 2921, "+"),
+    (2, 0, "-"),
+]
+EIGHTH = [
+    (0, 2897, "-"),
+    (0, 1873, "+"),
+    (3, 1024, "+"),
+    (2, 1869, "-"),
+]
+
+
+def table(*bases: int, per_shard: int = 3) -> WindowTable:
+    return WindowTable(np.array(bases), np.arange(len(bases)) // per_shard)
+
+
+def one_stage(context: int, samples: int, steps: int = 10_000) -> Curriculum:
+    return Curriculum([Stage(context, context * samples * steps)], context * samples)
+
+
+def take(order: Order, crops: int) -> list:
+    return list(itertools.islice((crop for step in itertools.count() for crop in order.batch(step)), crops))
+
+
+def test_the_first_batches_are_what_they_have_always_been():
+    """Pins the order across versions of Python, numpy and hdna: a changed order breaks every run that resumes."""
+    order = Order([table(5000, 3000, 4097, 2049)], one_stage(1024, 4), seed=2222)
+    assert order.batch(0) == FIRST
+    assert order.batch(7) == EIGHTH
+
+
+def test_another_process_gives_the_same_batches():
+    code = (
+        "import numpy as np; from hdna.config import Stage; from hdna.data.curriculum import Curriculum;"
+        "from hdna.data.order import Order, WindowTable;"
+        "o = Order([WindowTable(np.array([5000, 3000, 4097, 2049]), np.arange(4) // 3)],"
+        "Curriculum([Stage(1024, 10**9)], 4096), 2222); print([tuple(c) for c in o.batch(123)])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    order = Order([table(5000, 3000, 4097, 2049)], one_stage(1024, 4), seed=2222)
+    assert out.strip() == str([tuple(crop) for crop in order.batch(123)])
+
+
+def test_a_batch_depends_on_nothing_that_was_asked_before():
+    windows = [table(*range(2000, 9000, 500)), table(*[4097] * 7)]
+    asked = Order(windows, one_stage(512, 8), 1, weights=[2, 1])
+    in_order = [asked.batch(step) for step in range(40)]
+    for step in (39, 0, 17, 18, 3):
+        assert Order(windows, one_stage(512, 8), 1, weights=[2, 1]).batch(step) == in_order[step]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(2, 3000), min_size=1, max_size=30),
+    st.integers(1, 700),
+    st.integers(0, 2**63 - 1),
+    st.integers(1, 5),
+)
+def test_an_epoch_holds_every_crop_once_and_inside_its_window(bases, context, seed, per_shard):
+    windows = table(*bases, per_shard=per_shard)
+    expected = {window: (length - 1) // context for window, length in enumerate(bases) if length > context}
+    if not expected:
+        with pytest.raises(InputError, match=f"needs windows of {context + 1} bases"):
+            Order([windows], one_stage(context, 1), seed)
+        return
+    order = Order([windows], one_stage(context, 1, steps=2000), seed)
+    epoch = order.crops_per_epoch(0, context)
+    crops = take(order, min(2 * epoch, 2000))
+    for first in range(0, len(crops) - epoch + 1, epoch):
+        found = {}
+        for crop in crops[first : first + epoch]:
+            assert 0 <= crop.offset <= bases[crop.window] - context - 1
+            found[crop.window] = found.get(crop.window, 0) + 1
+        assert found == expected
+
+
+@pytest.mark.parametrize(("bases", "context"), [(4097, 1024), (4097, 2048), (4097, 4096), (5000, 1024), (2050, 2048)])
+def test_over_epochs_every_base_is_predicted_whatever_the_context(bases, context):
+    order = Order([table(bases)], one_stage(context, 1), seed=3)
+    predicted = np.zeros(bases, dtype=bool)
+    for crop in take(order, 60 * order.crops_per_epoch(0, context)):
+        predicted[crop.offset + 1 : crop.offset + context + 1] = True
+    assert predicted[1:].all()  # nothing can predict a window's first base
+
+
+def test_crops_of_one_window_begin_at_many_different_bases():
+    order = Order([table(4097)], one_stage(1024, 1), seed=3)
+    assert len({crop.offset % 1024 for crop in take(order, 400)}) > 50
+
+
+def test_strands_are_even_and_can_be_switched_off():
+    windows = table(*[4097] * 50)
+    strands = [crop.strand for crop in take(Order([windows], one_stage(512, 8), 9), 4000)]
+    assert abs(strands.count("-") - 2000) < 4 * np.sqrt(1000)  # four standard deviations of a fair coin
+    one_strand = Order([windows], one_stage(512, 8), 9, reverse_complement=False)
+    assert {crop.strand for crop in take(one_strand, 500)} == {"+"}
+
+
+def test_seeds_stages_and_epochs_read_in_different_orders():
+    windows = table(*[2049] * 40)
+    curriculum = Curriculum([Stage(512, 512 * 160), Stage(512, 512 * 320)], 512 * 8)
+    first, second = Order([windows], curriculum, 1), Order([windows], curriculum, 2)
+    stage_0 = [c for step in range(20) for c in first.batch(step)]
+    stage_1 = [c for step in range(20, 40) for c in first.batch(step)]
+    other_seed = [c for step in range(20) for c in second.batch(step)]
+    assert [c.window for c in stage_0] != [c.window for c in stage_1]
+    assert [c.window for c in stage_0] != [c.window for c in other_seed]
+    assert sorted(c.window for c in stage_0) == sorted(c.window for c in stage_1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(0.01, 100), min_size=2, max_size=4), st.integers(0, 1000))
+def test_a_mixture_has_its_weights_in_every_period_and_each_set_its_own_epochs(weights, seed):
+    tables = [table(*[1025] * (20 + 7 * number)) for number in range(len(weights))]
+    order = Order(tables, one_stage(256, 64), seed, weights=weights)
+    crops = take(order, 2 * MIXTURE_PERIOD)
+    borders = np.cumsum([len(t.bases) for t in tables])
+    for first in (0, MIXTURE_PERIOD):
+        sets = np.searchsorted(borders, [c.window for c in crops[first : first + MIXTURE_PERIOD]], side="right")
+        share = np.bincount(sets, minlength=len(weights)) / MIXTURE_PERIOD
+        assert np.abs(share - np.array(weights) / sum(weights)).max() < 1 / MIXTURE_PERIOD
+
+
+def test_without_weights_a_mixture_is_by_bases():
+    order = Order([table(*[1025] * 30), table(*[1025] * 10)], one_stage(256, 64), 1)
+    crops = take(order, MIXTURE_PERIOD)
+    assert sum(c.window < 30 for c in crops) == MIXTURE_PERIOD * 3 // 4
+
+
+def test_ranks_and_accumulation_only_deal_the_batch_out(tiny_recipe):
+    """Whatever the number of data ranks and the micro-batch, the samples of a step are the same, each read once."""
+    config = load_recipe(str(tiny_recipe))
+    windows = WindowReader([load_shard_set(url) for url in config.data.shards], "train", ShardCache())
+    whole = None
+    for ranks, micro in ((1, 8), (1, 2), (2, 2), (4, 1), (8, 1)):
+        curriculum = Curriculum([Stage(256, 10**6, micro)], 2048)
+        crops = Order(windows.tables, curriculum, 5).batch(3)
+        parts = []
+        for rank in range(ranks):
+            batch = Sampler(windows.read, config.data, 5, rank, ranks).step_batch(3, curriculum.stage(3), crops)
+            parts += [(m.samples, m.input_ids, m.targets, m.weights) for m in batch.micro_batches]
+        samples = torch.cat([part[0] for part in parts])
+        assert sorted(samples.tolist()) == list(range(8))
+        tensors = [torch.cat([part[i] for part in parts])[samples.argsort()] for i in (1, 2, 3)]
+        whole = whole or tensors
+        assert all(torch.equal(a, b) for a, b in zip(tensors, whole, strict=True))
+
+
+def test_prefetching_changes_neither_order_nor_errors():
+    def items():
+        yield from range(5)
+        raise InputError("the sixth is bad")
+
+    got = []
+    with pytest.raises(InputError, match="sixth"):
+        for item in prefetched(items(), ahead=3):
+            got.append(item)
+    assert got == list(range(5))
+
+
+def test_the_middle_of_a_month_is_found_from_the_step_alone():
+    """Ten million crops: a step far inside is computed without walking there, which would take hours."""
+    windows = WindowTable(np.full(10_000, 2**20 + 1), np.arange(10_000) // 64)
+    order = Order([windows], one_stage(1024, 1024, steps=10**6), seed=1)
+    assert len(set(order.batch(777_777))) == 1024
