@@ -36,26 +36,29 @@ def tiny_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "shards"
 
 
-@pytest.fixture
-def tiny_recipe(tmp_path: Path, tiny_set: Path) -> Path:
-    """Ten steps of a very small model through two context lengths, dropout on, checkpoint every second step."""
-    path = tmp_path / "tiny.yaml"
+@pytest.fixture(scope="session")
+def tiny_recipe(tiny_set: Path) -> Path:
+    """Ten steps of a very small model through two context lengths, dropout on, checkpoint every second step.
+
+    Tests that train give a run.url of their own.
+    """
+    path = tiny_set.parent / "tiny.yaml"
     path.write_text(f"""
-run: {{url: {tmp_path / "run"}, seed: 5}}
+run: {{url: {tiny_set.parent / "run"}, seed: 5}}
 model: {{d_model: 16, n_layer: 2, l_max: 514, embed_dropout: 0.1, filter_order: 16}}
 data: {{shards: [{tiny_set}], repeat_weight: 0.5}}
 curriculum:
-  - {{context_length: 256, until_tokens: 6 * 2048, micro_batch_size: 2}}
-  - {{context_length: 512, until_tokens: 10 * 2048, micro_batch_size: 1}}
+  - {{context_length: 256, until_tokens: 12288, micro_batch_size: 2}}
+  - {{context_length: 512, until_tokens: 20480, micro_batch_size: 1}}
 optim: {{learning_rate: 1e-2, warmup_fraction: 0.1, global_batch_tokens: 2048}}
 parallel: {{workers: 1, zero_stage: 1, precision: fp32}}
 checkpoint: {{every_steps: 2, keep_last: 10}}
 evaluate: {{every_steps: 5, max_bases: 5000}}
-""".replace("6 * 2048", "12288").replace("10 * 2048", "20480"))
+""")
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_ranks() -> RunRanks:
     """Run tests/rank_worker.py as that many real processes joined by gloo; fails when one fails or hangs."""
 

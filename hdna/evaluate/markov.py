@@ -1,6 +1,5 @@
 """What composition alone and an order-5 Markov model reach on the valid split: the bars a model must clear."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
@@ -35,7 +34,7 @@ class Baselines:
 
 
 def baselines(train: WindowReader, valid: WindowReader, max_valid_bases: int) -> Baselines | None:
-    """Count on the train windows, score on the valid ones; None where either split is empty."""
+    """Count on the train windows, score on the valid ones; None where either split has nothing to count."""
     if not len(train) or not len(valid):
         return None
     counts = np.ones(4 ** (ORDER + 1))  # one pseudocount for each (context, base)
@@ -48,6 +47,8 @@ def baselines(train: WindowReader, valid: WindowReader, max_valid_bases: int) ->
     valid_counts = np.zeros_like(table)
     for tokens in _windows(valid, max_valid_bases):
         valid_counts += np.bincount(_kmers(tokens), minlength=len(counts)).reshape(-1, 4)
+    if not valid_counts.any():
+        return None
     composition = valid_counts.sum(axis=0)
     return Baselines(
         _bits(composition, composition),
@@ -62,7 +63,7 @@ def _bits(counts: npt.NDArray[np.float64], model: npt.NDArray[np.float64]) -> fl
     """Mean bits of bases counted as `counts` (..., 4) under the model's counts (..., 4)."""
     seen = counts > 0
     bits = np.log2(model.sum(axis=-1, keepdims=True) / np.where(model > 0, model, 1))
-    return float((counts * bits)[seen].sum() / counts.sum()) if counts.sum() else math.nan
+    return float((counts * bits)[seen].sum() / counts.sum())
 
 
 def _windows(reader: WindowReader, max_bases: int) -> Iterator[npt.NDArray[np.uint8]]:

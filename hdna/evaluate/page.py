@@ -79,9 +79,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], text_columns: i
     Rows whose first cell begins with `marked` stand out.
     """
     kinds = ["" if place < text_columns else ' class="number"' for place in range(len(columns))]
-    top = "".join(
-        f'<th scope="col"{kind}>{escape(column)}</th>' for kind, column in zip(kinds, columns, strict=True)
-    )
+    top = "".join(f'<th scope="col"{kind}>{escape(column)}</th>' for kind, column in zip(kinds, columns, strict=True))
     body = (_row(cells, kinds, bool(marked) and cells[0].startswith(marked)) for cells in rows)
     return Html(
         f'<div class="scroll"><table>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{_lines(body)}\n</tbody></table></div>'

@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -157,11 +158,11 @@ def _figure(inches: tuple[float, float]) -> tuple[Figure, Axes]:
     axes.set_xlabel("tokens seen")
     axes.xaxis.label.set(color=COLOURS["ink"], size=11)
     axes.yaxis.label.set(color=COLOURS["ink"], size=11)
-    axes.margins(x=0.01)
     return figure, axes
 
 
-def _line(axes: Axes, x: Values, y: Values, gid: str, colour: str, **style: float | str) -> None:
+def _line(axes: Axes, x: Values, y: Values, gid: str, colour: str, **style: Any) -> None:  # noqa: ANN401
+    """`style` is matplotlib's, of a line."""
     if np.isfinite(y).sum() == 1:
         style.setdefault("marker", "o")  # a line through one point would not show
     (line,) = axes.plot(x, y, color=COLOURS[colour], label=gid, zorder=3, **style)
@@ -169,8 +170,9 @@ def _line(axes: Axes, x: Values, y: Values, gid: str, colour: str, **style: floa
 
 
 def _stages(axes: Axes, history: History, narrow: bool) -> None:
-    """Every other stage shaded; its context length above it where there is room."""
+    """The axis of all tokens seen, every other stage shaded, its context length above it where there is room."""
     last = history.stages[-1].until_tokens
+    axes.set_xlim(0, 1.01 * last)
     for stage in history.stages:
         if stage.index % 2:
             axes.axvspan(stage.after_tokens, stage.until_tokens, color=COLOURS["ink"], alpha=0.06, linewidth=0)

@@ -100,13 +100,13 @@ def _cards(history: History) -> Iterator[tuple[str, str, str]]:
     plan = Curriculum.of(config) if config else None
     yield "Steps", f"{last.step:,}", f"of {plan.steps:,}" if plan else ""
     yield "Tokens seen", _short(last.tokens), f"of {_short(plan.tokens)}" if plan else ""
-    yield "Valid bits per base", _bits(history.valid_bits, 3), f"context {history.stages[-1].context_length:,}"
+    yield "Valid bits/base", _bits(history.valid_bits, 3), f"context {history.stages[-1].context_length:,}"
     if history.valid_bits is not None and "entropy" in history.bars:
         gain = history.bars["entropy"] - history.valid_bits
         yield "Below entropy", f"{gain:.3f}", f"order-0: {history.bars['entropy']:.3f}"
     speeds = [step.tokens_per_second for step in steps if step.tokens_per_second is not None]
     if speeds:
-        yield "Tokens/s", f"{median(speeds):,.0f}", "median of all steps"
+        yield "Tokens/s", f"{median(speeds):,.0f}", "median"
     if config:
         yield "Parameters", f"{parameter_count(config.model):,}", f"{config.model.n_layer} layers"
 

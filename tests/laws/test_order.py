@@ -145,6 +145,14 @@ def test_a_mixture_has_its_weights_in_every_period_and_each_set_its_own_epochs(w
         assert np.abs(share - np.array(weights) / sum(weights)).max() < 1 / MIXTURE_PERIOD
 
 
+def test_a_set_of_a_mixture_is_read_epoch_by_epoch():
+    tables = [table(*[1025] * 10), table(*[1025] * 25)]
+    order = Order(tables, one_stage(256, 64), 1, weights=[3, 1])
+    crops = [crop.window for crop in take(order, 2000) if crop.window < 10]
+    for first in range(0, 400, 40):
+        assert sorted(crops[first : first + 40]) == sorted([*range(10)] * 4)
+
+
 def test_without_weights_a_mixture_is_by_bases():
     order = Order([table(*[1025] * 30), table(*[1025] * 10)], one_stage(256, 64), 1)
     crops = take(order, MIXTURE_PERIOD)

@@ -1,0 +1,235 @@
+"""Values of a recipe: what is accepted, and how a wrong key, type or number is refused: one line, where and why."""
+
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_recipe import BASE, edited, error
+
+from hdna.config import load_recipe
+from hdna.config.recipe import flatten, parse_recipe
+
+# What is accepted.
+
+
+def test_sections_that_are_left_out_have_their_defaults() -> None:
+    config = parse_recipe(BASE, "r.yaml")
+    assert (config.parallel.zero_stage, config.checkpoint.keep_last, config.optim.clip_norm) == (1, 3, 1.0)
+
+
+@pytest.mark.parametrize("written", ["2e6", "2_000_000", "2000000", "2.0e+6", "2000000.0"])
+def test_whole_numbers_may_be_written_in_any_way(written: str) -> None:
+    for config in (
+        parse_recipe(edited("2e5", written), "r.yaml"),
+        parse_recipe(BASE, "r.yaml", [f"curriculum.1.until_tokens={written}"]),
+    ):
+        assert config.curriculum[1].until_tokens == 2_000_000
+        assert type(config.curriculum[1].until_tokens) is int
+
+
+def test_overrides_reach_into_lists_and_the_last_one_counts() -> None:
+    config = parse_recipe(
+        BASE,
+        "r.yaml",
+        [
+            "curriculum.0.micro_batch_size=2",
+            "curriculum[1].micro_batch_size=4",
+            "data.shards=[s3://a/x, file:///b]",
+            "data.shards.1=c",
+            "parallel.workers=2",
+            "run.url=first",
+            "run.url=second=2",
+        ],
+    )
+    assert [stage.micro_batch_size for stage in config.curriculum] == [2, 4]
+    assert config.data.shards == ["s3://a/x", "c"]
+    assert (config.parallel.workers, config.run.url) == (2, "second=2")
+
+
+def test_a_leading_zero_is_no_octal() -> None:
+    assert parse_recipe(BASE, "r.yaml", ["run.seed=010"]).run.seed == 10
+
+
+def test_a_recipe_is_found_by_name_or_path(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(BASE)
+    assert load_recipe(str(path)).run.url == "runs/test"
+    assert load_recipe("quickstart", ["run.url=x"]).run.url == "x"
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 2**63 - 1),
+    rate=st.floats(0, 1, allow_nan=False),
+    shards=st.lists(st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=1), min_size=1, max_size=3),
+)
+def test_values_arrive_as_they_were_written(seed: int, rate: float, shards: list[str]) -> None:
+    quoted = ", ".join(f"'{shard}'" for shard in shards)
+    config = parse_recipe(
+        BASE, "r.yaml", [f"run.seed={seed}", f"optim.learning_rate={rate!r}", f"data.shards=[{quoted}]"]
+    )
+    assert (config.run.seed, config.optim.learning_rate, config.data.shards) == (seed, rate, shards)
+
+
+def test_flatten_names_every_value_by_its_dotted_key() -> None:
+    flat = flatten(parse_recipe(BASE, "r.yaml"))
+    assert flat["curriculum.1.context_length"] == 512
+    assert flat["data.shards.0"] == "work/shards"
+
+
+# Keys.
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "near"),
+    [
+        (edited("learning_rate", "learning_rat"), "r.yaml:9: optim.learning_rat", "'learning_rate'"),
+        (edited("optim:", "optimm:"), "r.yaml:8: optimm", "'optim'"),
+        (edited("micro_batch_size: 1", "micro_batch: 1"), "r.yaml:7: curriculum.1.micro_batch", "'micro_batch_size'"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_name(text: str, where: str, near: str) -> None:
+    assert error(text) == f"{where}: unknown key; did you mean {near}?"
+
+
+def test_a_key_near_to_none_is_answered_with_all() -> None:
+    assert "known keys: url, seed, resume" in error(edited("{url: runs/test}", "{url: a, zzz: 1}"))
+
+
+def test_a_key_given_twice_is_refused_with_both_lines() -> None:
+    assert error(BASE + "run: {url: b}\n") == "r.yaml:11: key 'run' is given twice, first in line 1: remove one"
+    assert error(edited("url: runs/test", "url: a, url: b")).startswith("r.yaml:1: key 'url' is given twice")
+
+
+@pytest.mark.parametrize("section", ["run", "model", "data", "curriculum"])
+def test_a_section_that_is_missing_or_null_is_named(section: str) -> None:
+    assert f"{section}: missing" in error(BASE, f"{section}=null")
+    assert "run: missing" in error("model: {}\n")
+
+
+def test_an_optional_section_cannot_be_null() -> None:
+    assert error(BASE, "parallel=null").startswith("override 'parallel=null': parallel: want a mapping")
+    assert error(BASE + "evaluate:\n").startswith("r.yaml:11: evaluate: want a mapping")
+
+
+@pytest.mark.parametrize("value", ["", "null", "???"])
+def test_a_needed_value_cannot_be_left_open(value: str) -> None:
+    assert "run.url: missing: the recipe must give it" in error(BASE, f"run.url={value}")
+
+
+# Types and ranges.
+
+
+@pytest.mark.parametrize(
+    ("override", "want"),
+    [
+        ("optim.learning_rate=fast", "want a finite number; got 'fast'"),
+        ("optim.learning_rate=true", "want a finite number; got True"),
+        ("optim.learning_rate=[1]", "want a finite number; got [1]"),
+        ("optim.learning_rate=", "want a finite number; got None"),
+        ("curriculum.0.micro_batch_size=1.5", "want a whole number"),
+        ("curriculum.0.micro_batch_size=true", "want a whole number"),
+        ("curriculum.0.micro_batch_size={}", "want a whole number"),
+        ("model.d_inner=1.5", "want a whole number"),
+        ("data.reverse_complement=2", "want true or false; got 2"),
+        ("data.reverse_complement=yes", "want true or false; got 'yes'"),
+        ("data.shards=work/shards", "want a list, as in [first, second]; got 'work/shards'"),
+        ("data.shards=[1]", "data.shards.0: want text"),
+        ("data.shards=[null]", "data.shards.0: want text"),
+        ("data.weights=[a]", "data.weights.0: want a finite number"),
+        ("run.url=5", "want text, in quotes if need be; got 5"),
+        ("run.resume=false", "want one of auto, never, force"),
+        ("parallel.precision=fp16", "'fp16': want one of bf16, fp32"),
+        ("parallel.long_conv=ring", "want one of all_to_all"),
+        ("curriculum=5", "want a list"),
+        ("curriculum.0=5", "want a mapping with the keys context_length"),
+        ("optim=fast", "want a mapping with the keys learning_rate"),
+    ],
+)
+def test_a_wrong_type_is_refused(override: str, want: str) -> None:
+    message = error(BASE, override)
+    assert message.startswith(f"override {override!r}: ") and want in message
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", ".nan", ".inf", "-.inf", "1e400", "1e300"])
+@pytest.mark.parametrize("key", ["optim.learning_rate", "optim.clip_norm", "model.w", "run.seed", "data.weights"])
+def test_numbers_that_are_none_are_refused_everywhere(key: str, number: str) -> None:
+    assert f"{key}" in error(BASE, f"{key}=[{number}]" if key == "data.weights" else f"{key}={number}")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "run.seed=-1",
+        "model.d_model=0",
+        "model.n_layer=-2",
+        "model.order=1",
+        "model.l_max=1",
+        "model.shift=-0.1",
+        "model.embed_dropout=1",
+        "model.emb_dim=4",
+        "model.d_inner=0",
+        "model.filter_order=0",
+        "data.repeat_weight=1.1",
+        "data.shards=[]",
+        "data.weights=[1, 2]",
+        "data.weights=[-1]",
+        "data.weights=[0]",
+        "optim.learning_rate=-1e-4",
+        "optim.weight_decay=-0.1",
+        "optim.warmup_fraction=1.5",
+        "optim.clip_norm=0",
+        "optim.global_batch_tokens=0",
+        "parallel.workers=0",
+        "parallel.zero_stage=4",
+        "checkpoint.every_steps=0",
+        "checkpoint.keep_last=0",
+        "checkpoint.keep_every=-1",
+        "evaluate.every_steps=0",
+        "evaluate.max_bases=0",
+        "curriculum=[]",
+        "curriculum.0.context_length=0",
+        "curriculum.0.micro_batch_size=-1",
+        "curriculum.0.until_tokens=-5",
+        "curriculum.0.sequence_parallel=2",
+    ],
+)
+def test_a_number_out_of_range_is_refused_and_named(override: str) -> None:
+    assert error(BASE, override).startswith(f"override {override!r}: {override.partition('=')[0]}: ")
+
+
+def test_a_range_is_told_with_file_line_and_bound() -> None:
+    want = "r.yaml:9: optim.learning_rate: -0.0003 is out of range: want at least 0"
+    assert error(edited("3e-4", "-3e-4")) == want
+
+
+@pytest.mark.parametrize("digits", [30, 2_000, 5_000, 100_000])
+def test_a_huge_number_is_refused_in_a_short_line(digits: int) -> None:
+    assert error(BASE, f"run.seed={'9' * digits}").startswith("override 'run.seed=999")
+    assert error(edited("1e5", "9" * digits)).startswith("r.yaml:6: ")
+
+
+# Numbers that contradict each other.
+
+
+def test_a_context_longer_than_l_max_is_refused() -> None:
+    message = error(edited("context_length: 512", "context_length: 2048"))
+    assert message.startswith("r.yaml:7: curriculum.1.context_length: 2048 is longer than model.l_max=1024")
+
+
+def test_a_micro_batch_that_does_not_divide_the_global_batch_is_refused() -> None:
+    message = error(edited("micro_batch_size: 4", "micro_batch_size: 3"))
+    assert message.startswith("r.yaml:6: curriculum.0.micro_batch_size: 3 samples x 64 tokens x 1 workers = 192 does")
+    assert "x 3 workers = 768 does not divide" in error(BASE, "parallel.workers=3")
+
+
+@pytest.mark.parametrize("until", ["1e5", "5e4"])
+def test_stages_that_overlap_are_refused(until: str) -> None:
+    assert error(edited("2e5", until)).startswith("r.yaml:7: curriculum.1.until_tokens: ")
+
+
+def test_every_number_of_a_loaded_recipe_is_finite() -> None:
+    for value in flatten(parse_recipe(BASE, "r.yaml")).values():
+        assert not isinstance(value, float) or math.isfinite(value)

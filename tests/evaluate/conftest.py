@@ -1,0 +1,20 @@
+"""Fixtures of the evaluation tests."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import made_up_run
+import pytest
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Path]:
+    """Writes the made-up run with the metrics given, by default its own; gives its folder."""
+
+    def make(lines: list[dict[str, Any]] | None = None) -> Path:
+        run = tmp_path / "made & up"
+        made_up_run.write_run(run, made_up_run.metrics() if lines is None else lines)
+        return run
+
+    return make

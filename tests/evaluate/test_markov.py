@@ -1,0 +1,114 @@
+"""The simple models: closed forms, and a count by hand."""
+
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hdna.data.order import Crop
+from hdna.evaluate.markov import ORDER, Baselines, baselines
+from hdna.genome import alphabet
+
+
+class Windows:
+    """Stands in for a WindowReader: windows are strings of bases."""
+
+    def __init__(self, *windows: str) -> None:
+        self._windows = [np.array([getattr(alphabet, base) for base in window], dtype=np.uint8) for window in windows]
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def bases(self, window: int) -> int:
+        return len(self._windows[window])
+
+    def read(self, crop: Crop, bases: int) -> tuple[np.ndarray, None]:
+        assert crop.strand == "+" and crop.offset + bases <= self.bases(crop.window)
+        return self._windows[crop.window][crop.offset : crop.offset + bases], None
+
+
+def count(train: Windows, valid: Windows, max_valid_bases: int = 10**9) -> Baselines | None:
+    reader: Any = train
+    other: Any = valid
+    return baselines(reader, other, max_valid_bases)
+
+
+def chain(bases: int, stay: float, seed: int) -> str:
+    """An order-1 chain: the same base again with probability `stay`, else one of the others, all alike."""
+    random = np.random.default_rng(seed)
+    moves = np.where(random.random(bases) < stay, 0, random.integers(1, 4, bases))
+    return "".join(np.array(list("ACGT"))[np.cumsum(moves) % 4])
+
+
+def test_order_1_chain_reaches_its_entropy_rate() -> None:
+    """Its rate is the entropy of one move; composition is uniform, so it cannot help."""
+    stay = 0.55
+    rate = -stay * math.log2(stay) - (1 - stay) * math.log2((1 - stay) / 3)
+    bars = count(Windows(chain(400_000, stay, 1)), Windows(chain(200_000, stay, 2)))
+    assert bars is not None
+    assert bars.markov == pytest.approx(rate, abs=0.01)
+    assert bars.unigram == pytest.approx(2.0, abs=1e-3)
+    assert bars.entropy == pytest.approx(2.0, abs=1e-3)
+
+
+def test_uniform_bases_score_two() -> None:
+    bars = count(Windows(chain(400_000, 0.25, 3)), Windows(chain(100_000, 0.25, 4)))
+    assert bars is not None
+    assert [bars.entropy, bars.unigram] == pytest.approx([2.0, 2.0], abs=1e-3)
+    # 1,024 contexts of 3 free numbers each, learned from 400,000 bases: the excess is about 1 / (2 ln 2) of a bit per
+    # number and base, 0.006.
+    assert 2.0 < bars.markov < 2.015
+
+
+def by_hand(train: list[str], valid: list[str]) -> tuple[float, float, float]:
+    """Entropy, unigram and order-5 bits by counting words in strings."""
+
+    def words(windows: list[str]) -> Counter[str]:
+        found = (window[i : i + ORDER + 1] for window in windows for i in range(len(window) - ORDER))
+        return Counter(word for word in found if "N" not in word)
+
+    seen, scored = words(train), words(valid)
+    total = sum(scored.values())
+    contexts = 4**ORDER
+    last_seen, last_scored = Counter[str](), Counter[str]()
+    for word, times in seen.items():
+        last_seen[word[-1]] += times
+    for word, times in scored.items():
+        last_scored[word[-1]] += times
+    entropy = -sum(n / total * math.log2(n / total) for n in last_scored.values())
+    everything = sum(last_seen.values()) + 4 * contexts
+    unigram = -sum(n / total * math.log2((last_seen[b] + contexts) / everything) for b, n in last_scored.items())
+    markov = 0.0
+    for word, times in scored.items():
+        context = sum(seen[word[:-1] + base] + 1 for base in "ACGT")
+        markov -= times / total * math.log2((seen[word] + 1) / context)
+    return entropy, unigram, markov
+
+
+def test_counts_are_those_of_a_count_by_hand() -> None:
+    """Words run neither over an N nor from one window into the next; a window shorter than a word gives none."""
+    train = ["ACGTACGTTACGTNACGTACGATTAC", "GGGGGGGGCCC", "ACG"]
+    valid = ["ACGTACGTTTNNACGTACGATGGGGGGG", "TTTTTTTACGTAC"]
+    bars = count(Windows(*train), Windows(*valid))
+    assert bars is not None
+    assert (bars.entropy, bars.unigram, bars.markov) == pytest.approx(by_hand(train, valid), rel=1e-12)
+    assert bars.train_bases == (13 - ORDER) + (12 - ORDER) + (11 - ORDER)
+    assert bars.valid_bases == (10 - ORDER) + (16 - ORDER) + (13 - ORDER)
+
+
+def test_scoring_stops_at_the_limit() -> None:
+    valid = ["ACGTACGTAC", "ACGTACGTAC", "TTTTTTTTTT"]
+    bars = count(Windows("ACGTACGTACGT"), Windows(*valid), max_valid_bases=17)
+    assert bars is not None
+    assert bars.valid_bases == (10 - ORDER) + (7 - ORDER)
+    assert bars.markov == pytest.approx(by_hand(["ACGTACGTACGT"], [valid[0], valid[1][:7]])[2], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("train", "valid"),
+    [(Windows(), Windows("ACGTACGT")), (Windows("ACGTACGT"), Windows()), (Windows("A"), Windows("NNNNNNNN"))],
+)
+def test_nothing_to_count_gives_no_bars(train: Windows, valid: Windows) -> None:
+    assert count(train, valid) is None

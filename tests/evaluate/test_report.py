@@ -1,0 +1,280 @@
+"""The report tells what the run's files tell: checked by parsing the page and its figures on their own."""
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from made_up_run import BASELINES, CHECKSUM, RECIPE, metrics
+
+from hdna.errors import InputError
+from hdna.evaluate.history import read_history
+from hdna.evaluate.plots import MAX_POINTS, readable_range
+from hdna.evaluate.report import render, verdict, write_report
+
+MakeRun = Callable[..., Path]
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+class Page(HTMLParser):
+    """Headings, tables (lists of rows of cells), all text, all elements and attributes of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.headings: list[str] = []
+        self.tables: list[list[list[str]]] = []
+        self.text = ""
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self._open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag != "meta":
+            self._open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+        elif re.fullmatch("h[1-6]", tag):
+            self.headings.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag, f"</{tag}> closes something else"
+
+    def handle_data(self, data: str) -> None:
+        if "style" in self._open:
+            return
+        self.text += data
+        if "td" in self._open or "th" in self._open:
+            self.tables[-1][-1][-1] += data
+        if any(re.fullmatch("h[1-6]", tag) for tag in self._open):
+            self.headings[-1] += data
+
+
+def page_of(run: Path) -> Page:
+    return Page(Path(write_report(str(run))).read_text())
+
+
+def figures(text: str) -> dict[str, ET.Element]:
+    """The page's SVG elements by the first part of their ids."""
+    found = {}
+    for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
+        root = ET.fromstring(svg)
+        name = root.find(f"{SVG}g").get("id").removesuffix("-figure_1")
+        found[name] = root
+    return found
+
+
+def scale(svg: ET.Element, axis: int) -> Callable[[float], float]:
+    """From a drawing's coordinate to the number on an axis (1: x, 2: y), read off the axis' tick labels."""
+    ticks = []
+    letter = "xy"[axis - 1]
+    for group in svg.iter(f"{SVG}g"):
+        if re.search(rf"-{letter}tick_\d+$", group.get("id", "")):
+            label, mark = next(group.iter(f"{SVG}text")).text, next(group.iter(f"{SVG}use"))
+            value = float(label.replace("−", "-").replace("k", "e3").replace("M", "e6"))
+            ticks.append((float(mark.get(letter)), value))
+    (place_a, value_a), (place_b, value_b) = ticks[0], ticks[-1]
+    return lambda place: value_a + (place - place_a) * (value_b - value_a) / (place_b - place_a)
+
+
+def curve(svg: ET.Element, gid: str) -> list[tuple[float, float]]:
+    """The points of a line, in the numbers of the axes."""
+    x, y = scale(svg, 1), scale(svg, 2)
+    group = next(g for g in svg.iter(f"{SVG}g") if g.get("id", "").endswith(f"-{gid}"))
+    points = re.findall(r"[ML] (\S+) (\S+)", group.find(f"{SVG}path").get("d"))
+    return [(x(float(a)), y(float(b))) for a, b in points]
+
+
+def test_tables_hold_the_runs_numbers(make_run: MakeRun) -> None:
+    ladder, stages, checkpoints, data, environment = page_of(make_run()).tables
+    assert [row[:2] for row in ladder[1:]] == [
+        ["uniform guess", "2.0000"],
+        ["unigram", "1.9950"],
+        ["order-0 entropy of the split", "1.9900"],
+        ["this run, stage 0 (context 64)", "1.9750"],
+        ["this run, stage 1 (context 256)", "1.9510"],
+        ["order-5 Markov", "1.9300"],
+    ]
+    assert [row[2] for row in ladder[1:]] == ["−0.0100", "−0.0050", "0.0000", "0.0150", "0.0390", "0.0600"]
+    assert stages[1:] == [["0", "64", "6", "3,072", "1.9700", "1.9750"], ["1", "256", "4", "2,048", "1.9450", "1.9510"]]
+    assert checkpoints[1:] == [["step-000005", "5", "2.0 MiB"], ["step-000010", "10", "2.0 MiB"]]
+    assert ["Checksum of set 0", CHECKSUM] in data
+    assert ["Train bases the simple models counted", "9,000"] in data
+    assert environment == [["torch", "9.9"], ["device", "CPU <b>&"]]
+
+
+def test_summary_says_what_the_comparison_means(make_run: MakeRun) -> None:
+    page = page_of(make_run())
+    assert page.headings[0] == "made & up finished"
+    assert "At 1.951 valid bits per base the model is 0.039 below the order-0 entropy" in page.text
+    assert "has not reached an order-5 Markov model (1.930)" in page.text
+    assert "Stage 1 (context 256) stands 0.024 below where stage 0 (context 64) ended" in page.text
+    assert "1 of 10 steps had a loss or gradient that was not finite and changed nothing: step 4." in page.text
+
+
+@pytest.mark.parametrize(
+    ("bits", "words"), [(1.90, "also beats an order-5 Markov"), (2.01, "has not yet learned more than the composition")]
+)
+def test_verdict_follows_the_numbers(make_run: MakeRun, bits: float, words: str) -> None:
+    lines = metrics()
+    lines[-1]["valid_bits_per_base"] = bits
+    assert words in verdict(read_history(str(make_run(lines))))
+
+
+def test_figures_draw_the_runs_numbers(make_run: MakeRun) -> None:
+    text = Path(write_report(str(make_run()))).read_text()
+    drawn = figures(text)
+    assert set(drawn) == {"bits", "bits-phone", "rate", "speed", "memory", "norm"}
+    scored = [line for line in metrics() if "valid_bits_per_base" in line]
+
+    def expect(figure: str, gid: str, lines: list[dict[str, Any]], key: str) -> None:
+        wanted = [(line["tokens"], line[key]) for line in lines]
+        span = max(value for _, value in wanted)
+        assert len(curve(drawn[figure], gid)) == len(wanted)
+        for (tokens, value), (x, y) in zip(wanted, curve(drawn[figure], gid), strict=True):
+            assert x == pytest.approx(tokens, abs=2) and y == pytest.approx(value, abs=2e-3 * span)
+
+    for figure in ("bits", "bits-phone"):
+        expect(figure, "valid", scored, "valid_bits_per_base")
+        for bar in ("entropy", "unigram", "markov"):
+            assert curve(drawn[figure], bar)[0][1] == pytest.approx(BASELINES[bar], abs=1e-3)
+    expect("rate", "rate", metrics(), "learning_rate")
+    expect("speed", "speed", metrics(), "tokens_per_second")
+    expect("memory", "memory", metrics(), "memory_gib")
+
+
+def test_train_curve_breaks_at_the_skipped_step(make_run: MakeRun) -> None:
+    drawn = figures(Path(write_report(str(make_run()))).read_text())["bits"]
+    points = curve(drawn, "train")
+    bits = {round(x / 512): y for x, y in points}
+    assert 4 not in bits
+    for line in metrics()[4:]:
+        assert bits[line["step"]] == pytest.approx(line["bits_per_base"], abs=2e-3)
+    assert [round(x / 512) for x, _ in curve_marks(drawn, "skipped")] == [4]
+
+
+def curve_marks(svg: ET.Element, gid: str) -> list[tuple[float, str]]:
+    x = scale(svg, 1)
+    group = next(g for g in svg.iter(f"{SVG}g") if g.get("id", "").endswith(f"-{gid}"))
+    return [(x(float(mark.get("x"))), mark.get("y")) for mark in group.iter(f"{SVG}use")]
+
+
+def test_every_text_is_escaped(make_run: MakeRun) -> None:
+    run = make_run()
+    (run / "state.json").write_text(json.dumps({"status": "<script>1</script>"}))
+    (run / "environment.json").write_text(json.dumps({"<script>": "<img src=x onerror=alert(1)>"}))
+    page = page_of(run)
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"script", "img", "link", "iframe", "object", "b"}
+    assert RECIPE in page.text and "data/<script>alert(1)</script>" in page.tables[3][0]
+    assert page.tables[4] == [["<script>", "<img src=x onerror=alert(1)>"]]
+
+
+def test_page_refers_to_nothing_outside_itself(make_run: MakeRun) -> None:
+    text = Path(write_report(str(make_run()))).read_text()
+    for tag, attributes in Page(text).elements:
+        for name, value in attributes.items():
+            assert name not in ("src", "srcset", "data", "action"), (tag, name)
+            assert not name.startswith("on"), (tag, name)
+            assert "href" not in name or (value or "").startswith("#"), (tag, value)
+    assert "@import" not in text and not re.search(r"url\((?!#)", text)
+    assert set(re.findall(r'\bhttps?://[^"\s]*', text)) == {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
+
+
+def test_ids_are_unique_and_references_hold(make_run: MakeRun) -> None:
+    text = Path(write_report(str(make_run()))).read_text()
+    ids = [attributes["id"] for _, attributes in Page(text).elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'(?:href="|url\()#([^")]+)', text)) <= set(ids)
+
+
+def test_figures_have_names_and_captions(make_run: MakeRun) -> None:
+    page = page_of(make_run())
+    drawings = [attributes for tag, attributes in page.elements if tag == "svg"]
+    assert all(drawing["role"] == "img" and drawing["aria-label"] for drawing in drawings)
+    tags = [tag for tag, _ in page.elements]
+    assert tags.count("figcaption") == tags.count("figure") == 5 and tags.count("h1") == 1
+
+
+def test_same_run_gives_same_bytes(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run()
+    first = Path(write_report(str(run))).read_bytes()
+    target = write_report(str(run), str(tmp_path / "elsewhere"))
+    assert target == str(tmp_path / "elsewhere" / "index.html")
+    assert Path(target).read_bytes() == first
+
+
+def test_run_in_progress_with_half_a_line(make_run: MakeRun) -> None:
+    run = make_run(metrics()[:7])
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 8, "tokens": 40')
+    (run / "state.json").write_text('{"status": "running"}')
+    for name in ("baselines.json", "environment.json"):
+        (run / name).unlink()
+    page = page_of(run)
+    assert page.headings[0] == "made & up in progress"
+    assert page.tables[1][2] == ["1", "256", "1", "512", "1.9600", "–"]
+    assert "no evaluation on a valid split to compare" in page.text
+
+
+def test_first_step_alone_can_be_shown(make_run: MakeRun) -> None:
+    assert "Stages of the curriculum" in page_of(make_run(metrics()[:1])).headings
+
+
+def test_run_whose_every_step_was_skipped_can_be_shown(make_run: MakeRun) -> None:
+    lines = [{**line, "bits_per_base": None, "loss": None, "grad_norm": None} for line in metrics()[:2]]
+    assert "2 of 2 steps" in page_of(make_run(lines)).text
+
+
+def test_step_written_twice_counts_once(make_run: MakeRun) -> None:
+    history = read_history(str(make_run([*metrics(), {**metrics()[9], "bits_per_base": 1.5}])))
+    assert [step.step for step in history.steps] == list(range(1, 11)) and history.steps[-1].bits == 1.5
+
+
+def test_numbers_that_are_none_are_left_out(make_run: MakeRun) -> None:
+    run = make_run([{"no": "step"}, {"step": "<b>"}, *metrics()])
+    (run / "baselines.json").write_text('{"entropy": NaN, "unigram": "x", "markov": true}')
+    assert read_history(str(run)).bars == {}
+    assert len(page_of(run).tables[0]) == 1 + 3
+
+
+def test_recipe_of_another_version_is_shown_as_text(make_run: MakeRun) -> None:
+    run = make_run()
+    (run / "recipe.yaml").write_text("unheard_of: 1\n")
+    assert "unheard_of: 1" in page_of(run).text
+
+
+@pytest.mark.parametrize(("recipe", "words"), [(False, "is no run"), (True, "has no steps in metrics.jsonl yet")])
+def test_no_metrics_is_one_clear_line(tmp_path: Path, recipe: bool, words: str) -> None:
+    if recipe:
+        (tmp_path / "recipe.yaml").write_text(RECIPE)
+    with pytest.raises(InputError, match=words):
+        write_report(str(tmp_path))
+    assert not (tmp_path / "report").exists()
+
+
+def test_long_run_is_thinned_by_means(make_run: MakeRun) -> None:
+    pattern = metrics()[6]
+    lines = [{**pattern, "step": n, "tokens": 512 * n, "bits_per_base": 1.9 + 0.1 * (n % 2)} for n in range(1, 4001)]
+    text = render(read_history(str(make_run(lines))))
+    points = curve(figures(text)["bits"], "train")
+    assert 2 <= len(points) <= MAX_POINTS
+    assert all(y == pytest.approx(1.95, abs=2e-3) for _, y in points)
+    assert "the mean of 4 steps" in text
+
+
+def test_readable_range_is_not_ruled_by_the_first_steps() -> None:
+    low, high = readable_range(np.array([9.0, 5.0, *[1.95] * 48]), [2.0, 1.9])
+    assert 1.85 < low < 1.9 and 2.0 < high < 2.1

@@ -1,0 +1,115 @@
+"""Resume law: a run killed at any moment and resumed ends with the weights of a run never stopped."""
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import start_ranks
+
+from hdna.checkpoint import list_checkpoints, load_checkpoint, load_weights, newest_whole
+from hdna.evaluate.record import read_metrics
+
+STEPS = 10
+LAYOUT_TOLERANCE = 1e-4
+"""Relative to the largest weight. One step agrees to 1e-5 (layout law); Adam divides each gradient by its own size, so
+ten steps on weights whose gradient is nearly zero may drift by more. A wrong moment or count is off by 1e-2 and more."""
+
+
+@pytest.fixture(scope="module")
+def never_stopped(tiny_recipe, tmp_path_factory, run_ranks):
+    """Weights, moments and metrics of a run that nothing interrupted."""
+    url = str(tmp_path_factory.mktemp("whole") / "never-stopped")
+    run_ranks(1, "train", recipe=tiny_recipe, overrides=[f"run.url={url}"])
+    return url
+
+
+def train_until_killed(recipe: Path, url: str, at_step: int, world_size: int = 1, after_ms: int = 0, **extra) -> None:
+    """Start a run and end it with SIGKILL once its record of `at_step` is out (or at its checkpoint's file)."""
+    overrides = [f"run.url={url}", f"parallel.workers={world_size}", *extra.get("overrides", [])]
+    processes = start_ranks(world_size, "train", recipe=recipe, overrides=overrides)
+    try:
+        for line in processes[0].stdout:
+            if line.startswith("{") and json.loads(line).get("step") == at_step:
+                break
+        if after_ms:
+            time.sleep(after_ms / 1000)
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+
+
+def assert_same_bits(url: str, expected_url: str) -> None:
+    found, expected = (load_checkpoint(newest_whole(place)[0].url).tensors for place in (url, expected_url))
+    for kind in ("parameters", "exp_avg", "exp_avg_sq"):
+        assert found[kind].keys() == expected[kind].keys()
+        for name, value in expected[kind].items():
+            assert torch.equal(found[kind][name], value), f"{kind} {name}"
+
+
+def assert_same_run(url: str, expected_url: str) -> None:
+    """The metrics tell one story: every step once, with the same losses as the run never stopped."""
+    found, expected = read_metrics(url), read_metrics(expected_url)
+    assert [record["step"] for record in found] == list(range(1, STEPS + 1))
+    for key in ("loss", "learning_rate", "tokens", "stage", "grad_norm", "valid_loss", "predicted_bases"):
+        assert [r.get(key) for r in found] == [r.get(key) for r in expected], key
+
+
+@pytest.mark.parametrize(
+    ("at_step", "after_ms"),
+    [(1, 0), (5, 0), (6, 0), (8, 3)],
+    ids=["before any checkpoint", "between checkpoints", "at the stage's edge", "while saving"],
+)
+def test_killed_and_resumed_bit_for_bit(at_step, after_ms, tiny_recipe, never_stopped, tmp_path, run_ranks):
+    url = str(tmp_path / "killed")
+    train_until_killed(tiny_recipe, url, at_step, after_ms=after_ms)
+    assert len(read_metrics(url)) < STEPS
+    run_ranks(1, "train", recipe=tiny_recipe, overrides=[f"run.url={url}"])
+    assert_same_bits(url, never_stopped)
+    assert_same_run(url, never_stopped)
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [((1, 1), (2, 3)), ((2, 2), (1, 0)), ((2, 3), (2, 1)), ((1, 0), (4, 2))],
+    ids=["1 rank ZeRO 1 -> 2 ranks ZeRO 3", "2 ZeRO 2 -> 1 ZeRO 0", "2 ZeRO 3 -> 2 ZeRO 1", "1 ZeRO 0 -> 4 ZeRO 2"],
+)
+def test_resumed_on_another_layout(first, then, tiny_recipe, never_stopped, tmp_path, run_ranks):
+    url = str(tmp_path / "moved")
+
+    def layout(ranks: int, zero: int) -> list[str]:
+        return [f"parallel.zero_stage={zero}", "curriculum.0.micro_batch_size=1", f"parallel.workers={ranks}"]
+
+    train_until_killed(tiny_recipe, url, 5, world_size=first[0], overrides=layout(*first))
+    assert list_checkpoints(url)
+    run_ranks(then[0], "train", recipe=tiny_recipe, overrides=[f"run.url={url}", *layout(*then)])
+    found, expected = load_weights(url), load_weights(never_stopped)
+    for name, value in expected.items():
+        error = float((found[name] - value).abs().max() / value.abs().max())
+        assert error <= LAYOUT_TOLERANCE, f"{name}: {error:.1e}"
+
+
+def test_a_damaged_checkpoint_is_passed_over_by_name_and_the_run_ends_the_same(
+    tiny_recipe, never_stopped, tmp_path, run_ranks
+):
+    url = str(tmp_path / "damaged")
+    train_until_killed(tiny_recipe, url, 9)
+    newest = Path(list_checkpoints(url)[-1].url)
+    part = next(newest.glob("*.safetensors"))
+    data = bytearray(part.read_bytes())
+    data[len(data) // 2] ^= 1
+    part.write_bytes(data)
+    ran = run_ranks(1, "train", recipe=tiny_recipe, overrides=[f"run.url={url}"])
+    assert f"passed over a damaged checkpoint: {part} does not have the sha256" in ran[0].stdout
+    assert (newest.parent / f"{newest.name}-r1" / "MANIFEST.json").exists()  # the path itself is never used again
+    assert_same_bits(url, never_stopped)
+
+
+def test_adam_continues_its_count_and_its_moments(tiny_recipe, never_stopped):
+    """What is saved is Adam's real state: moments that are not zero, and one update for each step."""
+    saved = load_checkpoint(newest_whole(never_stopped)[0].url)
+    assert saved.state["updates"] == saved.state["step"] == STEPS
+    assert all(moment.abs().sum() > 0 for kind in ("exp_avg", "exp_avg_sq") for moment in saved.tensors[kind].values())

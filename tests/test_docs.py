@@ -1,0 +1,116 @@
+"""What the documents say is true of the code: links, commands, recipe keys, paths."""
+
+import dataclasses
+import re
+import shlex
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import typer.main
+import yaml
+
+import hdna
+from hdna.cli import app
+from hdna.config import RunConfig, list_recipes
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```[a-z]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+INDENTED = re.compile(r"(?:^    .*\n)+", re.MULTILINE)
+COMMAND = re.compile(r"^[\s$#]*(?:ray job submit .*-- )?hdna ([a-z].*?)(?:\s+#.*)?$")
+SECTIONS = [field.name for field in dataclasses.fields(RunConfig)]
+KEY = re.compile(rf"`((?:{'|'.join(SECTIONS)})\.[a-zN0-9_.]+)(?:=[^`]*)?`")
+REPO_PATH = re.compile(r"`((?:hdna|data_prep|cluster|recipes|tests|docs)/[\w./-]+\.(?:py|md|yaml))`")
+
+document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+
+
+def commands(path: Path) -> Iterator[list[str]]:
+    """Arguments of every `hdna …` line in a code block or a recipe's manual, also behind `ray job submit … --`."""
+    text = path.read_text(encoding="utf-8")
+    blocks = FENCE.findall(text) + INDENTED.findall(FENCE.sub("", text))
+    if path.suffix == ".yaml":
+        blocks = re.findall(r"^#   .*", text, re.MULTILINE)
+    for line in "\n".join(blocks).replace("\\\n", " ").splitlines():
+        if match := COMMAND.match(line):
+            yield shlex.split(match[1])
+
+
+def schema_keys() -> set[str]:
+    """Every key of a recipe, `curriculum.N.context_length` for those of a stage."""
+    keys = set()
+    for name, hint in typing.get_type_hints(RunConfig).items():
+        section: Any = typing.get_args(hint)[0] if typing.get_origin(hint) is list else hint
+        prefix = f"{name}.N" if typing.get_origin(hint) is list else name
+        keys |= {f"{prefix}.{field.name}" for field in dataclasses.fields(section)}
+    return keys
+
+
+@document
+def test_relative_links_point_to_files(path: Path) -> None:
+    for target in LINK.findall(path.read_text(encoding="utf-8")):
+        if "://" not in target and not target.startswith(("#", "mailto:")):
+            assert (path.parent / target.partition("#")[0]).exists(), f"{path.name}: {target}"
+
+
+@pytest.mark.parametrize("path", [*DOCUMENTS, *list_recipes().values()], ids=lambda path: path.name)
+def test_commands_shown_are_commands_that_parse(path: Path) -> None:
+    for arguments in commands(path):
+        command: Any = typer.main.get_command(app)
+        rest = list(arguments)
+        while hasattr(command, "commands"):
+            assert rest and rest[0] in command.commands, f"{path.name}: hdna {' '.join(arguments)}"
+            command = command.commands[rest.pop(0)]
+        try:
+            command.make_context("hdna", rest)
+        except click.exceptions.Exit:
+            continue  # --help
+        except Exception as error:
+            pytest.fail(f"{path.name}: hdna {' '.join(arguments)}: {error}")
+
+
+def test_the_documents_do_show_commands() -> None:
+    shown = {arguments[0] for path in DOCUMENTS for arguments in commands(path)}
+    assert {"prep", "train", "recipes", "report", "checkpoints", "doctor"} <= shown
+
+
+@document
+def test_recipe_keys_named_in_the_text_exist(path: Path) -> None:
+    for key in KEY.findall(path.read_text(encoding="utf-8")):
+        generic = re.sub(r"^curriculum\.\d+", "curriculum.N", key)
+        assert generic in schema_keys() or re.fullmatch(r"data\.shards\.\d+", key), f"{path.name}: {key}"
+
+
+def test_every_key_of_the_schema_has_its_row_and_default_in_recipes_md() -> None:
+    text = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([a-zN_.]+)` \| (.*?) \|", text, re.MULTILINE))
+    assert rows.keys() == schema_keys()
+    for name, hint in typing.get_type_hints(RunConfig).items():
+        section: Any = typing.get_args(hint)[0] if typing.get_origin(hint) is list else hint
+        for field in dataclasses.fields(section):
+            key = f"{name}.N.{field.name}" if typing.get_origin(hint) is list else f"{name}.{field.name}"
+            default = field.default_factory() if callable(field.default_factory) else field.default
+            if default is dataclasses.MISSING:
+                assert rows[key] == "must be given"
+            elif isinstance(default, float | int) and not isinstance(default, bool):
+                assert float(rows[key]) == default, key
+            else:
+                assert yaml.safe_load(rows[key]) == default, key
+
+
+@document
+def test_paths_of_the_repository_exist(path: Path) -> None:
+    missing = [name for name in REPO_PATH.findall(path.read_text(encoding="utf-8")) if not (ROOT / name).exists()]
+    assert not missing, f"{path.name}: {missing}"
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == hdna.__version__
+    assert f'version = "{hdna.__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f"## [{hdna.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
