@@ -100,7 +100,8 @@ def _cards(history: History) -> Iterator[tuple[str, str, str]]:
     plan = Curriculum.of(config) if config else None
     yield "Steps", f"{last.step:,}", f"of {plan.steps:,}" if plan else ""
     yield "Tokens seen", _short(last.tokens), f"of {_short(plan.tokens)}" if plan else ""
-    yield "Valid bits/base", _bits(history.valid_bits, 3), f"context {history.stages[-1].context_length:,}"
+    scored = next((step for step in reversed(steps) if step.valid_bits is not None), None)
+    yield "Valid bits/base", _bits(history.valid_bits, 3), f"context {scored.context_length:,}" if scored else ""
     if history.valid_bits is not None and "entropy" in history.bars:
         gain = history.bars["entropy"] - history.valid_bits
         yield "Below entropy", f"{gain:.3f}", f"order-0: {history.bars['entropy']:.3f}"

@@ -229,6 +229,11 @@ def test_run_in_progress_with_half_a_line(make_run: MakeRun) -> None:
     assert "no evaluation on a valid split to compare" in page.text
 
 
+def test_card_names_the_context_that_was_scored(make_run: MakeRun) -> None:
+    """Stage 1 has begun but is not evaluated yet: the newest score is stage 0's."""
+    assert "Valid bits/base1.975context 64" in page_of(make_run(metrics()[:7])).text
+
+
 def test_first_step_alone_can_be_shown(make_run: MakeRun) -> None:
     assert "Stages of the curriculum" in page_of(make_run(metrics()[:1])).headings
 

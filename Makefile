@@ -1,0 +1,70 @@
+# Two commands for a newcomer: `make train` and `make test`. Both set everything up first.
+#   make train                      the main job on a synthetic genome: FASTA to report in a few minutes
+#   make train GENOME=path.fa.gz    the same on your own genome
+#   make test                       all tests, `make check` among them
+#   make check                      style, types, floors
+#   make bench                      side-by-side measurements (see bench/)
+#   make clean                      remove the environment and what `make train` made
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+ifdef GENOME
+  NAME := $(notdir $(basename $(GENOME:.gz=)))
+else
+  NAME := quickstart
+endif
+WORK := work/$(NAME)
+RUN := runs/$(NAME)
+
+SYNTH_BASES := 4000000
+# Windows of 64 kb: a genome of a few Mb still gives dozens of them to each split.
+WINDOW := 65536
+
+.DELETE_ON_ERROR:
+.PHONY: train test check bench clean
+
+train: $(WORK)/shards/manifest.json
+	$(BIN)/hdna train quickstart data.shards='["$(WORK)/shards"]' run.url='$(RUN)'
+	@$(BIN)/hdna report '$(RUN)'
+
+$(WORK)/shards/manifest.json: $(WORK)/store.zarr/manifest.json
+	@rm -rf $(WORK)/shards
+	$(BIN)/hdna prep shards $(WORK)/store.zarr --out $(WORK)/shards --window $(WINDOW)
+
+ifdef GENOME
+$(WORK)/store.zarr/manifest.json: $(GENOME) | $(READY)
+	@rm -rf $(WORK)/store.zarr
+	$(BIN)/hdna prep genome '$(GENOME)' --out $(WORK)/store.zarr
+else
+$(WORK)/store.zarr/manifest.json: $(WORK)/genome.fa.gz | $(READY)
+	@rm -rf $(WORK)/store.zarr
+	$(BIN)/hdna prep genome $< --out $(WORK)/store.zarr --assembly synthetic
+
+$(WORK)/genome.fa.gz: | $(READY)
+	$(BIN)/hdna prep synth --out $@ --bases $(SYNTH_BASES) --contigs 4 --seed 2222
+endif
+
+test: $(READY) check
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(BIN)/python bench/fft_conv.py
+
+# The constraints file pins every version, torch among them: an unpinned torch may pull gigabytes of CUDA packages.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"hdna needs Python 3.11 to 3.13, $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) work runs
