@@ -20,7 +20,7 @@ RunRanks = Callable[..., list[subprocess.CompletedProcess[str]]]
 
 @pytest.fixture(scope="session")
 def tiny_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A shard set of 120 kb with N runs inside windows and lower-case stretches, windows of 2,048 bases, three splits."""
+    """A shard set of 120 kb in windows of 2,048 bases, with N runs inside windows and lower-case stretches."""
     from hdna_prep.encode import encode_genome
     from hdna_prep.shards import write_shards
 
@@ -30,7 +30,9 @@ def tiny_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for start in range(500, 120_000, 1_100):
         bases[start : start + start % 190] = ord("N")
     bases[20_000:50_000] |= 0x20
-    (folder / "genome.fa").write_bytes(b">one\n" + bases[:70_000].tobytes() + b"\n>two\n" + bases[70_000:].tobytes() + b"\n")
+    (folder / "genome.fa").write_bytes(
+        b">one\n" + bases[:70_000].tobytes() + b"\n>two\n" + bases[70_000:].tobytes() + b"\n"
+    )
     encode_genome([str(folder / "genome.fa")], str(folder / "genome.zarr"))
     write_shards([str(folder / "genome.zarr")], str(folder / "shards"), None, "hash", 2048)
     return folder / "shards"

@@ -12,7 +12,7 @@ from typing import Any
 from hdna import storage
 from hdna.config import RunConfig
 from hdna.errors import InputError
-from hdna.train.claim import claim, release
+from hdna.train.claim import claim, refuse_taken, release
 from hdna.train.preflight import preflight
 
 Report = Callable[[dict[str, Any]], None]
@@ -30,38 +30,63 @@ def submitted_job() -> bool:
 def launch(config: RunConfig, report: Report) -> None:
     """Train on Ray workers; `report` receives what rank 0 says, in order.
 
-    Raises InputError when the run needs more than the cluster has, or a worker met bad input; RuntimeError with the
-    workers' own messages when they failed otherwise.
+    Raises InputError when the run needs more than the cluster has, when a worker met bad input, or when one failed.
     """
     config = _with_absolute_urls(config)
     preflight(config)
+    refuse_taken(config)
     # Ray's usage report would go to its makers, and its warning about this default only puzzles.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Without it, a call after an interrupt's shutdown would start Ray anew and hang.
+    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
     import ray
-    from ray.util.queue import Queue
 
-    started = not ray.is_initialized()
-    if started:
-        _start_ray(ray)
+    _start_ray(ray)
     try:
         resources = _resources(ray, config.parallel.workers)
         claim(config)
-        queue = Queue(actor_options={"num_cpus": 0})
-        listener = threading.Thread(target=_listen, args=(queue, report), daemon=True)
-        listener.start()
+        status = "stopped"
+        try:
+            _train(config, resources, report)
+            status = "done"
+        finally:
+            release(config.run.url, status)
+    finally:
+        ray.shutdown()
+
+
+def _train(config: RunConfig, resources: dict[str, float], report: Report) -> None:
+    """Run the workers and pass on what they say, until they end.
+
+    Ray's `fit` runs in a thread of its own: in the main thread it would answer Ctrl-C itself, and end the process.
+    """
+    import ray
+    from ray.util.queue import Queue
+
+    queue = Queue(actor_options={"num_cpus": 0})
+    failures: list[BaseException] = []
+    interrupted = threading.Event()
+
+    def fit() -> None:
         try:
             _fit(config, resources, queue)
-            release(config.run.url, "done")
-        except BaseException:
-            release(config.run.url, "stopped")
-            raise
+        except BaseException as error:
+            failures.append(error)
         finally:
-            queue.put(_END)
-            listener.join()
-    finally:
-        if started:
-            ray.shutdown()
+            if not interrupted.is_set():
+                queue.put(_END)
+
+    threading.Thread(target=fit, daemon=True).start()
+    try:
+        while (event := queue.get()) != _END:
+            report(event)
+    except KeyboardInterrupt:
+        interrupted.set()
+        ray.shutdown()  # ends the workers; what they have committed stays
+        raise
+    if failures:
+        raise failures[0]
 
 
 def _start_ray(ray: Any) -> None:  # noqa: ANN401 - Ray has no types
@@ -100,7 +125,7 @@ def _fit(config: RunConfig, resources: dict[str, float], queue: Any) -> None:  #
     from ray.train import RunConfig as RayRunConfig
     from ray.train import ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
-    from ray.train.v2.api.exceptions import WorkerGroupError
+    from ray.train.v2.api.exceptions import TrainingFailedError
 
     gpu = "GPU" in resources
     with tempfile.TemporaryDirectory(prefix="hdna-ray-") as scratch:
@@ -115,8 +140,8 @@ def _fit(config: RunConfig, resources: dict[str, float], queue: Any) -> None:  #
         )
         try:
             trainer.fit()
-        except WorkerGroupError as error:
-            raise _first_cause(error) from None
+        except TrainingFailedError as error:
+            raise _first_cause(error, config.run.url) from None
 
 
 def _worker(settings: dict[str, Any]) -> None:
@@ -132,19 +157,17 @@ def _worker(settings: dict[str, Any]) -> None:
     train(settings["config"], device, settings["queue"].put)
 
 
-def _listen(queue: Any, report: Report) -> None:  # noqa: ANN401
-    while (event := queue.get()) != _END:
-        report(event)
-
-
-def _first_cause(error: Any) -> Exception:  # noqa: ANN401
-    """The InputError a worker raised, or else the first worker's failure, in words."""
-    failures = list(error.worker_failures.values())
+def _first_cause(error: Any, run_url: str) -> InputError:  # noqa: ANN401
+    """The InputError a worker raised, or else the first worker's failure in one line."""
+    failures = [getattr(failure, "cause", failure) for failure in getattr(error, "worker_failures", {}).values()]
     for failure in failures:
-        cause = getattr(failure, "cause", failure)
-        if isinstance(cause, InputError):
-            return cause
-    return RuntimeError("; ".join(str(failure) for failure in failures[:1]))
+        if isinstance(failure, InputError):
+            return failure
+    lines = str(failures[0] if failures else error).strip().splitlines()
+    return InputError(
+        f"{run_url}: a worker failed: {lines[-1] if lines else type(error).__name__}: the same command continues from "
+        f"the newest checkpoint; the workers' logs lie under /tmp/ray/session_latest/logs"
+    )
 
 
 def _with_absolute_urls(config: RunConfig) -> RunConfig:

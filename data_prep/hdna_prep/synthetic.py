@@ -26,7 +26,7 @@ _GC_LEVELS = 9
 _LOWEST_GC_BIAS, _HIGHEST_GC_BIAS = -0.20, 0.20
 _CPG_FACTOR = 0.35
 _CPG_WORD = 0b0110
-_STRENGTH = (0.12, 0.22, 0.17, 0.12, 0.10)
+_STRENGTH = (0.18, 0.25, 0.17, 0.12, 0.10)
 """Standard deviation of the log-weights of words of 2, 3, …, 6 bases."""
 _POWER_ITERATIONS = 60
 _LARGEST_N_RUN = 10_000

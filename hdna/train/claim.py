@@ -16,24 +16,32 @@ _FREE_STAGE_KEYS = ("micro_batch_size", "sequence_parallel")
 their manifests' checksums, so that a moved set is still the same."""
 
 
-def claim(config: RunConfig) -> None:
-    """Make `run.url` this recipe's, or see that it already is.
-
-    Raises InputError when the URL holds another run, a run in progress on this machine, or files that are no run.
-    """
+def refuse_taken(config: RunConfig) -> None:
+    """Raise InputError when `run.url` holds another run, one in progress on this machine, or files that are no run."""
     url = config.run.url
+    state = read_json(url, STATE)
+    pid = state.get("pid")
+    if state.get("status") == "running" and state.get("host") == socket.gethostname() and _alive(pid):
+        raise InputError(f"{url}: process {pid} is training this run on this machine: wait for it, or end it first")
     place = storage.join(url, RECIPE)
-    _refuse_running(url)
+    if storage.size(place) is not None:
+        _refuse_other(config, parse_recipe(storage.read(place).decode(), place), url)
+    elif storage.listing(url):
+        raise InputError(f"{url}: holds files that are no run of hdna: choose another run.url")
+
+
+def claim(config: RunConfig) -> None:
+    """Make `run.url` this recipe's. Raises InputError when it is taken, also by a run that began just now."""
+    place = storage.join(config.run.url, RECIPE)
     if not storage.write_if_absent(place, dump_recipe(config).encode()):
-        existing = parse_recipe(storage.read(place).decode(), place)
-        _refuse_other(config, existing, url)
+        refuse_taken(config)
         storage.write(place, dump_recipe(config).encode())
-    write_json(url, STATE, {**read_json(url, STATE), **_owner(), "status": "running"})
+    write_json(config.run.url, STATE, {"status": "running", "host": socket.gethostname(), "pid": os.getpid()})
 
 
-def release(url: str, status: str, **position: Any) -> None:  # noqa: ANN401 - what state.json tells is open
-    """Say in state.json how a run ended."""
-    write_json(url, STATE, {**read_json(url, STATE), "status": status, **position})
+def release(url: str, status: str) -> None:
+    """Say in state.json how a run ended: done, or stopped."""
+    write_json(url, STATE, {**read_json(url, STATE), "status": status})
 
 
 def _refuse_other(config: RunConfig, existing: RunConfig, url: str) -> None:
@@ -61,20 +69,10 @@ def _identity(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def _owner() -> dict[str, Any]:
-    return {"host": socket.gethostname(), "pid": os.getpid()}
-
-
-def _refuse_running(url: str) -> None:
-    state = read_json(url, STATE)
-    if state.get("status") != "running" or state.get("host") != socket.gethostname():
-        return
-    pid = state.get("pid")
-    if isinstance(pid, int) and pid != os.getpid() and _alive(pid):
-        raise InputError(f"{url}: process {pid} is training this run on this machine: wait for it, or end it first")
-
-
-def _alive(pid: int) -> bool:
+def _alive(pid: Any) -> bool:  # noqa: ANN401 - whatever a state.json held
+    """Whether another process of this machine has that number."""
+    if not isinstance(pid, int) or pid == os.getpid():
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

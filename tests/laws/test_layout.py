@@ -64,7 +64,9 @@ def test_loss_and_gradients_do_not_depend_on_the_layout(world_size, tiny_recipe,
         for clip in ((NO_CLIPPING, CLIPPING) if micro == 1 else (NO_CLIPPING,))
     ]
     run_ranks(world_size, "gradients", recipe=tiny_recipe, layouts=layouts, out=tmp_path)
-    expected = {clip: plain_step(tiny_recipe, ["curriculum.0.micro_batch_size=8", clip]) for clip in (NO_CLIPPING, CLIPPING)}
+    expected = {
+        clip: plain_step(tiny_recipe, ["curriculum.0.micro_batch_size=8", clip]) for clip in (NO_CLIPPING, CLIPPING)
+    }
     for number, layout in enumerate(layouts):
         found = load_file(tmp_path / f"layout-{number}.safetensors")
         assert_same(found, expected[layout["overrides"][-1]], str(layout))

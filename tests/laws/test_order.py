@@ -19,7 +19,6 @@ from hdna.data.stream import WindowReader, prefetched
 from hdna.errors import InputError
 from hdna.genome.shard import load_shard_set
 
-
 FIRST = [
     (2, 399, "-"),
     (1, 1555, "-"),

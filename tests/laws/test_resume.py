@@ -14,8 +14,8 @@ from hdna.evaluate.record import read_metrics
 
 STEPS = 10
 LAYOUT_TOLERANCE = 1e-4
-"""Relative to the largest weight. One step agrees to 1e-5 (layout law); Adam divides each gradient by its own size, so
-ten steps on weights whose gradient is nearly zero may drift by more. A wrong moment or count is off by 1e-2 and more."""
+"""Relative to the largest weight. One step agrees to 1e-5 (layout law); Adam divides each gradient by its own size,
+so ten steps on weights with a gradient near zero may drift by more. A wrong moment or count is off by 1e-2 and more."""
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,152 @@
+"""`hdna train` through a real Ray on this machine, as a user types it."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import REPO
+
+from hdna.checkpoint import list_checkpoints, load_weights
+from hdna.evaluate.record import read_json, read_metrics
+
+HDNA = Path(sys.executable).with_name("hdna")
+TIMEOUT_S = 240
+
+
+def hdna(*command: object, cwd: Path = REPO, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line; its output for people is on stderr."""
+    return subprocess.run(
+        [HDNA, *map(str, command)],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_recipe, tmp_path_factory):
+    """A run that `hdna train` brought to its end with two workers."""
+    url = tmp_path_factory.mktemp("ray") / "run"
+    done = hdna("train", tiny_recipe, f"run.url={url}", "parallel.workers=2")
+    assert done.returncode == 0, done.stderr
+    return url, done
+
+
+@pytest.mark.ray
+def test_a_run_leaves_what_it_should(finished):
+    url, done = finished
+    assert "stage 0 steps 1-6: 2 samples x 256 tokens x 2 micro steps x 2 data rank(s) = 2,048 tokens" in done.stderr
+    assert "torch AdamW and LayerNorm (no GPU)" in done.stderr or torch.cuda.is_available()
+    assert [record["step"] for record in read_metrics(str(url))] == list(range(1, 11))
+    assert read_json(str(url), "state.json")["status"] == "done"
+    assert (url / "recipe.yaml").exists()
+    assert list((url / "tensorboard").iterdir())
+    assert [ref.step for ref in list_checkpoints(str(url))] == [2, 4, 6, 8, 10]
+
+
+@pytest.mark.ray
+def test_the_same_command_again_finds_it_done(finished, tiny_recipe):
+    url, _ = finished
+    before = load_weights(str(url))
+    done = hdna("train", tiny_recipe, f"run.url={url}", "parallel.workers=1")
+    assert done.returncode == 0, done.stderr
+    assert "resumes after step 10" in done.stderr
+    assert all(torch.equal(value, before[name]) for name, value in load_weights(str(url)).items())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model.d_model=32"], "already holds another run: its model.d_model is 16, this recipe's is 32"),
+        (["optim.learning_rate=1e-3"], "already holds another run: its optim.learning_rate is 0.01"),
+        (["run.resume=never"], "already holds a run and run.resume is 'never'"),
+        (["run.resume=force", "model.n_layer=1"], "already holds another run: its model.n_layer is 2"),
+    ],
+)
+@pytest.mark.ray
+def test_two_runs_never_share_a_url(overrides, message, finished, tiny_recipe):
+    url, _ = finished
+    before = {
+        path: path.read_bytes() for path in sorted(url.rglob("*")) if path.is_file() and path.name != "state.json"
+    }
+    assert_refused(hdna("train", tiny_recipe, f"run.url={url}", *overrides), message)
+    assert before == {path: path.read_bytes() for path in before}
+
+
+def test_a_folder_of_something_else_is_refused_untouched(tiny_recipe, tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    assert_refused(hdna("train", tiny_recipe, f"run.url={tmp_path}"), "holds files that are no run")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], message: str) -> None:
+    """One line, exit status 1, no traceback."""
+    assert done.returncode == 1, done.stderr
+    error = [line for line in done.stderr.splitlines() if line.startswith("hdna: error: ")]
+    assert len(error) == 1
+    assert message in error[0]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data.shards=[nowhere]"], "nowhere: not a committed shard set"),
+        (["parallel.workers=64", "optim.global_batch_tokens=131072"], "parallel.workers=64: the cluster has"),
+        (
+            ["curriculum.1.context_length=4096", "model.l_max=4096", "optim.global_batch_tokens=8192"],
+            "needs windows of",
+        ),
+        (["curriculum.0.micro_batch_size=3"], "does not divide optim.global_batch_tokens"),
+        (["curriculum.1.context_length=1024"], "is longer than model.l_max=514"),
+        (["run.url=ftp://x/y"], "scheme 'ftp' is not supported"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_written(overrides, message, tiny_recipe, tmp_path):
+    url = tmp_path / "run"
+    arguments = overrides if overrides[0].startswith("run.url") else [f"run.url={url}", *overrides]
+    assert_refused(hdna("train", tiny_recipe, *arguments), message)
+    assert not url.exists()
+
+
+@pytest.mark.ray
+def test_a_damaged_shard_ends_the_run_with_its_name(tiny_set, tiny_recipe, tmp_path):
+    copy = tmp_path / "shards"
+    shutil.copytree(tiny_set, copy)
+    shard = next(copy.glob("train-*.tar"))
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    done = hdna("train", tiny_recipe, f"run.url={tmp_path / 'run'}", f"data.shards=[{copy}]")
+    assert_refused(done, f"{shard}: damaged")
+
+
+@pytest.mark.ray
+def test_an_interrupted_run_continues(tiny_recipe, tmp_path):
+    """Ctrl-C in mid-run, then the same command: nothing lost, and the run may be taken up at once."""
+    url = tmp_path / "run"
+    command = [HDNA, "train", str(tiny_recipe), f"run.url={url}", "curriculum.1.until_tokens=2e6"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + TIMEOUT_S
+    while not list_checkpoints(str(url)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert read_json(str(url), "state.json")["status"] == "stopped"
+    step = list_checkpoints(str(url))[-1].step
+    done = hdna(
+        "train", tiny_recipe, f"run.url={url}", f"curriculum.1.until_tokens={(step + 3) * 2048}", "run.resume=force"
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"resumes after step {step}" in done.stderr
