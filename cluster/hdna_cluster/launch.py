@@ -95,7 +95,8 @@ def _start_ray(ray: Any) -> None:  # noqa: ANN401 - Ray has no types
     if submitted_job() or os.environ.get("RAY_ADDRESS"):
         ray.init(logging_level=logging.ERROR, log_to_driver=False)
         return
-    ray.init(address="local", include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+    # With the dashboard's server: without it Ray Train waits ten seconds at the end for an actor list from it.
+    ray.init(address="local", include_dashboard=True, logging_level=logging.ERROR, log_to_driver=False)
     _hide_token()
 
 
