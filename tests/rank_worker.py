@@ -10,7 +10,7 @@ import torch.distributed as dist
 from safetensors.torch import save_file
 
 from hdna.config import RunConfig, load_recipe
-from hdna.data.batch import Sampler
+from hdna.data.batch import Sampler, StepBatch
 from hdna.data.cache import ShardCache
 from hdna.data.curriculum import Curriculum
 from hdna.data.order import Order
@@ -31,7 +31,7 @@ def main() -> None:
     task, settings = sys.argv[1], json.loads(sys.argv[2])
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
-    {"train": run_training, "gradients": run_gradients}[task](**settings)
+    {"train": run_training, "gradients": run_gradients, "poisoned": run_poisoned}[task](**settings)
     dist.destroy_process_group()
 
 
@@ -66,7 +66,36 @@ def run_gradients(recipe: str, layouts: list[dict[str, Any]], out: str) -> None:
         _one_step(config, layout["step"], Path(out) / f"layout-{number}.safetensors")
 
 
+def run_poisoned(recipe: str, out: str) -> None:
+    """A good step, one with an infinite loss on the last rank only, and a good one again, under every ZeRO stage."""
+    mesh = Mesh.of_this_process()
+    for zero in (0, 1, 2, 3):
+        config = load_recipe(recipe, [f"parallel.zero_stage={zero}", f"parallel.workers={mesh.world_size}"])
+        engine, batch = _prepared(config, 0)
+        found: dict[str, torch.Tensor] = {}
+        for number, poison in enumerate((1.0, float("inf"), 1.0)):
+            if mesh.rank == mesh.world_size - 1:
+                batch.micro_batches[0].weights[0, :5] = poison
+            result = optimizer_step(engine, mesh, batch, learning_rate=1e-2)
+            found |= {f"{number}.{name}": value.clone() for name, value in engine.parameters()}
+            found[f"{number}.finite"] = torch.tensor(result.finite)
+        if mesh.leads:
+            save_file(found, Path(out) / f"zero-{zero}.safetensors")
+
+
 def _one_step(config: RunConfig, step: int, out: Path) -> None:
+    mesh = Mesh.of_this_process()
+    engine, batch = _prepared(config, step)
+    result = optimizer_step(engine, mesh, batch, learning_rate=1.0)
+    gradients = {name: gradient.clone() for name, gradient in engine.parameters()}
+    if mesh.leads:
+        loss = {"loss": torch.tensor(result.loss, dtype=torch.float64)}
+        norm = {"grad_norm": torch.tensor(result.grad_norm, dtype=torch.float64)}
+        save_file({**gradients, **loss, **norm}, out)
+
+
+def _prepared(config: RunConfig, step: int) -> tuple[Engine, StepBatch]:
+    """An engine and this rank's batch of one step, the accumulation set."""
     mesh = Mesh.of_this_process()
     curriculum = Curriculum.of(config)
     windows = WindowReader([load_shard_set(url) for url in config.data.shards], "train", ShardCache())
@@ -77,12 +106,7 @@ def _one_step(config: RunConfig, step: int, out: Path) -> None:
     sampler = Sampler(windows.read, config.data, config.run.seed, mesh.rank, mesh.world_size)
     batch = sampler.step_batch(step, curriculum.stage(step), order.batch(step))
     engine.set_accumulation(batch.stage.accumulation(mesh.world_size))
-    result = optimizer_step(engine, mesh, batch, learning_rate=1.0)
-    gradients = {name: gradient.clone() for name, gradient in engine.parameters()}
-    if mesh.leads:
-        loss = {"loss": torch.tensor(result.loss, dtype=torch.float64)}
-        norm = {"grad_norm": torch.tensor(result.grad_norm, dtype=torch.float64)}
-        save_file({**gradients, **loss, **norm}, out)
+    return engine, batch
 
 
 if __name__ == "__main__":

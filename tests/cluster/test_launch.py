@@ -146,7 +146,11 @@ def test_an_interrupted_run_continues(tiny_recipe, tmp_path):
     assert read_json(str(url), "state.json")["status"] == "stopped"
     step = list_checkpoints(str(url))[-1].step
     done = hdna(
-        "train", tiny_recipe, f"run.url={url}", f"curriculum.1.until_tokens={(max(step, 6) + 3) * 2048}", "run.resume=force"
+        "train",
+        tiny_recipe,
+        f"run.url={url}",
+        f"curriculum.1.until_tokens={(max(step, 6) + 3) * 2048}",
+        "run.resume=force",
     )
     assert done.returncode == 0, done.stderr
     assert f"resumes after step {step}" in done.stderr

@@ -1,0 +1,63 @@
+"""A run whose shards and run URL lie in a bucket: the same weights as a local one, and all of it readable there."""
+
+import os
+import signal
+
+import pytest
+import torch
+from conftest import start_ranks
+from moto.server import ThreadedMotoServer
+
+from hdna import storage
+from hdna.checkpoint import list_checkpoints, load_weights
+from hdna.evaluate.record import read_metrics
+from hdna.evaluate.report import write_report
+
+
+@pytest.fixture
+def bucket(monkeypatch, tmp_path):
+    """s3://bucket on a mock server on loopback; its address and credentials in the environment, as users give them."""
+    import boto3
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_REGION": "us-east-1",
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    storage._open.cache_clear()
+    client = boto3.client("s3", endpoint_url=environment["AWS_ENDPOINT_URL"], region_name="us-east-1")
+    client.create_bucket(Bucket="bucket")
+    yield "s3://bucket"
+    server.stop()
+    storage._open.cache_clear()
+
+
+def test_training_from_a_bucket_into_a_bucket(bucket, tiny_set, tiny_recipe, tmp_path, run_ranks):
+    for path in sorted(tiny_set.iterdir()):
+        storage.upload(path, f"{bucket}/shards/{path.name}")
+    run_ranks(1, "train", recipe=tiny_recipe, overrides=[f"run.url={tmp_path / 'local'}"])
+
+    url, data = f"{bucket}/run", f"data.shards=[{bucket}/shards]"
+    (process,) = start_ranks(1, "train", recipe=tiny_recipe, overrides=[f"run.url={url}", data])
+    for line in process.stdout:
+        if '"step": 5' in line:
+            break
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    run_ranks(1, "train", recipe=tiny_recipe, overrides=[f"run.url={url}", data])
+
+    expected = load_weights(str(tmp_path / "local"))
+    assert all(torch.equal(value, expected[name]) for name, value in load_weights(url).items())
+    assert [ref.step for ref in list_checkpoints(url)] == [2, 4, 6, 8, 10]
+    assert [record["step"] for record in read_metrics(url)] == list(range(1, 11))
+    assert any("tensorboard" in name for name in storage.listing(url))
+    assert storage.size(write_report(url)) > 10_000
+    assert {name.suffix for name in (tmp_path / "cache" / "hdna" / "shards").iterdir()} == {".tar"}
+    assert os.environ["AWS_SECRET_ACCESS_KEY"].encode() not in storage.read(f"{url}/environment.json")
