@@ -1,18 +1,13 @@
 """What many tests share: a small shard set with N in awkward places, a tiny recipe, and real ranks to run them on."""
 
-import json
-import os
-import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from ranks import start_ranks
 
-REPO = Path(__file__).parents[1]
-RANK_WORKER = Path(__file__).parent / "rank_worker.py"
 _RANKS_TIMEOUT_S = 240
 
 RunRanks = Callable[..., list[subprocess.CompletedProcess[str]]]
@@ -78,29 +73,3 @@ def run_ranks() -> RunRanks:
         return done
 
     return run
-
-
-def start_ranks(world_size: int, task: str, **settings: object) -> list[subprocess.Popen[str]]:
-    """Start the ranks and leave them to the caller."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, str(RANK_WORKER), task, json.dumps(settings, default=str)]
-    return [
-        subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={
-                **os.environ,
-                "RANK": str(rank),
-                "LOCAL_RANK": str(rank),
-                "WORLD_SIZE": str(world_size),
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": str(port),
-                "OMP_NUM_THREADS": "1",
-            },
-        )
-        for rank in range(world_size)
-    ]

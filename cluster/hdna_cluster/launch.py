@@ -109,17 +109,22 @@ def _hide_token() -> None:
 
 def _resources(ray: Any, workers: int) -> dict[str, float]:  # noqa: ANN401
     """What each worker gets: a GPU where there are any, else an equal share of the processors."""
-    total = ray.cluster_resources()
-    kind = "GPU" if total.get("GPU", 0) else "CPU"
-    have = int(total.get(kind, 0))
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    kind = "GPU" if any(node.get("GPU", 0) for node in nodes) else "CPU"
+    have = int(sum(node.get(kind, 0) for node in nodes))
     if workers > have:
         raise InputError(
             f"parallel.workers={workers}: the cluster has {have} {kind}s, one for each worker: "
             f"set parallel.workers={have}, or start more nodes"
         )
-    if kind == "GPU":
-        return {"GPU": 1.0, "CPU": max(1.0, total.get("CPU", workers) // have)}
-    return {"CPU": float(have // workers)}
+    if kind == "CPU":
+        return {"CPU": float(processors_each([int(node.get("CPU", 0)) for node in nodes], workers))}
+    return {"GPU": 1.0, "CPU": float(min(node.get("CPU", 0) // node["GPU"] for node in nodes if node.get("GPU", 0)))}
+
+
+def processors_each(nodes: list[int], workers: int) -> int:
+    """The most processors that each of `workers` can have, all of a worker's on one node; `nodes` are their numbers."""
+    return next(each for each in range(max(nodes), 0, -1) if sum(node // each for node in nodes) >= workers)
 
 
 def _fit(config: RunConfig, resources: dict[str, float], queue: Any) -> None:  # noqa: ANN401

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import REPO
+from ranks import REPO
 
 from hdna.checkpoint import list_checkpoints, load_weights
 from hdna.evaluate.record import read_json, read_metrics
+from hdna_cluster.launch import processors_each
 
 HDNA = Path(sys.executable).with_name("hdna")
 TIMEOUT_S = 240
@@ -86,6 +87,15 @@ def test_a_folder_of_something_else_is_refused_untouched(tiny_recipe, tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     assert_refused(hdna("train", tiny_recipe, f"run.url={tmp_path}"), "holds files that are no run")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "workers", "each"),
+    [([2], 1, 2), ([2], 2, 1), ([3, 3], 1, 3), ([8, 4], 3, 4), ([8, 4], 2, 4), ([5, 1], 3, 1)],
+)
+def test_a_worker_asks_for_no_more_than_one_node_has(nodes, workers, each):
+    """A request that no node can hold would wait for ever."""
+    assert processors_each(nodes, workers) == each
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], message: str) -> None:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import REPO
+from ranks import REPO
 
 SOURCES = [path for room in ("hdna", "data_prep", "cluster") for path in sorted((REPO / room).rglob("*.py"))]
 DOORS = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import start_ranks
+from ranks import start_ranks
 
 from hdna.checkpoint import list_checkpoints, load_checkpoint, load_weights, newest_whole
 from hdna.evaluate.record import read_metrics

@@ -5,8 +5,8 @@ import signal
 
 import pytest
 import torch
-from conftest import start_ranks
 from moto.server import ThreadedMotoServer
+from ranks import start_ranks
 
 from hdna import storage
 from hdna.checkpoint import list_checkpoints, load_weights

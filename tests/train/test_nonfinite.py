@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import start_ranks
+from ranks import start_ranks
 from safetensors.torch import load_file
 
 from hdna.evaluate.record import read_metrics
