@@ -60,9 +60,12 @@ class WindowReader:
     def read(self, crop: Crop, bases: int) -> Bases:
         """Tokens and soft mask of `bases` bases from the crop's offset, on its strand.
 
-        Raises InputError naming the shard when it is missing, damaged or not what its manifest lists.
+        Raises InputError naming the shard when it is missing, damaged or not what its manifest lists, IndexError past
+        the window's end.
         """
         shard_set, shard, sample = self._windows[crop.window]
+        if crop.offset + bases > sample.end - sample.start:
+            raise IndexError(f"{crop} of {bases} bases ends past its window of {sample.end - sample.start}")
         data = self._map(shard_set.url, shard.url)
         span = slice(sample.offset + crop.offset, sample.offset + crop.offset + bases)
         tokens, mask = data[span], None

@@ -1,0 +1,69 @@
+"""Bits per base: a uniform guess scores 2, crops cover the split once, and only A, C, G, T count."""
+
+import math
+
+import pytest
+import torch
+
+from hdna.data.cache import ShardCache
+from hdna.data.stream import WindowReader
+from hdna.evaluate.bits import evaluation_crops, score
+from hdna.genome.interval import Interval
+from hdna.genome.shard import load_shard_set
+from hdna.genome.store import GenomeStore
+from hdna.model import weighted_nats
+from hdna.parallel.mesh import Mesh
+
+
+@pytest.fixture
+def valid(tiny_set):
+    return WindowReader([load_shard_set(str(tiny_set))], "valid", ShardCache())
+
+
+def uniform_over_acgt(batch):
+    """Nats of a model that gives each of A, C, G and T a quarter."""
+    logits = torch.full((*batch.input_ids.shape, 16), -1e9)
+    logits[..., 7:11] = 0.0
+    return weighted_nats(logits, batch.targets, batch.weights)
+
+
+@pytest.mark.parametrize(("context", "micro_batch"), [(256, 3), (512, 1), (2048, 2)])
+def test_a_uniform_guess_scores_two_bits_over_the_acgt_of_the_split(valid, tiny_set, context, micro_batch):
+    crops = evaluation_crops(valid, context, 10**9)
+    result = score(uniform_over_acgt, valid, crops, context, micro_batch, Mesh(0, 1))
+    assert result.bits_per_base == pytest.approx(2.0, abs=1e-6)
+    store = GenomeStore.open(str(tiny_set.parent / "genome.zarr"))
+    samples = [s for shard in load_shard_set(str(tiny_set)).shards if shard.split == "valid" for s in shard.samples]
+    known = 0
+    for crop in crops:
+        sample = samples[crop.window]
+        first = sample.start + crop.offset + 1
+        tokens = store.read(Interval(sample.contig, first, first + context))
+        known += int(((tokens >= 7) & (tokens <= 10)).sum())
+    assert result.bases == known > 0
+
+
+def test_crops_do_not_overlap_and_stop_at_the_limit(valid):
+    crops = evaluation_crops(valid, 256, 10**9)
+    assert len({(crop.window, crop.offset) for crop in crops}) == len(crops)
+    assert all(crop.offset % 256 == 0 and crop.offset + 257 <= valid.bases(crop.window) for crop in crops)
+    assert len(evaluation_crops(valid, 256, 1000)) == math.ceil(1000 / 256)
+    assert evaluation_crops(valid, 10**6, 1000) == []
+
+
+def test_a_rank_without_crops_takes_part_and_counts_nothing(valid):
+    """Of three ranks one finds no crop left: it still runs a forward pass, without targets."""
+    crops = evaluation_crops(valid, 256, 10**9)[:2]
+    forwards = []
+
+    def nats(batch):
+        forwards.append(int((batch.weights > 0).sum()))
+        return uniform_over_acgt(batch)
+
+    class Alone(Mesh):
+        def sum(self, values):
+            return values
+
+    result = score(nats, valid, crops, 256, 1, Alone(2, 3))
+    assert forwards == [0]
+    assert result.bases == 0
