@@ -79,6 +79,10 @@ def run_poisoned(recipe: str, out: str) -> None:
             result = optimizer_step(engine, mesh, batch, learning_rate=1e-2)
             found |= {f"{number}.{name}": value.clone() for name, value in engine.parameters()}
             found[f"{number}.finite"] = torch.tensor(result.finite)
+        for micro_batch in batch.micro_batches:
+            micro_batch.weights.zero_()
+        empty = optimizer_step(engine, mesh, batch, learning_rate=1e-2)
+        found["empty"] = torch.tensor([empty.finite, empty.bases == 0, empty.grad_norm == 0, empty.loss != empty.loss])
         if mesh.leads:
             save_file(found, Path(out) / f"zero-{zero}.safetensors")
 

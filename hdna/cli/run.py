@@ -112,7 +112,10 @@ class _Progress:
 
 def _line(event: dict[str, Any]) -> str:
     """One step in words."""
-    loss = "not finite: skipped" if event["bits_per_base"] is None else f"{event['bits_per_base']:.4f} bits/base"
+    if event["bits_per_base"] is not None:
+        loss = f"{event['bits_per_base']:.4f} bits/base"
+    else:
+        loss = "not finite: skipped" if event["predicted_bases"] else "nothing but N"
     valid = f", valid {event['valid_bits_per_base']:.4f}" if "valid_bits_per_base" in event else ""
     return (
         f"step {event['step']}/{event['steps']} context {event['context_length']:,}: {loss}{valid}, "

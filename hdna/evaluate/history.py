@@ -23,17 +23,18 @@ class Step:
     stage: int
     context_length: int
     bits: float | None
-    """Train bits per base; None for a step skipped because its loss or gradient was not finite."""
+    """Train bits per base; None for a skipped step, and for one whose batch was all N."""
     valid_bits: float | None
     learning_rate: float | None
     grad_norm: float | None
     tokens_per_second: float | None
     memory_gib: float | None
+    predicted_bases: float | None
 
     @property
     def skipped(self) -> bool:
-        """Whether the step updated nothing."""
-        return self.bits is None or self.grad_norm is None
+        """Whether the step updated nothing, its loss or gradient not being finite."""
+        return self.grad_norm is None or (self.bits is None and self.predicted_bases != 0)
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,8 @@ def _step(record: dict[str, Any]) -> Step | None:
     whole = [record.get(key) for key in ("step", "tokens", "stage", "context_length")]
     if not all(type(value) is int for value in whole):
         return None
-    keys = ("bits_per_base", "valid_bits_per_base", "learning_rate", "grad_norm", "tokens_per_second", "memory_gib")
+    measured = ("learning_rate", "grad_norm", "tokens_per_second", "memory_gib", "predicted_bases")
+    keys = ("bits_per_base", "valid_bits_per_base", *measured)
     step, tokens, stage, context_length = (int(value or 0) for value in whole)
     return Step(step, tokens, stage, context_length, *(_number(record.get(key)) for key in keys))
 

@@ -15,7 +15,7 @@ class StepResult:
     """What a step measured, over all ranks."""
 
     loss: float
-    """Weighted mean nats per predicted base of the global batch."""
+    """Weighted mean nats per predicted base of the global batch; NaN where nothing was predicted (all N)."""
     grad_norm: float
     """Global gradient norm before clipping."""
     bases: int
@@ -23,8 +23,8 @@ class StepResult:
 
     @property
     def finite(self) -> bool:
-        """Whether the step changed the weights."""
-        return math.isfinite(self.loss) and math.isfinite(self.grad_norm)
+        """Whether loss (where there is one) and gradient are numbers; a step where they are not changes nothing."""
+        return math.isfinite(self.grad_norm) and (math.isfinite(self.loss) or not self.bases)
 
 
 def optimizer_step(engine: Engine, mesh: Mesh, batch: StepBatch, learning_rate: float) -> StepResult:
@@ -40,10 +40,11 @@ def optimizer_step(engine: Engine, mesh: Mesh, batch: StepBatch, learning_rate: 
     nats = torch.zeros((), dtype=torch.float64, device=engine.device)
     for micro_batch in batch.micro_batches:
         micro_nats = micro_batch_nats(engine, micro_batch, batch.dropout_seed)
-        engine.backward(micro_nats, max(weight, 1.0))
+        engine.backward(micro_nats, weight or 1.0)
         nats += micro_nats.detach()
     grad_norm = engine.step(learning_rate)
-    return StepResult(float(mesh.sum(nats)) / max(weight, 1.0), grad_norm, round(bases))
+    total = float(mesh.sum(nats))
+    return StepResult(total / weight if weight else math.nan, grad_norm, round(bases))
 
 
 def micro_batch_nats(engine: Engine, micro_batch: MicroBatch, dropout_seed: int) -> torch.Tensor:

@@ -14,6 +14,7 @@ def test_a_poisoned_step_leaves_the_weights_and_the_next_step_works(world_size, 
     for zero in (0, 1, 2, 3):
         found = load_file(tmp_path / f"zero-{zero}.safetensors")
         names = [key[2:] for key in found if key.startswith("0.") and key != "0.finite"]
+        assert found["empty"].all()  # a batch of nothing but N: no loss, gradient zero, no error
         assert [bool(found[f"{number}.finite"]) for number in range(3)] == [True, False, True]
         assert all(torch.equal(found[f"0.{name}"], found[f"1.{name}"]) for name in names)
         assert all(found[f"2.{name}"].isfinite().all() for name in names)
