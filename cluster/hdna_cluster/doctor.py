@@ -22,7 +22,7 @@ import torch
 
 from hdna import storage
 from hdna.errors import InputError
-from hdna.train.engine import apex_is_nvidia, deepspeed_version, fused_kernels
+from hdna.train.engine import apex_is_nvidia, fused_kernels
 
 PYTHONS = ((3, 11), (3, 14))
 """The Python versions that work: from the first, below the second."""
@@ -88,7 +88,7 @@ def _device() -> Finding:
 
 def _deepspeed() -> Finding:
     try:
-        return Finding(True, f"DeepSpeed {deepspeed_version()}")
+        return Finding(True, f"DeepSpeed {metadata.version('deepspeed')}")
     except metadata.PackageNotFoundError:
         return Finding(False, "DeepSpeed is not installed", "pip install hdna again in this environment")
 

@@ -1,6 +1,6 @@
 """A strict, streaming FASTA reader: what it lets through, the genome store keeps without loss.
 
-Every FASTA library tried passed bad files silently (DESIGN §11), so this one refuses whatever is not plainly
+Every FASTA library tried passed bad files silently, so this one refuses whatever is not plainly
 nucleotide FASTA, with file:line:column. CRLF, blank lines, lower case and any line width are fine. No contig is ever
 held in memory.
 """

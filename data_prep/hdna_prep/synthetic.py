@@ -1,4 +1,4 @@
-"""A synthetic genome that a small model can learn from in minutes, made by a seeded generator (DESIGN §5).
+"""A synthetic genome that a small model can learn from in minutes, made by a seeded generator.
 
 Background: a hidden order-5 chain whose table leans towards the short contexts and is the same on both strands, with
 CpG depletion and a GC content that drifts along the contig. In it: soft-masked repeat families (diverged copies of a

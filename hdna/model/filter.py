@@ -2,7 +2,7 @@
 
 Shapes: M = l_max positions, S positions asked for, P = emb_dim positional features, F = filter_order hidden units,
 D = d_model channels, O = order - 1 filters per channel, C = O * D.
-Source: HyenaDNA (arXiv 2306.15794) and Hyena (arXiv 2302.10866, section 3.3); DESIGN section 6 has the constants.
+Source: HyenaDNA (arXiv 2306.15794) and Hyena (arXiv 2302.10866, section 3.3).
 """
 
 import math

@@ -8,7 +8,6 @@ copies would save nothing, and rounding the filter's frequencies to eight bits w
 import os
 from collections.abc import Iterator
 from contextlib import nullcontext
-from importlib import metadata
 from importlib.util import find_spec
 from typing import Any
 
@@ -60,7 +59,6 @@ class Engine:
             dist_init_required=False,
         )
         self.device = self.engine.device
-        self._unfinished = False
         self._create_moments()
 
     def set_accumulation(self, micro_steps: int) -> None:
@@ -75,24 +73,22 @@ class Engine:
         """Dropout on or off."""
         self.engine.train(training)
 
-    def backward(self, nats: torch.Tensor, global_weight: float) -> None:
+    def backward(self, nats: torch.Tensor, global_weight: float, last: bool) -> None:
         """Add this micro-batch's share of the gradient of (nats of the global batch / global_weight).
 
         DeepSpeed divides by the accumulation and by the number of ranks; both are multiplied back, so that the gradient
-        is exact however unevenly the ignored targets fall.
+        is exact however unevenly the ignored targets fall. `last` says that the step's micro-batches end here: left to
+        itself, DeepSpeed takes it from a count of all micro steps, which goes wrong when the accumulation changes.
         """
         scale = self._world_size * self.engine.gradient_accumulation_steps() / global_weight
-        if self._unfinished:
-            self.engine.step()  # counts a micro step; DeepSpeed updates at the last one only
+        self.engine.set_gradient_accumulation_boundary(last)
         self.engine.backward(nats * scale)
-        self._unfinished = True
 
     def step(self, learning_rate: float) -> float:
         """Clip, update and clear gradients; gives the gradient norm before clipping.
 
         A norm that is not finite updates nothing.
         """
-        self._unfinished = False
         for group in self.engine.optimizer.param_groups:
             group["lr"] = learning_rate
         if self._stage == 0:
@@ -188,11 +184,6 @@ def apex_is_nvidia() -> bool:
         return find_spec("apex.optimizers") is not None and find_spec("apex.normalization") is not None
     except ImportError:
         return False
-
-
-def deepspeed_version() -> str:
-    """The installed DeepSpeed, without importing it (seconds)."""
-    return metadata.version("deepspeed")
 
 
 def _import_deepspeed(device: torch.device) -> Any:  # noqa: ANN401 - DeepSpeed has no types

@@ -38,9 +38,9 @@ def optimizer_step(engine: Engine, mesh: Mesh, batch: StepBatch, learning_rate: 
         local += torch.stack([micro_batch.weights.sum(dtype=torch.float64), (micro_batch.weights > 0).sum()])
     weight, bases = mesh.sum(local.to(engine.device)).tolist()
     nats = torch.zeros((), dtype=torch.float64, device=engine.device)
-    for micro_batch in batch.micro_batches:
+    for number, micro_batch in enumerate(batch.micro_batches, 1):
         micro_nats = micro_batch_nats(engine, micro_batch, batch.dropout_seed)
-        engine.backward(micro_nats, weight or 1.0)
+        engine.backward(micro_nats, weight or 1.0, last=number == len(batch.micro_batches))
         nats += micro_nats.detach()
     grad_norm = engine.step(learning_rate)
     total = float(mesh.sum(nats))

@@ -57,7 +57,7 @@ def test_each_layout_loads_strictly(layout: Callable[[State], State], model: Hye
 
 
 def test_standalone_layout_has_the_keys_and_shapes_the_reference_loads(standalone: State) -> None:
-    """Geometry of INTEROP.md for d_model 8, order 3: 28 tensors a layer and 3 beside them."""
+    """Geometry of the published layouts for d_model 8, order 3: 28 tensors a layer and 3 beside them."""
     shapes = {key: tuple(value.shape) for key, value in standalone.items()}
     assert len(shapes) == 2 * 28 + 3
     assert shapes[EMBEDDING] == (16, 8)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from hdna.checkpoint import load_weights
 from hdna.config import load_recipe
 from hdna.data.batch import Sampler
 from hdna.data.cache import ShardCache
@@ -78,3 +79,22 @@ def assert_same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor
         error = float((found[name].double() - value.double()).abs().max() / value.double().abs().max())
         tolerance = LOSS_TOLERANCE if name == "loss" else GRADIENT_TOLERANCE
         assert error <= tolerance, f"{name} of {layout}: relative error {error:.1e}"
+
+
+@pytest.mark.parametrize("zero", [0, 1, 2, 3])
+def test_accumulation_may_change_from_stage_to_stage(zero, tiny_recipe, tmp_path, run_ranks):
+    """Five steps of one micro step, then five of four: the count of micro steps is no multiple of four in between."""
+    urls = [str(tmp_path / name) for name in ("whole", "accumulated")]
+    stages = ["curriculum.0.until_tokens=10240", "curriculum.0.micro_batch_size=8"]
+    for url, micro_batch in zip(urls, (4, 1), strict=True):
+        overrides = [
+            *stages,
+            f"run.url={url}",
+            f"curriculum.1.micro_batch_size={micro_batch}",
+            f"parallel.zero_stage={zero}",
+        ]
+        run_ranks(1, "train", recipe=tiny_recipe, overrides=overrides)
+    whole, accumulated = (load_weights(url) for url in urls)
+    for name, value in whole.items():
+        error = float((accumulated[name] - value).abs().max() / value.abs().max())
+        assert error <= 1e-4, f"{name}: {error:.1e}"  # ten steps of Adam, see test_resume.py

@@ -1,4 +1,4 @@
-"""Bad FASTA is refused with file:line:column and what to do (DESIGN §11); nothing half-written is left."""
+"""Bad FASTA is refused with file:line:column and what to do; nothing half-written is left."""
 
 import gzip
 import zlib

@@ -66,7 +66,7 @@ def test_contigs_lengths_and_n_runs_at_both_ends(genome: Path) -> None:
 
 
 def test_a_markov_model_learns_something_clear(genome: Path) -> None:
-    """DESIGN §5: order-5 well below order-0, which stays near the 2 bits of even letters."""
+    """Order-5 well below order-0, which stays near the 2 bits of even letters."""
     codes = codes_of(genome)
     train, held_out = np.split(codes, [codes.size * 8 // 10])
     order_0 = bits_per_base(train, held_out, 0)
