@@ -35,24 +35,23 @@ class Snapshot:
 
 
 def write_part(url: str, part: int, parts: int, tensors: dict[str, torch.Tensor]) -> FileEntry:
-    """Write one rank's share of the tensors, CPU and fp32; gives what the manifest will say of it."""
-    data = save({name: tensor.contiguous() for name, tensor in tensors.items()})
-    storage.write(storage.join(url, _part_name(part, parts)), data)
-    return FileEntry(len(data), hashlib.sha256(data).hexdigest())
+    """Write one rank's share of the tensors, CPU and fp32; gives what the manifest will say of it.
+
+    Raises InputError when another run is writing at this place.
+    """
+    return _put_new(url, _part_name(part, parts), save({name: t.contiguous() for name, t in tensors.items()}))
 
 
 def commit_checkpoint(run_url: str, step: int, retry: int, parts: list[FileEntry], state: dict[str, Any]) -> None:
     """Write state.json, then the manifest: from here on the checkpoint exists.
 
-    Raises InputError when another run has committed a checkpoint at this place.
+    Raises InputError when another run is writing at this place, or has committed a checkpoint there.
     """
     url = checkpoint_url(run_url, step, retry)
-    text = json.dumps(state, indent=1).encode() + b"\n"
-    storage.write(storage.join(url, "state.json"), text)
     files = {_part_name(part, len(parts)): entry for part, entry in enumerate(parts)}
-    files["state.json"] = FileEntry(len(text), hashlib.sha256(text).hexdigest())
+    files["state.json"] = _put_new(url, "state.json", json.dumps(state, indent=1).encode() + b"\n")
     if not put_manifest(url, MANIFEST, {"format": FORMAT, "version": VERSION, "step": step}, files):
-        raise InputError(f"{url}: another run has just committed this checkpoint: two runs must not share a run URL")
+        raise _shared(url)
 
 
 def checkpoint_url(run_url: str, step: int, retry: int) -> str:
@@ -99,6 +98,17 @@ def newest_checkpoint(run_url: str) -> CheckpointRef:
         reason = f": {'; '.join(passed_over)}" if passed_over else ""
         raise InputError(f"{run_url}: holds no whole checkpoint{reason}")
     return ref
+
+
+def _put_new(url: str, name: str, data: bytes) -> FileEntry:
+    """Write a file that must not be there: the place was free, so one that is there belongs to another run."""
+    if not storage.write_if_absent(storage.join(url, name), data):
+        raise _shared(url)
+    return FileEntry(len(data), hashlib.sha256(data).hexdigest())
+
+
+def _shared(url: str) -> InputError:
+    return InputError(f"{url}: another run is writing this checkpoint: two runs must not share a run URL")
 
 
 def _manifest(url: str) -> dict[str, Any]:

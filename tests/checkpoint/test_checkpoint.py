@@ -1,0 +1,118 @@
+"""Checkpoints: readable by stock safetensors, there whole or not at all, ordered by step, pruned by rule."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from hdna.checkpoint import (
+    checkpoint_damage,
+    commit_checkpoint,
+    free_place,
+    list_checkpoints,
+    load_checkpoint,
+    load_weights,
+    newest_whole,
+    prune,
+    write_part,
+)
+from hdna.checkpoint.files import checkpoint_url
+from hdna.errors import InputError
+
+TENSORS = {
+    "parameters.a": torch.arange(6.0).reshape(2, 3),
+    "exp_avg.a": torch.ones(2, 3),
+    "exp_avg_sq.a": torch.ones(2, 3),
+}
+OTHERS = {"parameters.b": torch.full((4,), 7.0), "exp_avg.b": torch.zeros(4), "exp_avg_sq.b": torch.zeros(4)}
+
+
+def save(run: Path, step: int, retry: int = 0) -> Path:
+    """A checkpoint of two ranks."""
+    url = checkpoint_url(str(run), step, retry)
+    parts = [write_part(url, part, 2, tensors) for part, tensors in enumerate((TENSORS, OTHERS))]
+    commit_checkpoint(str(run), step, retry, parts, {"step": step, "tokens": step * 10})
+    return Path(url)
+
+
+def steps(run: Path) -> list[int]:
+    return [ref.step for ref in list_checkpoints(str(run))]
+
+
+def test_stock_safetensors_opens_what_was_written(tmp_path):
+    url = save(tmp_path, 5)
+    found = load_file(url / "part-00000-of-00002.safetensors") | load_file(url / "part-00001-of-00002.safetensors")
+    assert {name: tensor.tolist() for name, tensor in found.items()} == {
+        name: tensor.tolist() for name, tensor in (TENSORS | OTHERS).items()
+    }
+    weights = load_weights(str(tmp_path))
+    assert weights.keys() == {"a", "b"}
+    assert torch.equal(load_weights(str(url))["a"], TENSORS["parameters.a"])
+    assert load_checkpoint(str(url)).state == {"step": 5, "tokens": 50}
+
+
+def test_without_its_manifest_a_checkpoint_is_not_there(tmp_path):
+    save(tmp_path, 5)
+    write_part(checkpoint_url(str(tmp_path), 6, 0), 0, 2, TENSORS)  # and then the run was killed
+    assert steps(tmp_path) == [5]
+    assert free_place(str(tmp_path), 6) == 1  # the half-written path is never used again
+    with pytest.raises(InputError, match="not a committed checkpoint"):
+        load_checkpoint(checkpoint_url(str(tmp_path), 6, 0))
+
+
+@pytest.mark.parametrize("harm", ["flip", "truncate", "remove"])
+@pytest.mark.parametrize("name", ["part-00001-of-00002.safetensors", "state.json"])
+def test_damage_is_found_and_the_newest_whole_one_is_taken(harm, name, tmp_path):
+    save(tmp_path, 5)
+    path = save(tmp_path, 6) / name
+    data = bytearray(path.read_bytes())
+    if harm == "remove":
+        path.unlink()
+    else:
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data if harm == "flip" else data[:-1])
+    ref, passed_over = newest_whole(str(tmp_path))
+    assert ref is not None
+    assert ref.step == 5
+    assert len(passed_over) == 1
+    assert str(path) in passed_over[0]
+    assert checkpoint_damage(str(path.parent)) == passed_over[0]
+
+
+def test_a_second_run_cannot_commit_over_the_first(tmp_path):
+    url = save(tmp_path, 5)
+    before = {path: path.read_bytes() for path in url.iterdir()}
+    with pytest.raises(InputError, match="two runs must not share a run URL"):
+        write_part(str(url), 0, 2, OTHERS)
+    with pytest.raises(InputError, match="two runs must not share a run URL"):
+        commit_checkpoint(str(tmp_path), 5, 0, [], {"step": 5, "tokens": 0})
+    assert before == {path: path.read_bytes() for path in url.iterdir()}
+
+
+def test_order_is_by_step_and_never_by_time(tmp_path):
+    for step in (1_000_000, 2, 30):
+        save(tmp_path, step)
+    os.utime(tmp_path / "checkpoints" / "step-000002" / "MANIFEST.json", (2e9, 2e9))
+    save(tmp_path, 30, retry=1)
+    assert steps(tmp_path) == [2, 30, 30, 1_000_000]
+    assert list_checkpoints(str(tmp_path))[2].url.endswith("step-000030-r1")
+
+
+def test_pruning_keeps_the_last_and_the_multiples(tmp_path):
+    for step in range(10, 80, 10):
+        save(tmp_path, step)
+    removed = prune(str(tmp_path), keep_last=2, keep_every=30)
+    assert steps(tmp_path) == [30, 60, 70]
+    assert [ref.step for ref in removed] == [10, 20, 40, 50]
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [
+        "step-000030",
+        "step-000060",
+        "step-000070",
+    ]
+
+
+def test_a_run_without_a_checkpoint_says_so(tmp_path):
+    with pytest.raises(InputError, match="holds no whole checkpoint"):
+        load_weights(str(tmp_path))
