@@ -9,3 +9,7 @@ class InputError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
+
+
+class LostWorkerError(InputError):
+    """A worker waited in vain for another one, whose own error says more."""

@@ -11,11 +11,16 @@ REPO = Path(__file__).parents[1]
 RANK_WORKER = Path(__file__).parent / "rank_worker.py"
 
 
-def start_ranks(world_size: int, task: str, **settings: object) -> list[subprocess.Popen[str]]:
-    """Start the ranks and leave them to the caller."""
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return int(free.getsockname()[1])
+
+
+def start_ranks(world_size: int, task: str, **settings: object) -> list[subprocess.Popen[str]]:
+    """Start the ranks and leave them to the caller."""
+    port = free_port()
     command = [sys.executable, str(RANK_WORKER), task, json.dumps(settings, default=str)]
     return [
         subprocess.Popen(

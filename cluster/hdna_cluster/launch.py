@@ -11,14 +11,12 @@ from typing import Any
 
 from hdna import storage
 from hdna.config import RunConfig
-from hdna.errors import InputError
+from hdna.errors import InputError, LostWorkerError
 from hdna.train.claim import claim, refuse_taken, release
 from hdna.train.preflight import preflight
 
 Report = Callable[[dict[str, Any]], None]
 
-_COLLECTIVE_TIMEOUT_S = 1800
-"""A rank that waits longer in a collective fails; Ray's default is to wait for ever."""
 _END = {"end": True}
 
 
@@ -138,7 +136,7 @@ def _fit(config: RunConfig, resources: dict[str, float], queue: Any) -> None:  #
         trainer = TorchTrainer(
             _worker,
             train_loop_config={"config": config, "queue": queue, "threads": int(resources["CPU"])},
-            torch_config=TorchConfig(backend="nccl" if gpu else "gloo", timeout_s=_COLLECTIVE_TIMEOUT_S),
+            torch_config=TorchConfig(backend="nccl" if gpu else "gloo", timeout_s=config.parallel.collective_timeout_s),
             scaling_config=ScalingConfig(
                 num_workers=config.parallel.workers, use_gpu=gpu, resources_per_worker=resources
             ),
@@ -164,10 +162,14 @@ def _worker(settings: dict[str, Any]) -> None:
 
 
 def _first_cause(error: Any, run_url: str) -> InputError:  # noqa: ANN401
-    """The InputError a worker raised, or else the first worker's failure in one line."""
+    """The InputError a worker raised, or else the first worker's failure in one line.
+
+    When one worker fails the others lose it: what they say comes last.
+    """
     failures = [getattr(failure, "cause", failure) for failure in getattr(error, "worker_failures", {}).values()]
+    failures.sort(key=lambda failure: isinstance(failure, LostWorkerError))
     for failure in failures:
-        if isinstance(failure, InputError):
+        if isinstance(failure, InputError) and not isinstance(failure, LostWorkerError):
             return failure
     lines = str(failures[0] if failures else error).strip().splitlines()
     return InputError(

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from hdna.cli import prep, run, view
+from hdna.cli import plan, prep, run, view
 from hdna.errors import InputError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 app.add_typer(prep.app, name="prep")
 app.add_typer(view.checkpoints, name="checkpoints")
 app.command("recipes")(run.recipes)
+app.command("plan")(plan.plan)
 app.command("train")(run.train)
 app.command("report")(view.report)
 app.command("doctor")(view.doctor)

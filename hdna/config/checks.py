@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from hdna.config.schema import RunConfig, Stage
+from hdna.config.slices import divisors, slice_length
 from hdna.errors import InputError
 
 Place = Callable[..., str]
@@ -43,6 +44,7 @@ def _check_ranges(config: RunConfig, place: Place) -> None:
         ("optim", "global_batch_tokens", 1, positive),
         ("parallel", "workers", 1, positive),
         ("parallel", "zero_stage", 0, 3),
+        ("parallel", "collective_timeout_s", 1, positive),
         ("checkpoint", "every_steps", 1, positive),
         ("checkpoint", "keep_last", 1, positive),
         ("checkpoint", "keep_every", 0, positive),
@@ -88,12 +90,31 @@ def _check_stage(config: RunConfig, index: int, stage: Stage, begin: int, place:
         raise InputError(
             f"{at('until_tokens')}: {stage.until_tokens}: want more than the {begin} tokens the stage begins at"
         )
-    if stage.sequence_parallel != 1:
-        raise InputError(f"{at('sequence_parallel')}: {stage.sequence_parallel}: this version trains with 1 only")
-    per_micro_step = stage.micro_batch_size * config.parallel.workers * stage.context_length
+    _check_slices(config, stage, at)
+    data_ranks = config.parallel.workers // stage.sequence_parallel
+    per_micro_step = stage.micro_batch_size * data_ranks * stage.context_length
     if config.optim.global_batch_tokens % per_micro_step:
         raise InputError(
             f"{at('micro_batch_size')}: {stage.micro_batch_size} samples x {stage.context_length} tokens x "
-            f"{config.parallel.workers} workers = {per_micro_step} does not divide "
+            f"{data_ranks} data rank(s) = {per_micro_step} does not divide "
             f"optim.global_batch_tokens={config.optim.global_batch_tokens}: change one of them"
         )
+
+
+def _check_slices(config: RunConfig, stage: Stage, at: Callable[[str], str]) -> None:
+    """The workers must form groups of sequence_parallel, and each group cut a sample into equal slices."""
+    ranks, workers = stage.sequence_parallel, config.parallel.workers
+    if ranks < 1:
+        raise InputError(f"{at('sequence_parallel')}: {ranks} is out of range: want at least 1")
+    if workers % ranks:
+        problem = (
+            f"is more than parallel.workers={workers}" if ranks > workers else f"does not divide {workers} workers"
+        )
+        raise InputError(
+            f"{at('sequence_parallel')}: {ranks} {problem}: want one of {', '.join(map(str, divisors(workers)))}, "
+            f"or other parallel.workers"
+        )
+    try:
+        slice_length(stage.context_length, ranks)
+    except InputError as error:
+        raise InputError(f"{at('context_length')}: {error}") from None

@@ -76,7 +76,8 @@ class Stage:
     micro_batch_size: int = 1
     """Samples per forward pass on each data rank."""
     sequence_parallel: int = 1
-    """Ranks that share one sample."""
+    """Ranks that share one sample, each with a slice of context_length / sequence_parallel positions; divides
+    parallel.workers."""
 
 
 @dataclass(frozen=True)
@@ -105,10 +106,13 @@ class ParallelConfig:
     """DeepSpeed ZeRO: 0 nothing, 1 optimizer, 2 + gradients, 3 + parameters partitioned over the workers."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """bf16: matrix products in bfloat16, parameters, filter and FFT in fp32; fp32: everything in fp32."""
-    long_conv: Literal["all_to_all"] = "all_to_all"
-    """How sequence ranks share a long convolution."""
+    long_conv: Literal["all_to_all", "distributed_fft"] = "all_to_all"
+    """How sequence ranks share a long convolution: all_to_all exchanges positions for channels, the least traffic;
+    distributed_fft leaves channels where they are, for more ranks than channels or the last bit of memory."""
     activation_checkpointing: bool = False
     """Recompute each block in the backward pass instead of keeping its activations."""
+    collective_timeout_s: int = 1800
+    """Seconds that a rank waits for the others in a collective before the run ends with an error."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """From crops of bases to what the model eats: inputs, targets shifted by one, and each target's weight in the loss."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from hdna.data.curriculum import StagePlan
 from hdna.data.order import Crop
 from hdna.genome import alphabet
 from hdna.genome.hashing import hash_int
+from hdna.model.batch import MicroBatch
 from hdna.model.loss import IGNORE
 
 Bases = tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_] | None]
@@ -19,24 +20,6 @@ Bases = tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_] | None]
 
 _DROPOUT = 7
 _DROPOUT_SEED_BITS = 31
-
-
-@dataclass(frozen=True)
-class MicroBatch:
-    """What one rank runs forward and backward at once; B samples of L positions."""
-
-    input_ids: torch.Tensor
-    """(B, L) int64."""
-    targets: torch.Tensor
-    """(B, L) int64: the next base, IGNORE where it is not predicted."""
-    weights: torch.Tensor
-    """(B, L) float32: weight of each target in the loss, 0 where ignored."""
-    samples: torch.Tensor
-    """(B,) int64: positions in the global batch, which key dropout."""
-
-    def to(self, device: torch.device) -> "MicroBatch":
-        """The same on a device."""
-        return MicroBatch(*(t.to(device, non_blocking=True) for t in vars(self).values()))
 
 
 @dataclass(frozen=True)
@@ -51,28 +34,32 @@ class StepBatch:
 
 
 class Sampler:
-    """Turns a global batch's crops into one data rank's micro-batches; `read(crop, bases)` gives a crop's bases."""
+    """Turns a global batch's crops into one rank's micro-batches; `read(crop, bases, part)` gives part of a crop."""
 
-    def __init__(self, read: Callable[[Crop, int], Bases], data: DataConfig, seed: int, rank: int, ranks: int) -> None:
+    def __init__(self, read: Callable[[Crop, int, slice], Bases], data: DataConfig, seed: int) -> None:
         self._read = read
         self._data = data
         self._seed = seed
-        self._rank, self._ranks = rank, ranks
 
-    def step_batch(self, step: int, stage: StagePlan, crops: Sequence[Crop]) -> StepBatch:
-        """The rank's micro-batches of a step."""
+    def step_batch(
+        self, step: int, stage: StagePlan, crops: Sequence[Crop], data_rank: int, data_parallel_size: int, span: slice
+    ) -> StepBatch:
+        """A data rank's micro-batches of a step, at the positions `span` of every sample."""
         micro_batches = [
-            self.micro_batch([crops[i] for i in positions], list(positions), stage.context_length)
-            for micro_step in range(stage.accumulation(self._ranks))
-            for positions in [stage.micro_batch(micro_step, self._rank, self._ranks)]
+            self.micro_batch([crops[i] for i in positions], list(positions), stage.context_length, span)
+            for micro_step in range(stage.accumulation(data_parallel_size))
+            for positions in [stage.micro_batch(micro_step, data_rank, data_parallel_size)]
         ]
         seed = hash_int(self._seed, _DROPOUT, step) >> (64 - _DROPOUT_SEED_BITS)
         return StepBatch(step, stage, micro_batches, seed)
 
-    def micro_batch(self, crops: Sequence[Crop], positions: Sequence[int], context_length: int) -> MicroBatch:
-        """Crops as tensors."""
-        rows = [self._read(crop, context_length + 1) for crop in crops]
-        return collate(rows, positions, self._data.ignore_n, self._data.repeat_weight)
+    def micro_batch(
+        self, crops: Sequence[Crop], samples: Sequence[int], context_length: int, span: slice
+    ) -> MicroBatch:
+        """The positions `span` of crops as tensors; one base more is read, the last position's target."""
+        rows = [self._read(crop, context_length + 1, slice(span.start, span.stop + 1)) for crop in crops]
+        batch = collate(rows, samples, self._data.ignore_n, self._data.repeat_weight)
+        return replace(batch, first_position=span.start)
 
 
 def collate(rows: Sequence[Bases], positions: Sequence[int], ignore_n: bool, repeat_weight: float) -> MicroBatch:

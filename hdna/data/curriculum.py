@@ -23,6 +23,8 @@ class StagePlan:
     micro_batch_size: int
     samples: int
     """Samples in each global batch."""
+    sequence_parallel: int = 1
+    """Ranks that share one sample."""
 
     def accumulation(self, data_parallel_size: int) -> int:
         """Micro steps per optimizer step on each data rank."""
@@ -41,7 +43,7 @@ class Curriculum:
         self.global_batch_tokens = global_batch_tokens
         ends = [-(-stage.until_tokens // global_batch_tokens) for stage in stages]
         self.stages = [
-            StagePlan(index, first, end, stage.context_length, stage.micro_batch_size, samples)
+            StagePlan(index, first, end, stage.context_length, stage.micro_batch_size, samples, stage.sequence_parallel)
             for index, (stage, first, end) in enumerate(zip(stages, [0, *ends[:-1]], ends, strict=True))
             for samples in [global_batch_tokens // stage.context_length]
         ]

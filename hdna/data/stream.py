@@ -57,8 +57,8 @@ class WindowReader:
         sample = self._windows[window].sample
         return sample.end - sample.start
 
-    def read(self, crop: Crop, bases: int) -> Bases:
-        """Tokens and soft mask of `bases` bases from the crop's offset, on its strand.
+    def read(self, crop: Crop, bases: int, part: slice | None = None) -> Bases:
+        """Tokens and soft mask of a crop of `bases` bases, on its strand; of `part`, counted along the strand, if any.
 
         Raises InputError naming the shard when it is missing, damaged or not what its manifest lists, IndexError past
         the window's end.
@@ -67,11 +67,12 @@ class WindowReader:
         if crop.offset + bases > sample.end - sample.start:
             raise IndexError(f"{crop} of {bases} bases ends past its window of {sample.end - sample.start}")
         data = self._map(shard_set.url, shard.url)
-        span = slice(sample.offset + crop.offset, sample.offset + crop.offset + bases)
-        tokens, mask = data[span], None
+        first, stop = (part.start, part.stop) if part else (0, bases)
+        if crop.strand == "-":  # the whole crop is reversed: its first part is the last on the other strand
+            first, stop = bases - stop, bases - first
+        tokens, mask = _bytes_at(data, sample.offset + crop.offset, first, stop), None
         if sample.mask_offset is not None:
-            first = sample.mask_offset + crop.offset
-            mask = data[first : first + bases] != 0
+            mask = _bytes_at(data, sample.mask_offset + crop.offset, first, stop) != 0
         if crop.strand == "-":
             return alphabet.reverse_complement(tokens), None if mask is None else mask[::-1]
         return tokens, mask
@@ -95,6 +96,10 @@ def prefetched(items: Iterable[Item], ahead: int = 2) -> Iterator[Item]:
         while item := waiting.pop(0).result():
             waiting.append(pool.submit(following))
             yield item[0]
+
+
+def _bytes_at(data: npt.NDArray[np.uint8], origin: int, first: int, stop: int) -> npt.NDArray[np.uint8]:
+    return data[origin + first : origin + stop]
 
 
 def _check_members(path: Path, place: str, shard: ShardEntry) -> None:

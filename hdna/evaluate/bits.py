@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import torch
 
-from hdna.data.batch import MicroBatch, collate
+from hdna.data.batch import collate
 from hdna.data.order import Crop
 from hdna.data.stream import WindowReader
-from hdna.parallel.mesh import Mesh
+from hdna.model.batch import MicroBatch
+from hdna.parallel import Mesh, slice_batch
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,18 @@ def score(
 ) -> Score:
     """Score crops under `nats` (a micro-batch's sum of nats), shared out over the ranks; every rank gets the whole.
 
+    `mesh` is the one the model is sharded for: its data ranks take different crops, its sequence ranks slices of them.
+
     Each rank makes the same number of forward passes (ZeRO 3 gathers parameters in them): one that runs out of crops
     repeats the first with no targets.
     """
-    per_round = micro_batch_size * mesh.world_size
+    per_round = micro_batch_size * mesh.data_parallel_size
     totals = torch.zeros(2, dtype=torch.float64)
     for first in range(0, len(crops), per_round):
-        begin = first + mesh.rank * micro_batch_size
+        begin = first + mesh.data_parallel_rank * micro_batch_size
         mine = crops[begin : begin + micro_batch_size]
         rows = [reader.read(crop, context_length + 1) for crop in mine or crops[:1]]
-        batch = collate(rows, range(len(rows)), ignore_n=True, repeat_weight=1.0)
+        batch = slice_batch(collate(rows, range(len(rows)), ignore_n=True, repeat_weight=1.0), mesh)
         if not mine:
             batch.weights.zero_()
         with torch.no_grad():

@@ -11,12 +11,13 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from hdna.config.schema import ModelConfig
 from hdna.genome.alphabet import EMBEDDING_ROWS
 from hdna.model.filter import FilterTables
 from hdna.model.hyena import HyenaOperator
+from hdna.model.recompute import recomputed
+from hdna.model.taps import MicroStep
 from hdna.ops import positional_dropout
 
 INIT_STD = 0.02
@@ -74,9 +75,9 @@ class Block(nn.Module):
         self.mlp_norm = nn.LayerNorm(config.d_model, eps=NORM_EPS)
         self.mlp = MLP(config)
 
-    def forward(self, x_BLD: Tensor) -> Tensor:
-        """(B, L, D) → (B, L, D), both in the residual's dtype."""
-        x_BLD = x_BLD + self.hyena(self.hyena_norm(x_BLD))
+    def forward(self, x_BLD: Tensor, k_ODL: Tensor) -> Tensor:
+        """(B, L, D) → (B, L, D), both in the residual's dtype; k_ODL: the operator's filters."""
+        x_BLD = x_BLD + self.hyena(self.hyena_norm(x_BLD), k_ODL)
         return x_BLD + self.mlp(self.mlp_norm(x_BLD))
 
 
@@ -84,6 +85,7 @@ class Backbone(nn.Module):
     """The blocks and the final norm.
 
     `activation_checkpointing` (False): recompute each block in the backward pass instead of keeping its activations.
+    `micro_step`: the training loop says here where the next forward pass stands within its optimizer step.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -92,14 +94,15 @@ class Backbone(nn.Module):
         self.blocks = nn.ModuleList(Block(config, tables) for _ in range(config.n_layer))
         self.norm = nn.LayerNorm(config.d_model, eps=NORM_EPS)
         self.activation_checkpointing = False
+        self.micro_step = MicroStep()
 
     def forward(self, x_BLD: Tensor) -> Tensor:
         """(B, L, D) → (B, L, D)."""
+        recompute = self.activation_checkpointing and torch.is_grad_enabled()
         for block in self.blocks:
-            if self.activation_checkpointing and torch.is_grad_enabled():
-                x_BLD = checkpoint(block, x_BLD, use_reentrant=False)
-            else:
-                x_BLD = block(x_BLD)
+            assert isinstance(block, Block)
+            k_ODL = block.hyena.taps(x_BLD.shape[1], self.micro_step, recompute)
+            x_BLD = recomputed(block, x_BLD, k_ODL) if recompute else block(x_BLD, k_ODL)
         return self.norm(x_BLD)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hdna.config.schema import ModelConfig
 from hdna.model.filter import FilterTables, ImplicitFilter
+from hdna.model.taps import MicroStep, StepTaps
 from hdna.ops import causal_fft_conv, short_conv
 
 SHORT_TAPS = 3
@@ -29,8 +30,9 @@ class HyenaOperator(nn.Module):
     For order 2: y = x0 · (k ∗ (x1 · v) + bias · (x1 · v)), with x0, x1 and v the three streams in this order.
 
     Three attributes are plain functions, so that `hdna.parallel` can replace them and this class knows no ranks:
-    `short_conv(x (B, C, L), weight (C, K), bias (C,))`, `long_conv(u (B, D, L), k (D, L), bias (D,))`, and
-    `filter_span(L)`, the positions [start, stop) of the filter that `long_conv` is given.
+    `short_conv(x (B, C, L), weight (C, K), bias (C,))`, one of `long_convs` for each long convolution, called with
+    `(u (B, D, L), k (D, L), bias (D,))`, and `filter_span(L)`, the positions [start, stop) of the filter that the long
+    convolutions are given.
     """
 
     def __init__(self, config: ModelConfig, tables: FilterTables) -> None:
@@ -45,15 +47,19 @@ class HyenaOperator(nn.Module):
         self.long_bias = nn.Parameter(torch.randn((config.order - 1) * width))
         self.out_proj = nn.Linear(width, width)
         self.short_conv: Callable[[Tensor, Tensor, Tensor], Tensor] = short_conv
-        self.long_conv: Callable[[Tensor, Tensor, Tensor], Tensor] = causal_fft_conv
+        self.long_convs: list[Callable[[Tensor, Tensor, Tensor], Tensor]] = [causal_fft_conv] * (config.order - 1)
         self.filter_span: Callable[[int], tuple[int, int]] = whole_context
+        self._taps = StepTaps(self.filter)
 
-    def forward(self, x_BLD: Tensor) -> Tensor:
-        """Mix (B, L, D) along L, causally; L over l_max raises InputError."""
-        k_ODL = self.filter(*self.filter_span(x_BLD.shape[1]))
+    def taps(self, length: int, micro_step: MicroStep, recompute: bool) -> Tensor:
+        """Return the filters k (O, D, L) for an input of `length` positions; beyond l_max raises InputError."""
+        return self._taps(*self.filter_span(length), micro_step, recompute)
+
+    def forward(self, x_BLD: Tensor, k_ODL: Tensor) -> Tensor:
+        """Mix (B, L, D) along L, causally, with the filters that `taps` gave."""
         streams_BCL = self.short_conv(self.in_proj(x_BLD).transpose(1, 2), self.short_weight, self.short_bias)
         first, *gates, v_BDL = streams_BCL.chunk(self.order + 1, dim=1)
         biases = self.long_bias.chunk(self.order - 1)
-        for gate_BDL, k_DL, bias_D in zip(reversed(gates), k_ODL, biases, strict=True):
-            v_BDL = self.long_conv(v_BDL * gate_BDL, k_DL, bias_D)
+        for long_conv, gate_BDL, k_DL, bias_D in zip(self.long_convs, reversed(gates), k_ODL, biases, strict=True):
+            v_BDL = long_conv(v_BDL * gate_BDL, k_DL, bias_D)
         return self.out_proj((v_BDL * first).transpose(1, 2))

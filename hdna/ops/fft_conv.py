@@ -8,7 +8,7 @@ several times slower); the backward pass uses real transforms (autograd runs the
 one); and it keeps u and k rather than their spectra, which are four times as large in bf16 and twice in fp32.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -71,54 +71,71 @@ def _blocks(u_BDL: Tensor, row_bytes: int) -> Iterator[tuple[slice, list[slice]]
 
 
 class _CausalFFTConv(torch.autograd.Function):
-    """Both passes, block by block: the spectrum of a filter is computed once per block of channels."""
+    """The two passes below, as autograd sees them."""
 
     @staticmethod
     def forward(ctx: Any, u_BDL: Tensor, k_DL: Tensor, bias_D: Tensor) -> Tensor:  # noqa: ANN401
         ctx.save_for_backward(u_BDL, k_DL, bias_D)
-        work, length = _work_dtype(u_BDL), u_BDL.shape[-1]
-        n = smooth_size(2 * length - 1)
-        y_BDL = torch.empty(u_BDL.shape, dtype=u_BDL.dtype, device=u_BDL.device)
-        for d, sample_blocks in _blocks(u_BDL, n * work.itemsize):
-            k_EF, bias_E1 = rfft(k_DL[d].to(work), n), bias_D[d].to(work)[:, None]
-            for b in sample_blocks:
-                u_BEL = u_BDL[b, d].to(work)
-                y_BEL = irfft(rfft(u_BEL, n).mul_(k_EF), n)[..., :length]
-                y_BDL[b, d] = y_BEL.addcmul_(bias_E1, u_BEL)
-        return y_BDL
+        return convolve(u_BDL, k_DL, bias_D)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dy_BDL: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # noqa: ANN401
-        """Correlate: du = k ⋆ dy + bias · dy, dk = sum over samples of u ⋆ dy, dbias = sum of u · dy."""
+    def backward(ctx: Any, dy_BDL: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         u_BDL, k_DL, bias_D = ctx.saved_tensors
-        work, length = _work_dtype(u_BDL), u_BDL.shape[-1]
-        n = smooth_size(2 * length - 1)
-        du, dk, dbias = (
-            torch.empty(x.shape, dtype=x.dtype, device=x.device) if needed else None
-            for x, needed in zip((u_BDL, k_DL, bias_D), ctx.needs_input_grad, strict=True)
-        )
-        for d, sample_blocks in _blocks(u_BDL, n * work.itemsize):
-            k_EF = rfft(k_DL[d].to(work), n).conj_physical_() if du is not None else None
-            bias_E1 = bias_D[d].to(work)[:, None]
-            dk_parts, dbias_parts = [], []
-            for b in sample_blocks:
-                dy_BEL = dy_BDL[b, d].to(work)
-                dy_BEF = rfft(dy_BEL, n)
-                u_BEL = u_BDL[b, d].to(work)
-                if dbias is not None:
-                    dbias_parts.append((u_BEL * dy_BEL).sum((0, 2)))
-                if dk is not None:
-                    # Samples are added as spectra, so the filter's gradient needs one inverse transform per channel.
-                    dk_parts.append(rfft(u_BEL, n).conj_physical_().mul_(dy_BEF).sum(0))
-                if du is not None:
-                    du_BEL = irfft(dy_BEF.mul_(k_EF), n)[..., :length]
-                    du[b, d] = du_BEL.addcmul_(bias_E1, dy_BEL)
-            if dk is not None:
-                dk[d] = irfft(_sum(dk_parts), n)[..., :length]
+        return correlate(u_BDL, k_DL, bias_D, dy_BDL, ctx.needs_input_grad)
+
+
+def convolve(u_BDL: Tensor, k_DL: Tensor, bias_D: Tensor) -> Tensor:
+    """The forward pass outside autograd, for those who write a backward pass of their own.
+
+    Block by block: the spectrum of a filter is computed once per block of channels.
+    """
+    work, length = _work_dtype(u_BDL), u_BDL.shape[-1]
+    n = smooth_size(2 * length - 1)
+    y_BDL = torch.empty(u_BDL.shape, dtype=u_BDL.dtype, device=u_BDL.device)
+    for d, sample_blocks in _blocks(u_BDL, n * work.itemsize):
+        k_EF, bias_E1 = rfft(k_DL[d].to(work), n), bias_D[d].to(work)[:, None]
+        for b in sample_blocks:
+            u_BEL = u_BDL[b, d].to(work)
+            y_BEL = irfft(rfft(u_BEL, n).mul_(k_EF), n)[..., :length]
+            y_BDL[b, d] = y_BEL.addcmul_(bias_E1, u_BEL)
+    return y_BDL
+
+
+def correlate(
+    u_BDL: Tensor, k_DL: Tensor, bias_D: Tensor, dy_BDL: Tensor, needed: Sequence[bool] = (True, True, True)
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Gradients of u, k and bias, those of them that are needed, from dy, the gradient of `convolve`'s result.
+
+    du = k ⋆ dy + bias · dy, dk = sum over samples of u ⋆ dy, dbias = sum of u · dy.
+    """
+    work, length = _work_dtype(u_BDL), u_BDL.shape[-1]
+    n = smooth_size(2 * length - 1)
+    du, dk, dbias = (
+        torch.empty(x.shape, dtype=x.dtype, device=x.device) if wanted else None
+        for x, wanted in zip((u_BDL, k_DL, bias_D), needed, strict=True)
+    )
+    for d, sample_blocks in _blocks(u_BDL, n * work.itemsize):
+        k_EF = rfft(k_DL[d].to(work), n).conj_physical_() if du is not None else None
+        bias_E1 = bias_D[d].to(work)[:, None]
+        dk_parts, dbias_parts = [], []
+        for b in sample_blocks:
+            dy_BEL = dy_BDL[b, d].to(work)
+            dy_BEF = rfft(dy_BEL, n)
+            u_BEL = u_BDL[b, d].to(work)
             if dbias is not None:
-                dbias[d] = _sum(dbias_parts)
-        return du, dk, dbias
+                dbias_parts.append((u_BEL * dy_BEL).sum((0, 2)))
+            if dk is not None:
+                # Samples are added as spectra, so the filter's gradient needs one inverse transform per channel.
+                dk_parts.append(rfft(u_BEL, n).conj_physical_().mul_(dy_BEF).sum(0))
+            if du is not None:
+                du_BEL = irfft(dy_BEF.mul_(k_EF), n)[..., :length]
+                du[b, d] = du_BEL.addcmul_(bias_E1, dy_BEL)
+        if dk is not None:
+            dk[d] = irfft(_sum(dk_parts), n)[..., :length]
+        if dbias is not None:
+            dbias[d] = _sum(dbias_parts)
+    return du, dk, dbias
 
 
 def _work_dtype(u: Tensor) -> torch.dtype:

@@ -1,32 +1,101 @@
-"""The ranks of a run as data-parallel ranks, and the few collectives that training and checkpoints need."""
+"""The ranks of a run as a grid of data × sequence, and the few collectives that training and checkpoints need.
 
+Ranks are numbered along the sequence first: with `sequence_parallel_size` P, ranks 0 to P - 1 share the first samples,
+P to 2P - 1 the next. Ranks that talk most are neighbours and lie on one node.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 
+from hdna.config.slices import divisors, slice_length
+from hdna.errors import InputError, LostWorkerError
+
+
+@contextmanager
+def lost_ranks_explained() -> Iterator[None]:
+    """Turn the failure of a collective within, whose text is the backend's, into one line for people.
+
+    gloo fails at once when a process it talks to has ended, and after the time-out when it hangs; so does NCCL, whose
+    watchdog may end the process first.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error):
+            raise
+        reason = str(error).strip().splitlines()[0]
+        raise LostWorkerError(
+            f"rank {dist.get_rank()} of {dist.get_world_size()}: another worker died, or did not come to a collective "
+            f"within parallel.collective_timeout_s: look for the first error in the workers' logs ({reason})"
+        ) from error
+
 
 @dataclass(frozen=True)
 class Mesh:
-    """Where this process stands among the run's processes. Every rank is a data-parallel rank."""
+    """Where this process stands among the run's processes."""
 
     rank: int
     world_size: int
+    sequence_parallel_size: int = 1
+    """Ranks that share one sample, each a slice of its positions."""
+    sequence_group: dist.ProcessGroup | None = None
+    """The ranks that share this rank's samples, in the order of their slices; None where each has its own."""
 
     @classmethod
-    def of_this_process(cls) -> "Mesh":
-        """The mesh of the initialised process group, or a single rank where there is none."""
-        if not dist.is_initialized():
-            return cls(0, 1)
-        return cls(dist.get_rank(), dist.get_world_size())
+    def of_this_process(cls, sequence_parallel_size: int = 1, timeout: timedelta | None = None) -> "Mesh":
+        """The mesh of the initialised process group, or a single rank where there is none; all ranks together.
+
+        `timeout` bounds a collective of the sequence group; None: the backend's default.
+
+        Raises InputError when `sequence_parallel_size` does not divide the number of ranks.
+        """
+        rank, world_size = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        if sequence_parallel_size < 1 or world_size % sequence_parallel_size:
+            raise InputError(
+                f"sequence_parallel={sequence_parallel_size}: does not divide the {world_size} rank(s) of this run: "
+                f"want one of {', '.join(map(str, divisors(world_size)))}"
+            )
+        if sequence_parallel_size == 1:
+            return cls(rank, world_size)
+        ranks = [list(range(r, r + sequence_parallel_size)) for r in range(0, world_size, sequence_parallel_size)]
+        group, _ = dist.new_subgroups_by_enumeration(ranks, timeout=timeout)
+        return cls(rank, world_size, sequence_parallel_size, group)
 
     @property
     def leads(self) -> bool:
         """Whether this rank does what is done once: logs, manifests, reports."""
         return self.rank == 0
 
+    @property
+    def data_parallel_size(self) -> int:
+        """How many different micro-batches the ranks work on at once."""
+        return self.world_size // self.sequence_parallel_size
+
+    @property
+    def data_parallel_rank(self) -> int:
+        """Which of them is this rank's."""
+        return self.rank // self.sequence_parallel_size
+
+    @property
+    def sequence_rank(self) -> int:
+        """Which slice of a sample is this rank's, from 0."""
+        return self.rank % self.sequence_parallel_size
+
+    def slice_of(self, context_length: int) -> slice:
+        """Give this rank's positions of a sample.
+
+        Raises InputError naming the nearest lengths that can be sliced.
+        """
+        length = slice_length(context_length, self.sequence_parallel_size)
+        return slice(self.sequence_rank * length, (self.sequence_rank + 1) * length)
+
     def sum(self, values: torch.Tensor) -> torch.Tensor:
-        """Element-wise sum over the ranks, in place; every rank gets the same bits."""
+        """Element-wise sum over all ranks, in place; every rank gets the same bits."""
         if self.world_size > 1:
             dist.all_reduce(values)
         return values

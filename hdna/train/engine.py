@@ -8,11 +8,13 @@ copies would save nothing, and rounding the filter's frequencies to eight bits w
 import os
 from collections.abc import Iterator
 from contextlib import nullcontext
+from datetime import timedelta
 from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import nn
+from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from hdna.config import RunConfig
 from hdna.model import HyenaDNA
@@ -59,6 +61,7 @@ class Engine:
             dist_init_required=False,
         )
         self.device = self.engine.device
+        self._bound_waiting(timedelta(seconds=config.parallel.collective_timeout_s))
         self._create_moments()
 
     def set_accumulation(self, micro_steps: int) -> None:
@@ -94,6 +97,10 @@ class Engine:
         if self._stage == 0:
             return self._plain_step()
         self.engine.step()
+        if self._stage == 3:
+            # Its first micro-step overwrites the last step's gradients and the others add to them: the filters', which
+            # come with a step's last micro-step alone (StepTaps), would be added to the last step's.
+            self.engine.optimizer.grad_partitions_flat_buffer.zero_()
         return float("nan") if self.engine.optimizer.overflow else float(self.engine.get_global_grad_norm())
 
     def _plain_step(self) -> float:
@@ -136,6 +143,11 @@ class Engine:
         if not isinstance(self._adam, torch.optim.AdamW):  # Apex counts in its groups
             for group in self._adam.param_groups:
                 group["step"] = updates
+
+    def _bound_waiting(self, timeout: timedelta) -> None:
+        """Give DeepSpeed's own process group the run's time-out: it is made with torch's default of half an hour."""
+        if self._world_size > 1:
+            _set_pg_timeout(timeout, self.engine.data_parallel_group)
 
     def _create_moments(self) -> None:
         """Make Adam's state exist before the first step, so that a checkpoint can be put into it.

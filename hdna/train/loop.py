@@ -4,13 +4,14 @@ import math
 import resource
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import torch
 
 from hdna.checkpoint import Snapshot, load_checkpoint, newest_whole, prune
 from hdna.config import RunConfig, dump_recipe
-from hdna.data.batch import MicroBatch, Sampler, StepBatch
+from hdna.data.batch import Sampler, StepBatch
 from hdna.data.cache import ShardCache
 from hdna.data.curriculum import Curriculum, StagePlan
 from hdna.data.order import Order
@@ -21,14 +22,17 @@ from hdna.evaluate.markov import baselines
 from hdna.evaluate.record import BASELINES, ENVIRONMENT, read_json, write_json
 from hdna.genome.shard import load_shard_set
 from hdna.model import HyenaDNA
-from hdna.parallel.mesh import Mesh
+from hdna.model.batch import MicroBatch
+from hdna.model.taps import MicroStep
+from hdna.parallel import Mesh, shard_sequence
+from hdna.parallel.mesh import lost_ranks_explained
 from hdna.train import snapshot
 from hdna.train.engine import Engine, apex_is_nvidia, use_apex_layer_norm
 from hdna.train.metrics import Metrics
 from hdna.train.optim import learning_rate
 from hdna.train.start import environment, start_block
 from hdna.train.state import RunState
-from hdna.train.step import StepResult, micro_batch_nats, optimizer_step
+from hdna.train.step import StepResult, micro_batch_nats, optimizer_step, share_of_step
 
 Report = Callable[[dict[str, Any]], None]
 """Receives what happens, on rank 0: {"text": ...} for people, or a step's record with the run's number of steps."""
@@ -39,7 +43,8 @@ MAX_SKIPPED_IN_A_ROW = 5
 
 def train(config: RunConfig, device: torch.device, report: Report) -> RunState:
     """Train a recipe to its end, from its newest whole checkpoint where there is one; all ranks together."""
-    return _Training(config, device, report).run()
+    with lost_ranks_explained():
+        return _Training(config, device, report).run()
 
 
 class _Training:
@@ -47,7 +52,8 @@ class _Training:
 
     def __init__(self, config: RunConfig, device: torch.device, report: Report) -> None:
         self.config = config
-        self.mesh = Mesh.of_this_process()
+        self.meshes = _meshes(config)
+        self.mesh = self.meshes[1]
         self.report: Report = report if self.mesh.leads else lambda event: None
         self.curriculum = Curriculum.of(config)
         shard_sets = [load_shard_set(url) for url in config.data.shards]
@@ -61,6 +67,7 @@ class _Training:
             config.data.weights,
             config.data.reverse_complement,
         )
+        self.sampler = Sampler(self.train_windows.read, config.data, config.run.seed)
         data = {str(number): shard_set.checksum for number, shard_set in enumerate(shard_sets)}
         saved = self._newest(data)
         self.state = RunState.from_json(saved.state) if saved else RunState(seed=config.run.seed)
@@ -75,16 +82,11 @@ class _Training:
     def run(self) -> RunState:
         """Every step that is left."""
         metrics = Metrics(self.config.run.url, self.state.step) if self.mesh.leads else None
-        sampler = Sampler(
-            self.train_windows.read, self.config.data, self.config.run.seed, self.mesh.rank, self.mesh.world_size
-        )
-        batches = (
-            sampler.step_batch(step, self.curriculum.stage(step), self.order.batch(step))
-            for step in range(self.state.step, self.curriculum.steps)
-        )
+        batches = map(self._batch, range(self.state.step, self.curriculum.steps))
         began = time.perf_counter()
         for batch in prefetched(batches):
             waited = time.perf_counter() - began
+            self._enter(batch.stage)
             record = self._step(batch, waited)
             record.update(self._evaluate(batch.stage))
             if metrics:
@@ -96,11 +98,22 @@ class _Training:
             metrics.close()
         return self.state
 
+    def _batch(self, step: int) -> StepBatch:
+        stage = self.curriculum.stage(step)
+        return share_of_step(self.sampler, step, stage, self.order.batch(step), self.meshes[stage.sequence_parallel])
+
+    def _enter(self, stage: StagePlan) -> None:
+        """Share samples as the stage wants it. No parameter and no optimizer state is touched."""
+        mesh = self.meshes[stage.sequence_parallel]
+        if mesh is not self.mesh:
+            self.mesh = mesh
+            shard_sequence(self.engine.module.model, mesh, self.config.parallel.long_conv)
+
     def _step(self, batch: StepBatch, waited: float) -> dict[str, Any]:
         """One optimizer step, counted and put into words."""
         began = time.perf_counter()
         stage, tokens = batch.stage, self.config.optim.global_batch_tokens
-        self.engine.set_accumulation(stage.accumulation(self.mesh.world_size))
+        self.engine.set_accumulation(len(batch.micro_batches))
         rate = learning_rate(self.config.optim, self.state.tokens, self.curriculum.tokens)
         result = optimizer_step(self.engine, self.mesh, batch, rate)
         self.state.step, self.state.stage = batch.step + 1, stage.index
@@ -112,6 +125,7 @@ class _Training:
             "tokens": self.state.tokens,
             "stage": stage.index,
             "context_length": stage.context_length,
+            "sequence_parallel": stage.sequence_parallel,
             "loss": result.loss if math.isfinite(result.loss) else None,
             "bits_per_base": result.loss / math.log(2) if math.isfinite(result.loss) else None,
             "learning_rate": rate,
@@ -151,7 +165,7 @@ class _Training:
         crops = evaluation_crops(self.valid_windows, stage.context_length, self.config.evaluate.max_bases)
 
         def nats(micro_batch: MicroBatch) -> torch.Tensor:
-            return micro_batch_nats(self.engine, micro_batch, 0)
+            return micro_batch_nats(self.engine, micro_batch, 0, MicroStep())
 
         self.engine.train_mode(False)
         result = score(nats, self.valid_windows, crops, stage.context_length, stage.micro_batch_size, self.mesh)
@@ -191,6 +205,13 @@ class _Training:
             bars = baselines(self.train_windows, self.valid_windows, self.config.evaluate.max_bases)
             if bars:
                 write_json(url, BASELINES, bars.as_json())
+
+
+def _meshes(config: RunConfig) -> dict[int, Mesh]:
+    """The mesh of each sequence-parallel degree of the curriculum; made before training, by all ranks together."""
+    timeout = timedelta(seconds=config.parallel.collective_timeout_s)
+    degrees = sorted({1, *(stage.sequence_parallel for stage in config.curriculum)})
+    return {degree: Mesh.of_this_process(degree, timeout) for degree in degrees}
 
 
 def _engine(config: RunConfig, device: torch.device, saved: Snapshot | None, updates: int) -> Engine:

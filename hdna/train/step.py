@@ -1,12 +1,17 @@
 """One optimizer step: the exact gradient of the mean loss over the whole global batch, whatever its layout."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-from hdna.data.batch import MicroBatch, StepBatch
-from hdna.parallel.mesh import Mesh
+from hdna.data.batch import Sampler, StepBatch
+from hdna.data.curriculum import StagePlan
+from hdna.data.order import Crop
+from hdna.model.batch import MicroBatch
+from hdna.model.taps import MicroStep
+from hdna.parallel import Mesh
 from hdna.train.engine import Engine
 
 
@@ -27,6 +32,12 @@ class StepResult:
         return math.isfinite(self.grad_norm) and (math.isfinite(self.loss) or not self.bases)
 
 
+def share_of_step(sampler: Sampler, step: int, stage: StagePlan, crops: Sequence[Crop], mesh: Mesh) -> StepBatch:
+    """A rank's share of a step's global batch: its data rank's samples, its sequence rank's slice of them."""
+    span = mesh.slice_of(stage.context_length)
+    return sampler.step_batch(step, stage, crops, mesh.data_parallel_rank, mesh.data_parallel_size, span)
+
+
 def optimizer_step(engine: Engine, mesh: Mesh, batch: StepBatch, learning_rate: float) -> StepResult:
     """Forward and backward over the rank's micro-batches, then one update.
 
@@ -39,16 +50,18 @@ def optimizer_step(engine: Engine, mesh: Mesh, batch: StepBatch, learning_rate: 
     weight, bases = mesh.sum(local.to(engine.device)).tolist()
     nats = torch.zeros((), dtype=torch.float64, device=engine.device)
     for number, micro_batch in enumerate(batch.micro_batches, 1):
-        micro_nats = micro_batch_nats(engine, micro_batch, batch.dropout_seed)
-        engine.backward(micro_nats, weight or 1.0, last=number == len(batch.micro_batches))
+        micro_step = MicroStep(first=number == 1, last=number == len(batch.micro_batches))
+        micro_nats = micro_batch_nats(engine, micro_batch, batch.dropout_seed, micro_step)
+        engine.backward(micro_nats, weight or 1.0, micro_step.last)
         nats += micro_nats.detach()
     grad_norm = engine.step(learning_rate)
     total = float(mesh.sum(nats))
     return StepResult(total / weight if weight else math.nan, grad_norm, round(bases))
 
 
-def micro_batch_nats(engine: Engine, micro_batch: MicroBatch, dropout_seed: int) -> torch.Tensor:
-    """Sum of weighted nats of a micro-batch, its dropout keyed by each sample's place in the global batch."""
-    on_device = micro_batch.to(engine.device)
-    engine.module.model.embed_dropout.at(dropout_seed, on_device.samples)
+def micro_batch_nats(engine: Engine, micro_batch: MicroBatch, dropout_seed: int, micro_step: MicroStep) -> torch.Tensor:
+    """Sum of weighted nats of a micro-batch, its dropout keyed by place in the global batch and in the sample."""
+    on_device, model = micro_batch.to(engine.device), engine.module.model
+    model.embed_dropout.at(dropout_seed, on_device.samples, on_device.first_position)
+    model.backbone.micro_step = micro_step
     return engine.nats(on_device.input_ids, on_device.targets, on_device.weights)

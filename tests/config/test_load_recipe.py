@@ -221,8 +221,26 @@ def test_a_context_longer_than_l_max_is_refused() -> None:
 
 def test_a_micro_batch_that_does_not_divide_the_global_batch_is_refused() -> None:
     message = error(edited("micro_batch_size: 4", "micro_batch_size: 3"))
-    assert message.startswith("r.yaml:6: curriculum.0.micro_batch_size: 3 samples x 64 tokens x 1 workers = 192 does")
-    assert "x 3 workers = 768 does not divide" in error(BASE, "parallel.workers=3")
+    want = "r.yaml:6: curriculum.0.micro_batch_size: 3 samples x 64 tokens x 1 data rank(s) = 192 does"
+    assert message.startswith(want)
+    assert "x 3 data rank(s) = 768 does not divide" in error(BASE, "parallel.workers=3")
+
+
+def test_a_stage_that_wants_more_ranks_than_workers_is_refused() -> None:
+    message = error(BASE, "parallel.workers=2", "curriculum.1.sequence_parallel=4")
+    assert "curriculum.1.sequence_parallel: 4 is more than parallel.workers=2: want one of 1, 2, or" in message
+
+
+def test_a_degree_that_does_not_divide_the_workers_is_refused() -> None:
+    message = error(BASE, "parallel.workers=6", "curriculum.0.sequence_parallel=4")
+    assert "curriculum.0.sequence_parallel: 4 does not divide 6 workers: want one of 1, 2, 3, 6, or" in message
+
+
+@pytest.mark.parametrize(("length", "near"), [(512, "510 and 513"), (2, "6")])
+def test_a_context_that_ranks_cannot_share_is_refused_with_the_nearest_lengths(length: int, near: str) -> None:
+    stage = [f"curriculum.1.context_length={length}", "curriculum.1.sequence_parallel=3", "parallel.workers=3"]
+    message = error(BASE, *stage, "curriculum.0.micro_batch_size=1", "optim.global_batch_tokens=4608")
+    assert "cannot be cut into 3 equal slices" in message and message.endswith(f"that can are {near}")
 
 
 @pytest.mark.parametrize("until", ["1e5", "5e4"])

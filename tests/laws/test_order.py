@@ -159,20 +159,25 @@ def test_without_weights_a_mixture_is_by_bases():
 
 
 def test_ranks_and_accumulation_only_deal_the_batch_out(tiny_recipe):
-    """Whatever the number of data ranks and the micro-batch, the samples of a step are the same, each read once."""
+    """Whatever the data ranks, sequence ranks and micro-batch, a step's samples are the same, each base read once."""
     config = load_recipe(str(tiny_recipe))
     windows = WindowReader([load_shard_set(url) for url in config.data.shards], "train", ShardCache())
+    sampler = Sampler(windows.read, config.data, 5)
     whole = None
-    for ranks, micro in ((1, 8), (1, 2), (2, 2), (4, 1), (8, 1)):
+    for data_ranks, sequence_ranks, micro in ((1, 1, 8), (1, 1, 2), (2, 1, 2), (4, 2, 1), (8, 4, 1), (1, 8, 4)):
         curriculum = Curriculum([Stage(256, 10**6, micro)], 2048)
         crops = Order(windows.tables, curriculum, 5).batch(3)
-        parts = []
-        for rank in range(ranks):
-            batch = Sampler(windows.read, config.data, 5, rank, ranks).step_batch(3, curriculum.stage(3), crops)
-            parts += [(m.samples, m.input_ids, m.targets, m.weights) for m in batch.micro_batches]
-        samples = torch.cat([part[0] for part in parts])
-        assert sorted(samples.tolist()) == list(range(8))
-        tensors = [torch.cat([part[i] for part in parts])[samples.argsort()] for i in (1, 2, 3)]
+        assert {crop.strand for crop in crops} == {"+", "-"}
+        tensors = [torch.full((8, 256), -1.0) for _ in range(3)]
+        for rank in range(data_ranks):
+            for first in range(0, 256, 256 // sequence_ranks):
+                span = slice(first, first + 256 // sequence_ranks)
+                batch = sampler.step_batch(3, curriculum.stage(3), crops, rank, data_ranks, span)
+                for m in batch.micro_batches:
+                    assert m.first_position == first
+                    for tensor, part in zip(tensors, (m.input_ids, m.targets, m.weights), strict=True):
+                        assert (tensor[m.samples, span] == -1).all()  # read for the first time
+                        tensor[m.samples, span] = part.float()
         whole = whole or tensors
         assert all(torch.equal(a, b) for a, b in zip(tensors, whole, strict=True))
 

@@ -74,14 +74,16 @@ def test_killed_and_resumed_bit_for_bit(at_step, after_ms, tiny_recipe, never_st
 
 @pytest.mark.parametrize(
     ("first", "then"),
-    [((1, 1), (2, 3)), ((2, 2), (1, 0)), ((2, 3), (2, 1)), ((1, 0), (4, 2))],
-    ids=["1 rank ZeRO 1 -> 2 ranks ZeRO 3", "2 ZeRO 2 -> 1 ZeRO 0", "2 ZeRO 3 -> 2 ZeRO 1", "1 ZeRO 0 -> 4 ZeRO 2"],
+    [((1, 1, 1), (2, 3, 2)), ((2, 2, 2), (1, 0, 1)), ((2, 3, 1), (2, 1, 2)), ((1, 0, 1), (4, 2, 4))],
+    ids=["1 rank -> 2 that share samples", "2 that share -> 1", "2 -> 2 that share", "1 -> 4 that share"],
 )
 def test_resumed_on_another_layout(first, then, tiny_recipe, never_stopped, tmp_path, run_ranks):
+    """Other numbers of ranks, ZeRO stages and sequence-parallel degrees."""
     url = str(tmp_path / "moved")
 
-    def layout(ranks: int, zero: int) -> list[str]:
-        return [f"parallel.zero_stage={zero}", "curriculum.0.micro_batch_size=1", f"parallel.workers={ranks}"]
+    def layout(ranks: int, zero: int, degree: int) -> list[str]:
+        shared = [f"curriculum.{stage}.sequence_parallel={degree}" for stage in (0, 1)]
+        return [f"parallel.zero_stage={zero}", "curriculum.0.micro_batch_size=1", f"parallel.workers={ranks}", *shared]
 
     train_until_killed(tiny_recipe, url, 5, world_size=first[0], overrides=layout(*first))
     assert list_checkpoints(url)

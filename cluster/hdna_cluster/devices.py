@@ -1,0 +1,32 @@
+"""Accelerators that `hdna plan` knows, by the figures of their vendors' data sheets: dense rates, no sparsity."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Device:
+    """What one worker has. A rate that is not known is None: no time is estimated from it."""
+
+    name: str
+    memory_bytes: int
+    """In all; a data sheet's GB are 1e9 bytes."""
+    bf16_flops: float | None = None
+    """FLOP/s of dense bf16 matrix products."""
+    fp32_flops: float | None = None
+    """FLOP/s in fp32; torch does not use TF32 unless told to."""
+    memory_rate: float | None = None
+    """Bytes per second from and to device memory."""
+    link_rate: float | None = None
+    """Bytes per second that a device can send to others of its node (NVLink), one way."""
+
+
+DEVICES = {
+    "h200": Device("H200 SXM 141 GB", 141 * 10**9, 989e12, 67e12, 4.8e12, 450e9),
+    "h100": Device("H100 SXM 80 GB", 80 * 10**9, 989e12, 67e12, 3.35e12, 450e9),
+    "a100": Device("A100 SXM 80 GB", 80 * 10**9, 312e12, 19.5e12, 2.04e12, 300e9),
+}
+
+
+def cpu_share(machine_bytes: int, workers: int) -> Device:
+    """A worker's share of one machine's memory, where all workers run on it. No rate of it is known."""
+    return Device(f"CPU, 1 of {workers} worker(s) on this machine", machine_bytes // workers)

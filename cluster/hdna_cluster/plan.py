@@ -1,0 +1,162 @@
+"""What a recipe will take, stage by stage, before anything is launched: batches, FLOPs, traffic, memory, least time.
+
+Closed forms only: nothing is built, no device is asked.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from hdna.config import RunConfig, Stage
+from hdna.config.slices import SHORTEST_SLICE, divisors
+from hdna.data.curriculum import Curriculum, StagePlan
+from hdna.model.flops import train_flops_per_token
+from hdna.model.memory import MicroStepShape, saved_bytes, state_bytes, working_bytes
+from hdna.parallel.volume import Slice, Traffic, busiest
+from hdna_cluster.devices import Device
+from hdna_cluster.step_time import Floors, floors
+
+USABLE = 0.9
+"""Of a device's memory. The rest is for what is not computed here: CUDA's context, NCCL, an allocator's gaps."""
+
+
+@dataclass(frozen=True)
+class StageEstimate:
+    """One stage on one kind of device; bytes are of one rank, the fullest or busiest."""
+
+    stage: StagePlan
+    data_ranks: int
+    accumulation: int
+    step_flops: float
+    """Model FLOPs of an optimizer step over all workers, without recomputation."""
+    floors: Floors | None
+    sent: dict[str, Traffic]
+    """By strategy of the long convolution: of one layer and optimizer step."""
+    saved: dict[bool, int]
+    """Bytes kept for the backward pass, by whether activations are recomputed."""
+    working: int
+    state: tuple[int, int, int]
+    """Bytes of parameters, gradients and optimizer."""
+    total: int
+    """Bytes of it all, as the recipe is set."""
+    fits: bool
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the stage."""
+        return self.stage.end_step - self.stage.first_step
+
+    @property
+    def seconds(self) -> float | None:
+        """The least time of the whole stage."""
+        return None if self.floors is None else self.floors.seconds * self.steps
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recipe's stages, and what to do about those that do not fit."""
+
+    config: RunConfig
+    device: Device
+    stages: list[StageEstimate]
+    advice: dict[int, str]
+    """By stage number."""
+
+    @property
+    def seconds(self) -> float | None:
+        """The least time of the whole run, evaluations and checkpoints left out."""
+        times = [stage.seconds for stage in self.stages]
+        return None if None in times else sum(time for time in times if time is not None)
+
+
+def plan(config: RunConfig, device: Device) -> Plan:
+    """Estimate a checked recipe on `parallel.workers` devices of one kind."""
+    stages = [estimate(config, stage, device) for stage in Curriculum.of(config).stages]
+    advice = {s.stage.index: _advice(config, s.stage.index, device) for s in stages if not s.fits}
+    return Plan(config, device, stages, advice)
+
+
+def estimate(config: RunConfig, stage: StagePlan, device: Device) -> StageEstimate:
+    """One stage of a recipe."""
+    model, parallel = config.model, config.parallel
+    data_ranks = parallel.workers // stage.sequence_parallel
+    accumulation = stage.accumulation(data_ranks)
+    shape = micro_step_shape(config, stage, accumulation)
+    part = Slice(shape.batch, model.d_model, shape.length, stage.sequence_parallel, shape.element_size, model.order)
+    sent = {kind: busiest(kind, part, accumulation) for kind in ("all_to_all", "distributed_fft")}
+    saved = {recompute: saved_bytes(model, shape, recompute) for recompute in (False, True)}
+    working = working_bytes(model, shape, parallel.activation_checkpointing)
+    state = state_bytes(model, parallel.zero_stage, parallel.workers)
+    total = sum(state) + saved[parallel.activation_checkpointing] + working
+    per_token = train_flops_per_token(model, stage.context_length, stage.micro_batch_size)
+    bytes_sent = sent[parallel.long_conv].bytes_sent * model.n_layer
+    return StageEstimate(
+        stage=stage,
+        data_ranks=data_ranks,
+        accumulation=accumulation,
+        step_flops=per_token * config.optim.global_batch_tokens,
+        floors=floors(config, stage, shape, accumulation, bytes_sent, device),
+        sent=sent,
+        saved=saved,
+        working=working,
+        state=state,
+        total=total,
+        fits=total <= USABLE * device.memory_bytes,
+    )
+
+
+def micro_step_shape(config: RunConfig, stage: StagePlan, accumulation: int) -> MicroStepShape:
+    """What the rank with most channels computes at once."""
+    ranks = stage.sequence_parallel
+    most_channels = -(-config.model.d_model // ranks)
+    dealt = ranks > 1 and config.parallel.long_conv == "all_to_all"
+    return MicroStepShape(
+        batch=stage.micro_batch_size,
+        length=stage.context_length // ranks,
+        bf16=config.parallel.precision == "bf16",
+        dealt=most_channels * stage.context_length if dealt else None,
+        shared=ranks > 1,
+        accumulates=accumulation > 1,
+    )
+
+
+def _advice(config: RunConfig, index: int, device: Device) -> str:
+    """The first change that makes a stage fit, from the cheapest to the dearest."""
+    for text, changed in _changes(config, index):
+        if estimate(changed, Curriculum.of(changed).stages[index], device).fits:
+            return text
+    return "nothing short of a smaller model or a shorter context makes this fit"
+
+
+def _changes(config: RunConfig, index: int) -> Iterator[tuple[str, RunConfig]]:
+    """Changes to a recipe, each with its words: smaller micro-batches, recomputation, more ranks to a sample."""
+    stage, key = config.curriculum[index], f"curriculum.{index}"
+    for size in reversed(divisors(stage.micro_batch_size)[:-1]):
+        yield f"set {key}.micro_batch_size={size}", _staged(config, index, micro_batch_size=size)
+    recomputing = replace(config, parallel=replace(config.parallel, activation_checkpointing=True))
+    yield "set parallel.activation_checkpointing=true", recomputing
+    one = "" if stage.micro_batch_size == 1 else f" and {key}.micro_batch_size=1"
+    yield f"set parallel.activation_checkpointing=true{one}", _staged(recomputing, index, micro_batch_size=1)
+    workers = config.parallel.workers
+    for ranks in _degrees(stage, workers):
+        # As many workers as there are, or as one sample takes.
+        needed = workers if workers % ranks == 0 else ranks
+        more = "" if needed == workers else f", with parallel.workers={needed} or a multiple"
+        for text, changed in ((one, config), (f"{one} and parallel.activation_checkpointing=true", recomputing)):
+            shared = _staged(changed, index, sequence_parallel=ranks, micro_batch_size=1)
+            yield (
+                f"raise {key}.sequence_parallel to {ranks}{text}{more}",
+                replace(shared, parallel=replace(shared.parallel, workers=needed)),
+            )
+
+
+def _degrees(stage: Stage, workers: int) -> list[int]:
+    """Higher degrees of sequence parallelism that a stage's context allows: on these workers, or doubling on more."""
+    ranks = {*divisors(workers), *(stage.sequence_parallel << power for power in range(1, 11))}
+    return sorted(r for r in ranks if r > stage.sequence_parallel and stage.context_length % (SHORTEST_SLICE * r) == 0)
+
+
+def _staged(config: RunConfig, index: int, **changes: int) -> RunConfig:
+    """The recipe with one stage changed."""
+    stages = list(config.curriculum)
+    stages[index] = replace(stages[index], **changes)
+    return replace(config, curriculum=stages)

@@ -1,0 +1,134 @@
+"""`hdna plan`: what a recipe takes, before anything is launched."""
+
+import os
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hdna.cli.run import Overrides
+
+if TYPE_CHECKING:
+    from hdna_cluster.plan import Plan, StageEstimate
+
+GIB = 2**30
+
+
+class DeviceName(StrEnum):
+    """Devices whose data sheets are known, or this machine's processor."""
+
+    h200 = "h200"
+    h100 = "h100"
+    a100 = "a100"
+    cpu = "cpu"
+
+
+def plan(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or a YAML file.")],
+    overrides: Overrides = None,
+    devices: Annotated[int | None, typer.Option(help="Devices, in place of parallel.workers.")] = None,
+    device: Annotated[DeviceName, typer.Option(help="Their kind.")] = DeviceName.h100,
+) -> None:
+    r"""Estimate memory, communication and least time of each stage of a recipe; starts nothing.
+
+    \b
+    Example:
+      hdna plan large_1m
+      hdna plan large_1m --devices 16 --device a100 parallel.activation_checkpointing=false
+    """
+    from hdna.config import load_recipe
+    from hdna_cluster.devices import DEVICES, cpu_share
+    from hdna_cluster.plan import plan as planned
+
+    workers = [] if devices is None else [f"parallel.workers={devices}"]
+    config = load_recipe(recipe, [*(overrides or []), *workers])
+    if device is DeviceName.cpu:
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        kind = cpu_share(machine, config.parallel.workers)
+    else:
+        kind = DEVICES[device.value]
+    typer.echo(_text(recipe, planned(config, kind)))
+
+
+def _text(recipe: str, made: "Plan") -> str:
+    parallel = made.config.parallel
+    kind = f"{parallel.workers} x {made.device.name}, {made.device.memory_bytes / GIB:.1f} GiB each"
+    setting = f"{parallel.precision}, ZeRO {parallel.zero_stage}, long_conv {parallel.long_conv}"
+    blocks = [
+        f"{recipe} on {kind}; {setting}, activation_checkpointing {str(parallel.activation_checkpointing).lower()}",
+        "These are estimates in closed form. Nothing was started or measured.",
+        _work(made),
+        _traffic(made),
+        _memory(made),
+    ]
+    return "\n\n".join(blocks)
+
+
+def _work(made: "Plan") -> str:
+    """Batches, FLOPs and floors."""
+    head = "stage|context|batch|sequence_parallel|steps|TFLOP/step|s/step >=|limit|stage h >="
+    rows = [head.split("|")]
+    for s in made.stages:
+        batch = f"{s.stage.micro_batch_size} x {s.data_ranks} x {s.accumulation}"
+        context, shared = f"{s.stage.context_length:,}", str(s.stage.sequence_parallel)
+        times = ("-", "-", "-") if s.floors is None else _times(s)
+        rows.append([str(s.stage.index), context, batch, shared, f"{s.steps:,}", f"{s.step_flops / 1e12:,.2f}", *times])
+    if made.seconds is None:
+        end = "No time is estimated: the rates of this device are not known."
+    else:
+        end = (
+            f"whole run: at least {made.seconds / 3600:,.1f} h. Floors, not forecasts: the longest of matrix products\n"
+            f"at the dense {made.config.parallel.precision} peak, activations and transforms at the full memory rate, "
+            "and what is sent at\nthe full rate of the link within a node (vendor data sheet, dense). Real steps take "
+            "longer;\nevaluations, checkpoints and links between nodes come on top."
+        )
+    note = "batch: micro-batch x data ranks x accumulation. TFLOP: of the model, all devices, recomputation left out."
+    return f"Work\n{_table(rows)}\n{note}\n{end}"
+
+
+def _times(s: "StageEstimate") -> tuple[str, str, str]:
+    assert s.floors is not None and s.seconds is not None
+    return f"{s.floors.seconds:.3g}", s.floors.limit, f"{s.seconds / 3600:.3g}"
+
+
+def _traffic(made: "Plan") -> str:
+    """Both strategies, whichever is set."""
+    rows = [["stage", "slice", *(f"{kind} {unit}" for kind in made.stages[0].sent for unit in ("MiB", "collectives"))]]
+    for s in made.stages:
+        if s.stage.sequence_parallel > 1:
+            cells = [x for t in s.sent.values() for x in (f"{t.bytes_sent / 2**20:,.2f}", f"{t.collectives:,}")]
+            length = s.stage.context_length // s.stage.sequence_parallel
+            rows.append([str(s.stage.index), f"{length:,}", *cells])
+    title = "Sent per rank, layer and optimizer step (forward and backward, halo included)"
+    if len(rows) == 1:
+        return f"{title}\nnothing: no stage shares samples"
+    return f"{title}\n{_table(rows)}"
+
+
+def _memory(made: "Plan") -> str:
+    """What lies on one rank, and whether it fits."""
+    recompute = made.config.parallel.activation_checkpointing
+    labels = {flag: f"kept, checkpointing {'on' if flag else 'off'}" for flag in (False, True)}
+    rows = [["stage", labels[recompute], labels[not recompute], "working", "params", "grads", "optimizer", "total", ""]]
+    for s in made.stages:
+        sizes = [s.saved[recompute], s.saved[not recompute], s.working, *s.state, s.total]
+        rows.append([str(s.stage.index), *(_gib(size) for size in sizes), "fits" if s.fits else "TOO LARGE"])
+    advice = [f"stage {index} does not fit: {text}" for index, text in made.advice.items()]
+    note = (
+        "Total: activations kept as the recipe is set (the second column is the other setting), the working memory of\n"
+        "the backward pass, parameters, gradients, optimizer. It fits below 90 % of the device; the rest is left to\n"
+        "CUDA, NCCL and the allocator."
+    )
+    return "\n".join(["Memory per rank, GiB", _table(rows), note, *advice])
+
+
+def _gib(size: int) -> str:
+    """Three digits of what is small, two after the point of the rest."""
+    return f"{size / GIB:,.2f}" if size >= GIB else f"{size / GIB:.3f}"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns aligned to the right, two spaces between."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)

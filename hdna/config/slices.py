@@ -1,0 +1,27 @@
+"""How a sample is cut over sequence ranks: integers only, so that a recipe can be checked before anything starts."""
+
+from hdna.errors import InputError
+
+SHORTEST_SLICE = 2
+"""Positions: the short convolution's three taps reach two positions back, into one neighbour and no further."""
+
+
+def divisors(n: int) -> list[int]:
+    """The numbers that divide n >= 1, rising."""
+    return [d for d in range(1, n + 1) if n % d == 0]
+
+
+def slice_length(context_length: int, sequence_parallel: int) -> int:
+    """Positions of each rank's slice.
+
+    Raises InputError naming the nearest valid context lengths when the ranks cannot share this one equally.
+    """
+    shortest = sequence_parallel * SHORTEST_SLICE if sequence_parallel > 1 else 1
+    if context_length % sequence_parallel == 0 and context_length >= shortest:
+        return context_length // sequence_parallel
+    below = context_length // sequence_parallel * sequence_parallel
+    near = sorted({max(length, shortest) for length in (below, below + sequence_parallel)})
+    raise InputError(
+        f"context_length={context_length} cannot be cut into {sequence_parallel} equal slices of at least "
+        f"{SHORTEST_SLICE} positions: the nearest lengths that can are {' and '.join(map(str, near))}"
+    )

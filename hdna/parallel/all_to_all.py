@@ -1,0 +1,135 @@
+"""The long convolution over a sliced sequence, by exchanging positions for channels.
+
+Shapes: B batch, D channels, L positions of the whole context, P sequence ranks, S = L / P positions of a slice,
+E channels of one rank in one group.
+
+Each rank holds S positions of all channels. One exchange gives it all positions of some channels; it convolves those
+whole, and a second exchange gives the result back as slices. The backward pass does the same with the gradients:
+four transfers of B · D · S · (P - 1) / P elements for each layer and micro-step, two forward and two backward.
+Filters are generated in slices too. They ride along with the first transfer of an optimizer step, and their gradient
+with the last: each rank keeps its channels' filters over the micro-steps between.
+
+Channels go in groups: while one group is convolved, the next one arrives and the one before leaves.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from hdna.model.recompute import kept
+from hdna.model.taps import MicroStep
+from hdna.ops.fft_conv import convolve, correlate
+from hdna.parallel.exchange import Share, channel_shares, to_channels, to_positions
+from hdna.parallel.mesh import Mesh
+
+MOST_GROUPS = 8
+"""Groups of channels that a long convolution is exchanged in: all but 1 / 8 of the transfer can hide behind FFTs."""
+SMALLEST_MESSAGE = 4 * 2**20
+"""Bytes of a rank's message below which groups are not divided further: latency would eat what overlap gives."""
+
+
+Finish = Callable[[], None]
+
+
+def group_count(message_bytes: int, channels_per_rank: int) -> int:
+    """Groups of channels for a slice's (B, D, S) of `message_bytes`; the same number on every rank."""
+    return max(1, min(MOST_GROUPS, message_bytes // SMALLEST_MESSAGE, channels_per_rank))
+
+
+class AllToAllConv:
+    """One long convolution of one layer, in place of `causal_fft_conv`."""
+
+    def __init__(self, mesh: Mesh, micro_step: Callable[[], MicroStep]) -> None:
+        self.mesh = mesh
+        self.micro_step = micro_step
+        self.k_EL: list[Tensor] = []
+        """This rank's filters by group, over the micro-steps of an optimizer step."""
+        self.dk_EL: list[Tensor] = []
+        """Their gradients, gathered over the micro-steps."""
+
+    def __call__(self, u_BDS: Tensor, k_DS: Tensor, bias_D: Tensor) -> Tensor:
+        """Give this rank's slice of the convolution of the whole: y (B, D, S)."""
+        with torch.autocast(u_BDS.device.type, enabled=False):
+            y_BDS: Tensor = kept(_Exchanged.apply, u_BDS, k_DS, bias_D, self)
+        return y_BDS
+
+
+class _Exchanged(torch.autograd.Function):
+    """Both passes of an AllToAllConv."""
+
+    @staticmethod
+    def forward(ctx: Any, u_BDS: Tensor, k_DS: Tensor, bias_D: Tensor, conv: AllToAllConv) -> Tensor:  # noqa: ANN401
+        mesh, micro_step = conv.mesh, conv.micro_step()
+        ctx.conv, ctx.micro_step, ctx.taps = conv, micro_step, (k_DS.shape, k_DS.dtype)
+        channels = u_BDS.shape[1]
+        ranks = mesh.sequence_parallel_size
+        ctx.groups = groups = channel_shares(channels, ranks, group_count(u_BDS.nbytes, channels // ranks))
+        riders = [k_DS[None]] if micro_step.first else []
+        if micro_step.first:
+            conv.k_EL, conv.dk_EL = [], []
+        y_BDS = torch.empty(u_BDS.shape, dtype=u_BDS.dtype, device=u_BDS.device)
+        saved = []
+
+        def convolved(number: int, share: Share, arrived: list[Tensor]) -> Finish:
+            u_BEL, *k_1EL = arrived
+            conv.k_EL += [k_EL for (k_EL,) in k_1EL]
+            saved.append(u_BEL)
+            y_BEL = convolve(u_BEL, conv.k_EL[number], bias_D[share[mesh.sequence_rank]])
+            return to_positions([y_BEL], [y_BDS], share, mesh)
+
+        _pipelined(groups, lambda share: to_channels([u_BDS, *riders], share, mesh), convolved)
+        ctx.save_for_backward(bias_D, *saved, *conv.k_EL)
+        if micro_step.last:
+            conv.k_EL = []
+        return y_BDS
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy_BDS: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        conv, mesh, last = ctx.conv, ctx.conv.mesh, ctx.micro_step.last
+        bias_D, *saved = ctx.saved_tensors
+        du_BDS = torch.empty(dy_BDS.shape, dtype=dy_BDS.dtype, device=dy_BDS.device)
+        shape, dtype = ctx.taps
+        dk_1DS = torch.empty((1, *shape) if last else 0, dtype=dtype, device=dy_BDS.device)
+        dbias_D = torch.zeros_like(bias_D)
+
+        def correlated(number: int, share: Share, arrived: list[Tensor]) -> Finish:
+            mine = share[mesh.sequence_rank]
+            u_BEL, k_EL = saved[number], saved[len(ctx.groups) + number]
+            du_BEL, dk_EL, dbias_E = correlate(u_BEL, k_EL, bias_D[mine], arrived[0])
+            assert du_BEL is not None and dk_EL is not None and dbias_E is not None
+            dbias_D[mine] = dbias_E
+            if len(conv.dk_EL) == number:
+                conv.dk_EL.append(torch.zeros_like(k_EL))
+            conv.dk_EL[number] += dk_EL
+            if not last:
+                return to_positions([du_BEL], [du_BDS], share, mesh)
+            return to_positions([du_BEL, conv.dk_EL[number][None]], [du_BDS, dk_1DS], share, mesh)
+
+        _pipelined(ctx.groups, lambda share: to_channels([dy_BDS], share, mesh), correlated)
+        if last:
+            conv.dk_EL = []
+        return du_BDS, dk_1DS[0] if last else None, dbias_D, None
+
+
+def _pipelined(
+    groups: list[Share],
+    arrive: Callable[[Share], Callable[[], list[Tensor]]],
+    work: Callable[[int, Share, list[Tensor]], Finish],
+) -> None:
+    """Work on each group while the next one arrives and the one before leaves."""
+    arriving = arrive(groups[0])
+    leaving: Finish | None = None
+    for number, share in enumerate(groups):
+        arrived = arriving()
+        if number + 1 < len(groups):
+            arriving = arrive(groups[number + 1])
+        following = work(number, share, arrived)
+        if leaving:
+            leaving()
+        leaving = following
+    if leaving:
+        leaving()

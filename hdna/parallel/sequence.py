@@ -1,0 +1,66 @@
+"""From a model as one process sees it to one whose samples are shared by the ranks of a sequence group."""
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor
+
+from hdna.model import HyenaDNA
+from hdna.model.batch import MicroBatch
+from hdna.model.hyena import HyenaOperator, whole_context
+from hdna.model.recompute import kept
+from hdna.ops import causal_fft_conv, short_conv
+from hdna.parallel.all_to_all import AllToAllConv
+from hdna.parallel.distributed_fft import DistributedFFTConv
+from hdna.parallel.exchange import LeftHalo
+from hdna.parallel.mesh import Mesh
+
+LongConv = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def shard_sequence(model: HyenaDNA, mesh: Mesh, long_conv: str = "all_to_all") -> None:
+    """Make `model` work on this rank's slices of samples: (B, S) token ids in, the slice's logits out.
+
+    Everything but the two convolutions is per position, so only they change: the short one gets its left neighbour's
+    last positions, the long one is shared by `long_conv`, "all_to_all" or "distributed_fft", and each rank generates
+    the filters of its own positions. Gradients of parameters are each rank's shares: summed over all ranks they are
+    those of the whole, which is what data-parallel training does anyway.
+
+    May be called again with another mesh, at any step: no parameter or optimizer state is touched. A mesh with
+    `sequence_parallel_size` 1 makes the model plain again.
+    """
+    for block in model.backbone.blocks:
+        operator = block.hyena
+        assert isinstance(operator, HyenaOperator)
+        convolutions = operator.order - 1
+        if mesh.sequence_parallel_size == 1:
+            operator.short_conv, operator.filter_span = short_conv, whole_context
+            operator.long_convs = [causal_fft_conv] * convolutions
+            continue
+        operator.short_conv = partial(_short_conv_with_halo, mesh)
+        operator.filter_span = partial(_span_of_slice, mesh)
+        operator.long_convs = [_long_conv(long_conv, model, mesh) for _ in range(convolutions)]
+
+
+def slice_batch(batch: MicroBatch, mesh: Mesh) -> MicroBatch:
+    """Give this rank's positions of a micro-batch of whole samples, whose targets are shifted already.
+
+    Raises InputError naming the nearest valid lengths when the ranks cannot share the samples equally.
+    """
+    return batch.positions(mesh.slice_of(batch.input_ids.shape[1]))
+
+
+def _long_conv(kind: str, model: HyenaDNA, mesh: Mesh) -> LongConv:
+    if kind == "distributed_fft":
+        return DistributedFFTConv(mesh)
+    return AllToAllConv(mesh, lambda: model.backbone.micro_step)
+
+
+def _short_conv_with_halo(mesh: Mesh, x_BCS: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    reach = weight.shape[-1] - 1
+    halo_BCH = kept(LeftHalo.apply, x_BCS[..., -reach:], mesh)
+    return short_conv(x_BCS, weight, bias, halo_BCH)
+
+
+def _span_of_slice(mesh: Mesh, length: int) -> tuple[int, int]:
+    return mesh.sequence_rank * length, (mesh.sequence_rank + 1) * length

@@ -1,0 +1,83 @@
+"""The ranks of the layout law: `layout_worker.py WORLD_SIZE SETTINGS` forks that many, each with the libraries loaded.
+
+Each layout is one optimizer step, whose loss, gradient norm and (clipped) gradients rank 0 writes to a file.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from forked import run_forked
+from rank_worker import prepared
+from safetensors.torch import save_file
+
+from hdna.config import load_recipe
+from hdna.data.batch import StepBatch
+from hdna.model.batch import MicroBatch
+from hdna.model.loss import IGNORE
+from hdna.parallel import Mesh, all_to_all
+from hdna.train import engine as engine_module
+from hdna.train.step import optimizer_step
+
+MASKED = 20
+"""Positions at the end of the global batch's first sample that `masked_at_one_end` takes out of the loss."""
+
+
+class GradientAsWeight(torch.optim.Optimizer):
+    """Replaces each weight by the gradient that reached the optimizer: to be read back, to the last bit, in any layout.
+
+    AdamW would divide a wrong gradient scale away, and a difference of fp32 weights has too few digits.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]]) -> None:
+        super().__init__(groups, {"lr": 0.0})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        """Copy gradients over weights; a learning rate of 0 leaves the weights."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None and group["lr"]:
+                    parameter.copy_(parameter.grad)
+
+
+def masked_at_one_end(batch: MicroBatch, context_length: int) -> None:
+    """Ignore the last targets of sample 0, in place: they all lie on one rank, whatever the layout."""
+    positions = batch.first_position + torch.arange(batch.targets.shape[1])
+    masked = (batch.samples == 0)[:, None] & (positions >= context_length - MASKED)
+    batch.targets[masked] = IGNORE
+    batch.weights[masked] = 0.0
+
+
+def run_layouts(recipe: str, layouts: list[dict[str, Any]], out: str) -> None:
+    """One optimizer step under each layout, in files of the layouts' names."""
+    engine_module._adamw = lambda groups, device: GradientAsWeight(groups)  # type: ignore[assignment]
+    for layout in layouts:
+        config = load_recipe(recipe, layout["overrides"])
+        all_to_all.SMALLEST_MESSAGE = layout["smallest_message"]
+        mesh = Mesh.of_this_process()
+        engine, sampled = prepared(config)
+        optimizer_step(engine, mesh, sampled(layout["step"] - 1), learning_rate=0.0)  # what it leaves must not count
+        batch = sampled(layout["step"])
+        if layout["mask_one_end"]:
+            _mask(batch)
+        result = optimizer_step(engine, mesh, batch, learning_rate=1.0)
+        found = {name: gradient.clone() for name, gradient in engine.parameters()}
+        found["loss"] = torch.tensor(result.loss, dtype=torch.float64)
+        found["grad_norm"] = torch.tensor(result.grad_norm, dtype=torch.float64)
+        if dist.get_rank() == 0:
+            save_file(found, Path(out) / f"{layout['name']}.safetensors")
+
+
+def _mask(batch: StepBatch) -> None:
+    for micro_batch in batch.micro_batches:
+        masked_at_one_end(micro_batch, batch.stage.context_length)
+
+
+if __name__ == "__main__":
+    settings = json.loads(sys.argv[2])
+    __import__("deepspeed")
+    run_forked(int(sys.argv[1]), lambda: run_layouts(**settings))

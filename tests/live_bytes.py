@@ -1,0 +1,35 @@
+"""Counts what lives: the bytes of every tensor made within a block of code and not yet freed."""
+
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+from torch.utils.weak import WeakIdKeyDictionary
+
+
+class LiveBytes(TorchDispatchMode):
+    """Sees the result of every operation, also inside autograd functions and recomputation.
+
+    Hooks on saved tensors would miss what an inner hook, that of activation checkpointing, keeps elsewhere.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._storages: Any = WeakIdKeyDictionary()
+        self.peak = 0
+        """The most bytes that were alive after any operation."""
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = {id(x.untyped_storage()) for x in tree_iter((args, kwargs)) if isinstance(x, torch.Tensor)}
+        result = operation(*args, **(kwargs or {}))
+        for tensor in tree_iter(result):
+            if isinstance(tensor, torch.Tensor) and id(tensor.untyped_storage()) not in given:
+                self._storages[tensor.untyped_storage()] = None
+        self.peak = max(self.peak, self.total)
+        return result
+
+    @property
+    def total(self) -> int:
+        """Bytes alive now."""
+        return sum(storage.nbytes() for storage in self._storages)

@@ -1,0 +1,55 @@
+"""A rank that dies or hangs in the middle of a run: the others end with one clear line, within the time-out."""
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from ranks import start_ranks
+
+TIMEOUT_S = 6
+PATIENCE_S = 60
+"""Beyond the time-out of a collective: what the end of a process may take on a busy machine."""
+
+
+@pytest.mark.parametrize(
+    ("sent", "degree"),
+    [(signal.SIGKILL, 3), (signal.SIGSTOP, 3), (signal.SIGSTOP, 1)],
+    ids=["dies", "hangs", "hangs as a data rank"],
+)
+def test_the_others_end_with_an_error_that_says_so(sent, degree, tiny_recipe, tmp_path):
+    processes = lose_one_of_three(tiny_recipe, tmp_path / "run", degree, sent)
+    try:
+        for process in processes[:2]:
+            _, err = process.communicate(timeout=TIMEOUT_S + PATIENCE_S)
+            assert process.returncode == 1
+            assert "LostWorkerError: rank" in err and "another worker died, or did not come to a collective" in err
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+def lose_one_of_three(recipe: Path, url: Path, degree: int, sent: signal.Signals) -> list[subprocess.Popen[str]]:
+    """Start three ranks on a run too long to end; send the last a signal once steps are being made."""
+    overrides = [
+        f"run.url={url}",
+        "parallel.workers=3",
+        f"parallel.collective_timeout_s={TIMEOUT_S}",
+        f"curriculum.0.sequence_parallel={degree}",
+        "curriculum.0.micro_batch_size=1",
+        "curriculum.0.context_length=252",
+        "curriculum.0.until_tokens=1e9",
+        "curriculum.1.context_length=252",
+        "curriculum.1.until_tokens=2e9",
+        "optim.global_batch_tokens=756",
+        "checkpoint.every_steps=1000000",
+        "evaluate.every_steps=1000000",
+    ]
+    processes = start_ranks(3, "train", recipe=recipe, overrides=overrides, timeout_s=TIMEOUT_S)
+    for line in processes[0].stdout:
+        if line.startswith("{") and json.loads(line).get("step") == 5:
+            break
+    processes[2].send_signal(sent)
+    return processes

@@ -1,0 +1,68 @@
+"""Sequence parallelism on real ranks joined by gloo; what is asserted stands in sequence_worker.py."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hdna.errors import InputError
+from hdna.parallel import Mesh
+from hdna.parallel.all_to_all import MOST_GROUPS, group_count
+from hdna.parallel.exchange import channel_shares
+
+
+def run_check(world_size: int, check: str) -> str:
+    command = [sys.executable, str(Path(__file__).with_name("sequence_worker.py")), str(world_size), check]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done.stdout
+
+
+@pytest.mark.parametrize("world_size", [2, 3, 4, 6])
+def test_both_strategies_are_the_convolution_of_the_whole(world_size):
+    run_check(world_size, "convolutions")
+
+
+@pytest.mark.parametrize("check", ["bits", "bf16"])
+def test_filters_ride_along_with_half_precision(check):
+    run_check(3, check)
+
+
+def test_recomputation_never_crosses_a_collective():
+    run_check(3, "recomputation")
+
+
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_what_is_kept_for_the_backward_pass_shrinks_with_the_ranks(world_size):
+    run_check(world_size, "saved")
+
+
+@pytest.mark.parametrize("channels", [1, 5, 8, 127])
+@pytest.mark.parametrize("ranks", [1, 2, 3, 6])
+@pytest.mark.parametrize("groups", [1, 3, 8])
+def test_no_channel_is_left_over_and_shares_differ_by_one_at_most(channels, ranks, groups):
+    shares = channel_shares(channels, ranks, groups)
+    dealt = sorted(channel for share in shares for part in share for channel in range(part.start, part.stop))
+    assert dealt == list(range(channels))
+    sizes = [sum(share[rank].stop - share[rank].start for share in shares) for rank in range(ranks)]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_groups_are_neither_too_small_nor_too_many():
+    assert group_count(2**20, 64) == 1
+    assert group_count(2**30, 64) == MOST_GROUPS
+    assert group_count(2**30, 3) == 3
+    assert group_count(2**30, 0) == 1
+
+
+def test_a_sample_that_ranks_cannot_share_is_refused_with_the_nearest_lengths():
+    with pytest.raises(InputError, match=r"context_length=100 cannot be cut into 3 .* are 99 and 102"):
+        Mesh(0, 3, 3).slice_of(100)
+
+
+def test_a_degree_that_does_not_divide_the_ranks_is_refused():
+    with pytest.raises(InputError, match=r"sequence_parallel=2: does not divide the 1 rank\(s\)"):
+        Mesh.of_this_process(2)
