@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 
 from hdna.config import load_recipe
 from hdna.data.batch import StepBatch
+from hdna.model import backbone
 from hdna.model.batch import MicroBatch
 from hdna.model.loss import IGNORE
 from hdna.parallel import Mesh, all_to_all
@@ -58,6 +59,7 @@ def run_layouts(recipe: str, layouts: list[dict[str, Any]], out: str) -> None:
     for layout in layouts:
         config = load_recipe(recipe, layout["overrides"])
         all_to_all.SMALLEST_MESSAGE = layout["smallest_message"]
+        backbone.MLP_POSITIONS = layout["mlp_positions"]
         mesh = Mesh.of_this_process()
         engine, sampled = prepared(config)
         optimizer_step(engine, mesh, sampled(layout["step"] - 1), learning_rate=0.0)  # what it leaves must not count

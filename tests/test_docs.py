@@ -76,7 +76,7 @@ def test_commands_shown_are_commands_that_parse(path: Path) -> None:
 
 def test_the_documents_do_show_commands() -> None:
     shown = {arguments[0] for path in DOCUMENTS for arguments in commands(path)}
-    assert {"prep", "train", "recipes", "report", "checkpoints", "doctor"} <= shown
+    assert {"prep", "train", "recipes", "report", "checkpoints", "doctor", "plan"} <= shown
 
 
 @document

@@ -11,6 +11,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from hdna.config.schema import ModelConfig
 from hdna.genome.alphabet import EMBEDDING_ROWS
@@ -22,6 +23,9 @@ from hdna.ops import positional_dropout
 
 INIT_STD = 0.02
 NORM_EPS = 1e-5
+MLP_POSITIONS = 2**16
+"""Positions whose MLP is recomputed at a time: 65,536 rows fill any device, and at d_model 256 in bf16 their hidden
+layer takes 128 MiB for each sample."""
 
 
 class EmbeddingDropout(nn.Module):
@@ -75,9 +79,23 @@ class Block(nn.Module):
         self.mlp_norm = nn.LayerNorm(config.d_model, eps=NORM_EPS)
         self.mlp = MLP(config)
 
-    def forward(self, x_BLD: Tensor, k_ODL: Tensor) -> Tensor:
-        """(B, L, D) → (B, L, D), both in the residual's dtype; k_ODL: the operator's filters."""
+    def forward(self, x_BLD: Tensor, k_ODL: Tensor, recompute: bool) -> Tensor:
+        """(B, L, D) → (B, L, D), both in the residual's dtype; k_ODL: the operator's filters.
+
+        `recompute` (the block runs again in the backward pass): the MLP is done a stretch of positions at a time, each
+        recomputed by itself. That costs no further pass, since the block's own recomputation then needs the MLP's input
+        only, and its hidden layer and gradient, 4 D wide, take memory for one stretch instead of the whole context.
+        """
         x_BLD = x_BLD + self.hyena(self.hyena_norm(x_BLD), k_ODL)
+        if not recompute:
+            return self._transformed(x_BLD)
+        parts = [
+            checkpoint(self._transformed, part_BSD, use_reentrant=False, preserve_rng_state=False)
+            for part_BSD in x_BLD.split(MLP_POSITIONS, dim=1)
+        ]
+        return torch.cat(parts, dim=1)
+
+    def _transformed(self, x_BLD: Tensor) -> Tensor:
         return x_BLD + self.mlp(self.mlp_norm(x_BLD))
 
 
@@ -102,7 +120,7 @@ class Backbone(nn.Module):
         for block in self.blocks:
             assert isinstance(block, Block)
             k_ODL = block.hyena.taps(x_BLD.shape[1], self.micro_step, recompute)
-            x_BLD = recomputed(block, x_BLD, k_ODL) if recompute else block(x_BLD, k_ODL)
+            x_BLD = recomputed(block, x_BLD, k_ODL, True) if recompute else block(x_BLD, k_ODL, False)
         return self.norm(x_BLD)
 
 

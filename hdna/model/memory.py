@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from hdna.config.schema import ModelConfig
 from hdna.genome.alphabet import EMBEDDING_ROWS
+from hdna.model import backbone
 from hdna.model.flops import parameter_count
 from hdna.model.hyena import SHORT_TAPS
 from hdna.ops.fft_conv import CUDA_BUFFER_BYTES
@@ -104,16 +105,19 @@ def recomputed_layer_bytes(config: ModelConfig, shape: MicroStepShape) -> int:
 def working_bytes(config: ModelConfig, shape: MicroStepShape, recompute: bool) -> int:
     """What the backward pass takes for a while on an accelerator, on top of what is saved; an estimate.
 
-    Two gradients as wide as the MLP and two of the residual stream; the FFT's buffers, signals padded to twice their
-    length; with checkpointing what one layer computes again, first its block and then its filter; and two messages of
-    the size of the long convolution's input where ranks share samples. The peak of live
-    tensors on small models was 0.6 to 0.95 of this and the saved bytes together.
+    Two gradients as wide as the MLP, or as the streams where these are wider, and two of the residual stream; the FFT's
+    buffers, signals padded to twice their length; with checkpointing what one layer computes again, first its block,
+    whose MLP goes a stretch of positions at a time, and then its filter; and two messages of the size of the long
+    convolution's input where ranks share samples. The peak of live tensors on small models was 0.6 to 0.95 of this and
+    the saved bytes together.
     """
     d, n, s = config.d_model, shape.positions, shape.element_size
-    gradients = 2 * n * config.mlp_width * s + 2 * n * d * FP32
+    stretch = shape.batch * min(shape.length, backbone.MLP_POSITIONS) if recompute else n
+    gradients = 2 * max(stretch * config.mlp_width, n * (config.order + 1) * d) * s + 2 * n * d * FP32
     padded = 2 * shape.batch * (d * shape.length if shape.dealt is None else shape.dealt) * FP32
     hidden = _filter(config, shape)
-    block = layer_bytes(config, shape) - hidden - recomputed_layer_bytes(config, shape)
+    not_at_once = 2 * (n - stretch) * config.mlp_width * s
+    block = layer_bytes(config, shape) - hidden - recomputed_layer_bytes(config, shape) - not_at_once
     layer = max(block, hidden) if recompute else 0
     messages = 2 * n * d * s if shape.shared else 0
     return gradients + FFT_BUFFERS * min(padded, CUDA_BUFFER_BYTES) + layer + messages

@@ -42,7 +42,7 @@ class _Pass(AbstractContextManager[None]):
 _current: ContextVar[tuple[_Keeper, Iterator[Tensor] | None] | None] = ContextVar("pass through a block", default=None)
 
 
-def recomputed(block: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+def recomputed(block: Callable[..., Tensor], *inputs: Any) -> Tensor:  # noqa: ANN401 - the block's own
     """`block(*inputs)`, its activations recomputed in the backward pass."""
     keeper = _Keeper()
 

@@ -102,12 +102,12 @@ class _Exchanged(torch.autograd.Function):
             du_BEL, dk_EL, dbias_E = correlate(u_BEL, k_EL, bias_D[mine], arrived[0])
             assert du_BEL is not None and dk_EL is not None and dbias_E is not None
             dbias_D[mine] = dbias_E
-            if len(conv.dk_EL) == number:
-                conv.dk_EL.append(torch.zeros_like(k_EL))
-            conv.dk_EL[number] += dk_EL
-            if not last:
-                return to_positions([du_BEL], [du_BDS], share, mesh)
-            return to_positions([du_BEL, conv.dk_EL[number][None]], [du_BDS, dk_1DS], share, mesh)
+            if not ctx.micro_step.first:
+                dk_EL += conv.dk_EL[number]
+            if last:
+                return to_positions([du_BEL, dk_EL[None]], [du_BDS, dk_1DS], share, mesh)
+            conv.dk_EL[number : number + 1] = [dk_EL]
+            return to_positions([du_BEL], [du_BDS], share, mesh)
 
         _pipelined(ctx.groups, lambda share: to_channels([dy_BDS], share, mesh), correlated)
         if last:

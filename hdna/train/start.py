@@ -47,7 +47,8 @@ def _stage_line(config: RunConfig, stage: StagePlan, train: WindowReader) -> str
     shared = f" each shared by {stage.sequence_parallel} workers" if stage.sequence_parallel > 1 else ""
     crops = sum(int(((table.bases - 1) // stage.context_length).sum()) for table in train.tables)
     epochs = (stage.end_step - stage.first_step) * stage.samples / crops
-    flops = train_flops_per_token(config.model, stage.context_length, stage.micro_batch_size) * config.optim.global_batch_tokens
+    flops_per_token = train_flops_per_token(config.model, stage.context_length, stage.micro_batch_size)
+    flops = flops_per_token * config.optim.global_batch_tokens
     return (
         f"stage {stage.index} steps {stage.first_step + 1}-{stage.end_step}: {stage.micro_batch_size} samples x "
         f"{stage.context_length:,} tokens x {stage.accumulation(ranks)} micro steps x {ranks} data rank(s){shared} = "

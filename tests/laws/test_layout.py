@@ -50,6 +50,7 @@ class Layout(NamedTuple):
     context_length: int
     activation_checkpointing: bool
     smallest_message: int
+    mlp_positions: int
     mask_one_end: bool
     clip_norm: float
 
@@ -86,6 +87,7 @@ SETTINGS = Layout(
     context_length=(252, 300),  # neither is a power of two; 300 is cut into slices of 50, 75, 100, 150
     activation_checkpointing=(False, True),
     smallest_message=(2**22, 1),  # one group of channels, or as many as there are channels
+    mlp_positions=(2**16, 17),  # the MLP recomputed at once, or in stretches of which the last is shorter
     mask_one_end=(False, True),
     clip_norm=(1e6, 0.05),
 )
@@ -149,6 +151,7 @@ def run_layouts(world_size: int, recipe: Path, layouts: dict[str, Layout], out: 
                 "step": STEP,
                 "overrides": layout.overrides(),
                 "smallest_message": layout.smallest_message,
+                "mlp_positions": layout.mlp_positions,
                 "mask_one_end": layout.mask_one_end,
             }
             for name, layout in layouts.items()
