@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -18,10 +19,12 @@ from hdna.data.order import Order
 from hdna.data.stream import WindowReader
 from hdna.genome.shard import load_shard_set
 from hdna.model import HyenaDNA
+from hdna.model.taps import MicroStep
 from hdna.parallel import Mesh, shard_sequence
+from hdna.parallel.mesh import lost_ranks_explained
 from hdna.train.engine import Engine
 from hdna.train.loop import train
-from hdna.train.step import optimizer_step, share_of_step
+from hdna.train.step import micro_batch_nats, optimizer_step, share_of_step
 
 CPU = torch.device("cpu")
 
@@ -31,13 +34,25 @@ def main() -> None:
     task, settings = sys.argv[1], json.loads(sys.argv[2])
     torch.set_num_threads(1)
     dist.init_process_group("gloo", timeout=timedelta(seconds=settings.pop("timeout_s", 1800)))
-    {"train": run_training, "poisoned": run_poisoned}[task](**settings)
+    {"train": run_training, "poisoned": run_poisoned, "absent": run_absent}[task](**settings)
     dist.destroy_process_group()
 
 
 def run_training(recipe: str, overrides: list[str]) -> None:
     """A whole training run, announcing each step once its record is written."""
     train(load_recipe(recipe, overrides), CPU, lambda event: print(json.dumps(event), flush=True))
+
+
+def run_absent(recipe: str, overrides: list[str]) -> None:
+    """A backward pass that the last rank does not come to: the others wait in DeepSpeed's own process group."""
+    config = load_recipe(recipe, overrides)
+    engine, sampled = prepared(config)
+    if dist.get_rank() == dist.get_world_size() - 1:
+        time.sleep(600)
+    with lost_ranks_explained():
+        (micro_batch,) = sampled(0).micro_batches
+        engine.backward(micro_batch_nats(engine, micro_batch, 0, MicroStep()), 1.0, last=True)
+        engine.step(0.0)
 
 
 def run_poisoned(recipe: str, out: str) -> None:

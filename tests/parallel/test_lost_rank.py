@@ -31,6 +31,19 @@ def test_the_others_end_with_an_error_that_says_so(sent, degree, tiny_recipe, tm
             process.communicate()
 
 
+def test_deepspeed_does_not_wait_longer_either(tiny_recipe):
+    """Its process group is made with torch's half an hour; a rank that hangs between two collectives of ours."""
+    overrides = ["parallel.workers=2", "curriculum.0.micro_batch_size=4", f"parallel.collective_timeout_s={TIMEOUT_S}"]
+    waiting, absent = start_ranks(2, "absent", recipe=tiny_recipe, overrides=overrides)
+    try:
+        _, err = waiting.communicate(timeout=TIMEOUT_S + PATIENCE_S)
+        assert waiting.returncode == 1 and "LostWorkerError: rank 0 of 2" in err
+    finally:
+        absent.kill()
+        waiting.kill()
+        absent.communicate()
+
+
 def lose_one_of_three(recipe: Path, url: Path, degree: int, sent: signal.Signals) -> list[subprocess.Popen[str]]:
     """Start three ranks on a run too long to end; send the last a signal once steps are being made."""
     overrides = [
