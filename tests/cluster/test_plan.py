@@ -35,7 +35,7 @@ def row(text: str, title: str, stage: int) -> list[str]:
 
 def test_quickstart_fits_this_machine_and_claims_no_time():
     text = printed("quickstart", "--device", "cpu")
-    assert row(text, "Work", 0)[:5] == ["0", "1,024", "2 x 1 x 2", "1", "367"]
+    assert row(text, "Work", 0)[:5] == ["0", "1,024", "4 x 1 x 2", "1", "184"]
     assert row(text, "Work", 1)[-3:] == ["-", "-", "-"]
     assert "No time is estimated" in text and "nothing: no stage shares samples" in text
     assert row(text, "Memory per rank", 1)[-1] == "fits"
@@ -52,7 +52,8 @@ def test_activations_of_quickstart_by_hand():
     n, d = 4096, 128
     layer = n * (2 * (d + 2) + 3 * d + 2 * 512 + 2 * d + 2 * d + 9 * 64) + 384 * (2 * n + 2)
     around = n * (2 * d + 2 + 16) + n * d // 4 + 2
-    text = printed("quickstart", "parallel.precision=fp32", "parallel.activation_checkpointing=false")
+    one = "optim.global_batch_tokens=4096"  # a single micro step
+    text = printed("quickstart", "parallel.precision=fp32", "parallel.activation_checkpointing=false", one)
     assert row(text, "Memory per rank", 1)[1] == f"{4 * (2 * layer + around) / GIB:.3f}"
 
 
@@ -110,7 +111,8 @@ def test_matrix_products_are_those_that_torch_counts(recompute):
 
 def test_memory_floor_of_quickstart_by_hand():
     """Stage 1: 4,096 positions; eight transforms of 8,192 points a channel: five of the sample, three of the filter."""
-    config = load_recipe("quickstart", ["parallel.precision=fp32", "parallel.activation_checkpointing=false"])
+    one = "optim.global_batch_tokens=4096"  # a single micro step
+    config = load_recipe("quickstart", ["parallel.precision=fp32", "parallel.activation_checkpointing=false", one])
     n, d = 4096, 128
     layer = 4 * (n * (2 * (d + 2) + 3 * d + 2 * 512 + 2 * d + 2 * d + 9 * 64) + 384 * (2 * n + 2))
     moved = 2 * (2 * layer + 8 * d * 8 * 8192)
