@@ -58,6 +58,7 @@ check: $(READY)
 
 bench: $(READY)
 	$(BIN)/python bench/fft_conv.py
+	$(BIN)/python bench/data.py
 
 # The constraints file pins every version, torch among them: an unpinned torch may pull gigabytes of CUDA packages.
 $(READY): pyproject.toml constraints.txt

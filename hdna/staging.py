@@ -1,10 +1,13 @@
 """Where a set of files is put together before it is committed: out of sight, and cleaned up whatever happens.
 
 A local set grows in a hidden directory beside its destination and is renamed; a remote one grows in local scratch and
-is uploaded, manifest last. A directory left behind by a killed process is recognised by its free lock and removed.
+is uploaded, manifest last. A directory left behind by a killed process is recognised by its free lock: the next writer
+to the same place goes on with it where the work can be resumed, and removes it otherwise.
 """
 
 import fcntl
+import glob
+import hashlib
 import os
 import secrets
 import shutil
@@ -15,29 +18,42 @@ from pathlib import Path
 from typing import Any
 
 from hdna import commit, storage
+from hdna.claim import AlreadyThereError, claimed
 from hdna.errors import InputError
 
 MANIFEST = "manifest.json"
+_SUFFIX = ".partial"
+
+
+class InterruptedWork(InputError):
+    """Work that stopped half-way and can be continued: what it has done so far is kept, where `staging` may keep it."""
 
 
 @contextmanager
-def staging(url: str, kind: str) -> Iterator[Path]:
-    """An empty local folder in which to make the set of `kind` that `publish` will put at `url`.
+def staging(url: str, kind: str, resume_key: str | None = None) -> Iterator[Path]:
+    """A local folder in which to make the set of `kind` that `publish` will put at `url`.
 
-    Raises InputError at once when something already stands at `url`, or when the disk fails or fills. The folder is
-    removed at the end unless it was published.
+    It is empty, unless an interrupted writer of the same `resume_key` (lower-case hexadecimal; it must stand for all
+    that the work depends on) left one: then it is that one, and what lies in it is for the caller to check. Raises
+    InputError at once when something already stands at `url`, or when the disk fails or fills. The folder is removed
+    at the end; with a `resume_key` it stays after an interruption: a killed process, Ctrl-C, InterruptedWork.
     """
     refuse_existing(url, kind)
     try:
-        folder, lock = _locked_folder(url)
+        folder, lock = _locked_folder(url, resume_key)
     except OSError as error:
         raise InputError(f"{url}: cannot write there: {error.strerror or error}") from None
+    keep = False
     try:
         yield folder
     except OSError as error:
         raise InputError(f"{url}: {error.strerror or error}: nothing was written") from error
+    except BaseException as error:
+        keep = resume_key is not None and (isinstance(error, InterruptedWork) or not isinstance(error, Exception))
+        raise
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
 
 
@@ -54,18 +70,19 @@ def publish(folder: Path, url: str, kind: str, body: dict[str, Any], files: dict
             refuse_existing(url, kind)
             raise
         return
-    refuse_existing(url, kind)
-    for name in files:
-        storage.upload(folder / name, storage.join(url, name))
-    if not commit.put_manifest(url, MANIFEST, body, files):
+    with claimed(url, kind, body, files):
         refuse_existing(url, kind)
+        for name in files:
+            storage.upload(folder / name, storage.join(url, name))
+        if not commit.put_manifest(url, MANIFEST, body, files):
+            refuse_existing(url, kind)
 
 
 def refuse_existing(url: str, kind: str) -> None:
     """Raise InputError when `url` is taken: by a committed set, or locally by anything at all."""
     advice = "it is never overwritten: remove it or choose another name"
     if storage.size(storage.join(url, MANIFEST)) is not None:
-        raise InputError(f"{url}: a {kind} already stands there; {advice}")
+        raise AlreadyThereError(f"{url}: a {kind} already stands there; {advice}")
     if storage.is_local(url):
         path = storage.local_path(url)
         if path.is_file() or (path.is_dir() and any(path.iterdir())):
@@ -91,16 +108,17 @@ def new_file(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def _locked_folder(url: str) -> tuple[Path, int]:
-    if storage.is_local(url):
-        target = storage.local_path(url)
-        parent, prefix = target.parent, f".{target.name}."
-        parent.mkdir(parents=True, exist_ok=True)
-    else:
-        parent, prefix = Path(tempfile.gettempdir()), ".hdna-upload."
+def _locked_folder(url: str, resume_key: str | None) -> tuple[Path, int]:
+    parent, prefix = _place(url)
+    if resume_key is not None:
+        left = _left_behind(parent, f"{prefix}{resume_key}-")
+        if left is not None:
+            _remove_abandoned(parent, prefix)
+            return left
     _remove_abandoned(parent, prefix)
+    token = "" if resume_key is None else f"{resume_key}-"
     while True:
-        folder = parent / f"{prefix}{secrets.token_hex(4)}.partial"
+        folder = parent / f"{prefix}{token}{secrets.token_hex(4)}{_SUFFIX}"
         folder.mkdir()
         lock = _lock(folder)
         # Between mkdir and the lock another process may have taken the folder for an abandoned one.
@@ -108,9 +126,31 @@ def _locked_folder(url: str) -> tuple[Path, int]:
             return folder, lock
 
 
+def _place(url: str) -> tuple[Path, str]:
+    """The directory of the staging folders for `url`, and how their names begin."""
+    if storage.is_local(url):
+        target = storage.local_path(url)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target.parent, f".{target.name}."
+    mark = hashlib.sha256(url.encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()), f".hdna-upload.{mark}."
+
+
+def _left_behind(parent: Path, prefix: str) -> tuple[Path, int] | None:
+    """A folder that an interrupted writer left, with its lock; None when there is none or its writer is still alive."""
+    for folder in sorted(parent.glob(f"{glob.escape(prefix)}*{_SUFFIX}")):
+        # In a directory that others can write to, one that somebody else made may hold anything.
+        if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
+            continue
+        lock = _lock(folder)
+        if lock is not None:
+            return folder, lock
+    return None
+
+
 def _remove_abandoned(parent: Path, prefix: str) -> None:
     for folder in parent.iterdir():
-        if folder.name.startswith(prefix) and folder.name.endswith(".partial") and folder.is_dir():
+        if folder.name.startswith(prefix) and folder.name.endswith(_SUFFIX) and folder.is_dir():
             lock = _lock(folder)
             if lock is not None:
                 shutil.rmtree(folder, ignore_errors=True)

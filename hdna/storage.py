@@ -1,22 +1,38 @@
 """One way to open a URL: a local path, file://, s3://, gs:// or az://. The door to the object-store library.
 
-Credentials come from each provider's standard chain (environment, instance role), never from us. Every other scheme,
-`pipe:` and `http:` among them, is refused: a URL from somebody's manifest cannot run or fetch anything else.
+Credentials come from each provider's standard chain (environment, AWS profile, instance role), never from us. Every
+other scheme, `pipe:` and `http:` among them, is refused: a URL from somebody's manifest cannot run or fetch anything
+else. A busy server and a broken connection are tried again with growing pauses (`hdna.retry`); what still fails is an
+InputError of one line that names the URL. The network can change bytes unseen: callers check sizes and sha256.
 """
 
 import os
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
+from obstore.exceptions import AlreadyExistsError, BaseError, GenericError, NotFoundError
 from obstore.store import AzureStore, GCSStore, LocalStore, ObjectStore, S3Store
 
+from hdna import retry
+from hdna.aws_profile import profile_settings
+from hdna.bucket_errors import explained, names_no_bucket
 from hdna.errors import InputError
 
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig
+
 SCHEMES = ("file", "s3", "gs", "az")
-_PART_BYTES = 16 << 20
+_PART_BYTES = 8 << 20
+_PARTS_AT_ONCE = 4
+_READ_BY_STORES = ("AWS_", "GOOGLE_", "AZURE_", "HOME")
+"""Beginnings of the environment variables on which a store depends."""
+_READ_AGAIN = timedelta(minutes=10)
+"""How often the keys of a profile are read again: other programs renew short-lived ones in its file."""
 
 
 def is_local(url: str) -> bool:
@@ -55,10 +71,16 @@ def parts(url: str) -> Iterator[bytes]:
 
 
 def read_range(url: str, start: int, length: int) -> bytes:
-    """`length` bytes from `start`."""
+    """`length` bytes from `start`. Raises FileNotFoundError, and InputError when the object does not have so many."""
     store, key = _locate(url)
     with _explained(url):
-        return bytes(store.get_range(key, start=start, length=length))
+        for _ in range(retry.RETRY.downloads):
+            data = bytes(store.get_range(key, start=start, length=length))
+            if len(data) == length:
+                return data
+    raise InputError(
+        f"{url}: gave {len(data)} bytes of the {length} from byte {start}: it is damaged or still changing"
+    )
 
 
 def size(url: str) -> int | None:
@@ -73,27 +95,41 @@ def size(url: str) -> int | None:
 
 def write(url: str, data: bytes) -> None:
     """Put the object whole, replacing what was there; a reader sees the old or the new one, never a part."""
-    store, key = _locate(url)
+    store, key = _locate(url, _PARTS_AT_ONCE * _PART_BYTES)
     with _explained(url):
-        store.put(key, data)
+        store.put(key, data, chunk_size=_PART_BYTES, max_concurrency=_PARTS_AT_ONCE)
 
 
 def write_if_absent(url: str, data: bytes) -> bool:
-    """Put the object only if there is none; False when somebody else's already stands there."""
-    store, key = _locate(url)
+    """Put the object only if there is none; False when somebody else's already stands there.
+
+    The library would tell a second attempt that the object exists, though the first one's answer was lost and the
+    object is ours. So the attempts are made here: after one of unknown outcome, our own bytes count as ours.
+    """
+    store, key = _locate(url, sending=len(data), retries=0)
+    pauses = iter(() if is_local(url) else retry.RETRY.pauses())
+    last_start = time.monotonic() + retry.RETRY.total
+    tried = False
     with _explained(url):
-        try:
-            store.put(key, data, mode="create")
-        except AlreadyExistsError:
-            return False
-    return True
+        while True:
+            try:
+                store.put(key, data, mode="create")
+                return True
+            except AlreadyExistsError:
+                return tried and read(url) == data
+            except GenericError as error:
+                pause = next(pauses, None)
+                if pause is None or time.monotonic() > last_start or names_no_bucket(str(error)):
+                    raise
+                time.sleep(pause)
+                tried = True
 
 
 def upload(path: Path, url: str) -> None:
     """Copy a local file to `url`, in parts where it is large."""
-    store, key = _locate(url)
+    store, key = _locate(url, _PARTS_AT_ONCE * _PART_BYTES)
     with _explained(url):
-        store.put(key, path, chunk_size=_PART_BYTES)
+        store.put(key, path, chunk_size=_PART_BYTES, max_concurrency=_PARTS_AT_ONCE)
 
 
 def download(url: str, path: Path) -> None:
@@ -159,30 +195,88 @@ def _scheme(url: str) -> str:
     return scheme
 
 
-def _locate(url: str) -> tuple[ObjectStore, str]:
+def _locate(url: str, sending: int = 0, retries: int | None = None) -> tuple[ObjectStore, str]:
+    """The store and key of `url`, patient enough for requests that send that many bytes."""
     scheme = _scheme(url)
     if scheme == "file":
-        return _open(scheme, ""), str(local_path(url)).lstrip("/")
+        return _open_local(), str(local_path(url)).lstrip("/")
     parts = urlsplit(url)
     if not parts.netloc:
         raise InputError(f"{url}: names no bucket: want {scheme}://BUCKET/PATH")
-    return _open(scheme, parts.netloc), parts.path.strip("/")
+    times = retry.RETRY
+    settings = tuple(sorted((k, v) for k, v in os.environ.items() if k.startswith(_READ_BY_STORES)))
+    store = _open(
+        scheme, parts.netloc, times, times.patience(sending), times.retries if retries is None else retries, settings
+    )
+    return store, parts.path.strip("/")
+
+
+@lru_cache(maxsize=1)
+def _open_local() -> ObjectStore:
+    return LocalStore("/", mkdir=True)
 
 
 @lru_cache(maxsize=64)
-def _open(scheme: str, bucket: str) -> ObjectStore:
-    if scheme == "file":
-        return LocalStore("/", mkdir=True)
-    if scheme == "gs":
-        return GCSStore(bucket)
-    if scheme == "az":
-        return AzureStore(container_name=bucket)
-    allow_http = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
-    return S3Store(bucket, client_options={"allow_http": allow_http})
+def _open(
+    scheme: str,
+    bucket: str,
+    times: retry.Retry,
+    patience: float,
+    retries: int,
+    environment: tuple[tuple[str, str], ...],
+) -> ObjectStore:
+    """`environment` is what the library reads by itself: another one is another store."""
+    client: ClientConfig = {
+        "connect_timeout": timedelta(seconds=times.connect),
+        "read_timeout": timedelta(seconds=patience),
+        "timeout": timedelta(hours=12),  # of a whole body, however large; silence is what ends a broken one
+    }
+    again: RetryConfig = {
+        "max_retries": retries,
+        "retry_timeout": timedelta(seconds=times.total),
+        "backoff": {
+            "init_backoff": timedelta(seconds=times.first_pause),
+            "max_backoff": timedelta(seconds=times.longest_pause),
+            "base": 2,
+        },
+    }
+    with _explained(f"{scheme}://{bucket}"):
+        if scheme == "gs":
+            return GCSStore(bucket, client_options=client, retry_config=again)
+        if scheme == "az":
+            return AzureStore(container_name=bucket, client_options=client, retry_config=again)
+        return _open_s3(bucket, client, again, dict(environment))
+
+
+def _open_s3(bucket: str, client: "ClientConfig", again: "RetryConfig", environment: dict[str, str]) -> ObjectStore:
+    profile = profile_settings()
+    settings: dict[str, Any] = {}
+    endpoint = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
+    if not endpoint and (endpoint := profile.get("endpoint_url")):
+        settings["endpoint"] = endpoint
+    if "region" in profile and not {"AWS_REGION", "AWS_DEFAULT_REGION"} & set(environment):
+        settings["region"] = profile["region"]
+    if "aws_access_key_id" in profile:
+        settings["credential_provider"] = _profile_keys
+    client["allow_http"] = (endpoint or "").startswith("http://")
+    return S3Store(bucket, client_options=client, retry_config=again, **settings)
+
+
+def _profile_keys() -> dict[str, Any]:
+    profile = profile_settings()
+    return {
+        "access_key_id": profile["aws_access_key_id"],
+        "secret_access_key": profile["aws_secret_access_key"],
+        "token": profile.get("aws_session_token"),
+        "expires_at": datetime.now(UTC) + _READ_AGAIN,
+    }
 
 
 class _explained:
-    """Turns the library's errors into one line that names the URL; a missing object stays a FileNotFoundError."""
+    """Turns the library's errors into one line that names the URL; a missing object stays a FileNotFoundError.
+
+    The library's own error is not chained: it repeats requests and answers, and a traceback would print them.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -191,8 +285,7 @@ class _explained:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, FileNotFoundError | NotFoundError):
-            raise FileNotFoundError(self.url) from error
+        if isinstance(error, FileNotFoundError | NotFoundError) and not names_no_bucket(str(error)):
+            raise FileNotFoundError(self.url) from None
         if isinstance(error, BaseError | OSError):
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            raise InputError(f"{self.url}: {lines[0] if lines else type(error).__name__}") from error
+            raise InputError(explained(self.url, str(error))) from None

@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 
 from hdna.config import load_recipe
 from hdna.data.batch import StepBatch
+from hdna.genome import alphabet
 from hdna.model import backbone
 from hdna.model.batch import MicroBatch
-from hdna.model.loss import IGNORE
 from hdna.parallel import Mesh, all_to_all
 from hdna.train import engine as engine_module
 from hdna.train.step import optimizer_step
@@ -46,11 +46,9 @@ class GradientAsWeight(torch.optim.Optimizer):
 
 
 def masked_at_one_end(batch: MicroBatch, context_length: int) -> None:
-    """Ignore the last targets of sample 0, in place: they all lie on one rank, whatever the layout."""
-    positions = batch.first_position + torch.arange(batch.targets.shape[1])
-    masked = (batch.samples == 0)[:, None] & (positions >= context_length - MASKED)
-    batch.targets[masked] = IGNORE
-    batch.weights[masked] = 0.0
+    """Make the last targets of sample 0 [UNK], in place: they all lie on one rank, whatever the layout."""
+    positions = batch.first_position + torch.arange(batch.tokens.shape[1])
+    batch.tokens[(batch.samples == 0)[:, None] & (positions > context_length - MASKED)] = alphabet.UNK
 
 
 def run_layouts(recipe: str, layouts: list[dict[str, Any]], out: str) -> None:

@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from hdna.data.cache import ShardCache
 from hdna.data.curriculum import Curriculum
 from hdna.data.order import Order
 from hdna.data.stream import WindowReader
+from hdna.genome import alphabet
 from hdna.genome.shard import load_shard_set
 from hdna.model import HyenaDNA
 from hdna.model.taps import MicroStep
@@ -62,15 +64,18 @@ def run_poisoned(recipe: str, out: str) -> None:
         config = load_recipe(recipe, [f"parallel.zero_stage={zero}", f"parallel.workers={mesh.world_size}"])
         engine, sampled = prepared(config)
         batch = sampled(0)
+        first = batch.micro_batches[0]
         found: dict[str, torch.Tensor] = {}
         for number, poison in enumerate((1.0, float("inf"), 1.0)):
             if mesh.rank == mesh.world_size - 1:
-                batch.micro_batches[0].weights[0, :5] = poison
+                batch.micro_batches[0] = replace(
+                    first, soft_mask=torch.ones_like(first.tokens) > 0, repeat_weight=poison
+                )
             result = optimizer_step(engine, mesh, batch, learning_rate=1e-2)
             found |= {f"{number}.{name}": value.clone() for name, value in engine.parameters()}
             found[f"{number}.finite"] = torch.tensor(result.finite)
         for micro_batch in batch.micro_batches:
-            micro_batch.weights.zero_()
+            micro_batch.tokens.fill_(alphabet.N)
         empty = optimizer_step(engine, mesh, batch, learning_rate=1e-2)
         found["empty"] = torch.tensor([empty.finite, empty.bases == 0, empty.grad_norm == 0, empty.loss != empty.loss])
         if mesh.leads:
@@ -89,7 +94,7 @@ def prepared(config: RunConfig) -> tuple[Engine, Callable[[int], StepBatch]]:
     stage = curriculum.stage(0)
     mesh = Mesh.of_this_process(stage.sequence_parallel)
     shard_sequence(model, mesh, config.parallel.long_conv)
-    sampler = Sampler(windows.read, config.data, config.run.seed)
+    sampler = Sampler(windows.read_batch, config.data, config.run.seed)
     engine.set_accumulation(stage.accumulation(mesh.data_parallel_size))
     return engine, lambda step: share_of_step(sampler, step, stage, order.batch(step), mesh)
 

@@ -29,10 +29,8 @@ def bucket() -> Iterator[str]:
         patch.setenv("AWS_ACCESS_KEY_ID", "made-up")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "made-up")
         patch.setenv("AWS_REGION", "us-east-1")
-        storage._open.cache_clear()
         boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="hdna-test")
         yield "s3://hdna-test"
-    storage._open.cache_clear()
     server.stop()
 
 
@@ -106,10 +104,8 @@ def test_other_schemes_and_nameless_buckets_are_refused(url: str) -> None:
 
 
 def test_a_missing_bucket_is_said_in_one_line(bucket: str) -> None:
-    with pytest.raises((InputError, FileNotFoundError)) as error:
+    with pytest.raises(InputError, match="s3://no-such-bucket/x: there is no bucket 'no-such-bucket'"):
         storage.write("s3://no-such-bucket/x", b"x")
-    assert "no-such-bucket" in str(error.value)
-    assert "\n" not in str(error.value)
 
 
 def test_a_manifest_cannot_name_a_file_elsewhere(tmp_path: Path) -> None:

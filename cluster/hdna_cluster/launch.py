@@ -5,17 +5,25 @@ import os
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from hdna import storage
 from hdna.config import RunConfig
 from hdna.errors import InputError, LostWorkerError
+from hdna.staging import InterruptedWork
 from hdna.train.claim import claim, refuse_taken, release
 from hdna.train.preflight import preflight
 
 Report = Callable[[dict[str, Any]], None]
+
+MOST_PREP_WORKERS = 32
+"""One reader of FASTA keeps no more than that busy, and each holds a segment in the reader's memory."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _END = {"end": True}
 
@@ -52,6 +60,46 @@ def launch(config: RunConfig, report: Report) -> None:
             release(config.run.url, status)
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def ray_pool(workers: int | None = None) -> Iterator["RayPool"]:
+    """Workers for the preparation of data: Ray tasks on the cluster of a submitted job, or on this machine.
+
+    `workers` is how many run at once: by default one for each processor of the cluster, at most MOST_PREP_WORKERS.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+
+    _start_ray(ray)
+    try:
+        yield RayPool(ray, workers or min(int(ray.cluster_resources().get("CPU", 1)), MOST_PREP_WORKERS))
+    finally:
+        ray.shutdown()
+
+
+class RayPool:
+    """Runs functions with their arguments as Ray tasks, one processor each; what they need must be in the arguments."""
+
+    def __init__(self, ray: Any, workers: int) -> None:  # noqa: ANN401 - Ray has no types
+        self._ray = ray
+        self.workers = workers
+
+    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:
+        """Start `function(*args)`; what is returned waits for its result, or raises what it raised."""
+        reference = self._ray.remote(function).remote(*args, **kwargs)
+
+        def wait() -> T:
+            try:
+                result: T = self._ray.get(reference)
+            except self._ray.exceptions.RayTaskError as error:
+                raise error.cause from None
+            except self._ray.exceptions.RayError as error:
+                text = str(error).strip().splitlines()[0]
+                raise InterruptedWork(f"a Ray worker was lost ({text}): start the command again") from None
+            return result
+
+        return wait
 
 
 def _train(config: RunConfig, resources: dict[str, float], report: Report) -> None:

@@ -1,18 +1,26 @@
 """FASTA to genome store, and back (the lossless law)."""
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 
+import hdna
 from hdna import commit, storage
-from hdna.errors import InputError
+from hdna.genome import arrays
 from hdna.genome.interval import Interval
+from hdna.genome.segment import Columns, Segment, encode_segment
 from hdna.genome.store import FORMAT, VERSION, GenomeStore
 from hdna.genome.store_writer import GenomeWriter
-from hdna.progress import Advance, progress
-from hdna.staging import publish, staging
-from hdna_prep.fasta import Header, read_fasta
+from hdna.progress import progress
+from hdna.staging import publish, refuse_existing, staging
 from hdna_prep.fasta_writer import fasta_file
+from hdna_prep.finished import FinishedSegments
+from hdna_prep.pool import InThisProcess, Pool, in_order
+from hdna_prep.segments import SegmentReader, segment_bases
 from hdna_prep.source import Source
 
 KIND = "genome store"
@@ -31,6 +39,8 @@ class StoreSummary:
     counts: dict[str, int]
     array_bytes: int
     """Bytes of the array chunks, without JSON."""
+    taken_over: int
+    """Bases of the segments that an interrupted run had finished."""
 
     @property
     def bits_per_base(self) -> float:
@@ -38,24 +48,78 @@ class StoreSummary:
         return 8 * self.array_bytes / self.bases
 
 
-def encode_genome(fastas: Sequence[str], out: str, assembly: str | None = None) -> StoreSummary:
+def encode_genome(
+    fastas: Sequence[str], out: str, assembly: str | None = None, pool: Pool | None = None
+) -> StoreSummary:
     """Make the genome store `out` of one assembly from its FASTA files (plain, gzip or bgzip), in the order given.
 
-    `assembly` is its name; by default the first file's. Raises InputError for bad FASTA, a name repeated within or
-    across files, and when something stands at `out`; then nothing is written.
+    `assembly` is its name; by default the first file's. `pool` says where segments are encoded (by default here), and
+    does not change a byte of the store. Where an encode of the same files into `out` was interrupted, the segments it
+    had finished are taken over. Raises InputError for bad FASTA, a name repeated within or across files, and when
+    something stands at `out`; then nothing is written.
     """
-    with staging(out, KIND) as folder:
-        writer = GenomeWriter(folder)
-        readers = [Source(fasta) for fasta in fastas]
-        with progress(sum(reader.size for reader in readers), "reading FASTA", "bytes") as advance:
-            sources = _write(fastas, writer, advance)
+    refuse_existing(out, KIND)
+    readers = [Source(fasta) for fasta in fastas]
+    with staging(out, KIND, _resume_key(readers)) as folder:
+        store = folder / "store"
+        finished = FinishedSegments(store, folder / "segments")
+        writer = GenomeWriter(store)
+        what = (
+            f"reading FASTA, {left} finished segments to take over" if (left := finished.count()) else "reading FASTA"
+        )
+        with progress(sum(reader.size for reader in readers), what, "bytes") as advance:
+            reader = SegmentReader(fastas, writer.start_contig, advance)
+            taken_over = _encode(reader.segments(), finished, writer, pool or InThisProcess())
         name = assembly or assembly_name(fastas[0])
-        attributes = writer.close(name, sources)
-        files = commit.describe_folder(folder)
+        attributes = writer.close(name, reader.sources)
+        files = commit.describe_folder(store)
         body = {"format": FORMAT, "version": VERSION, "assembly": name, "bases": attributes["bases"]}
-        publish(folder, out, KIND, body, files)
-    arrays = sum(entry.bytes for path, entry in files.items() if not path.endswith(".json"))
-    return StoreSummary(out, name, attributes["contigs"], attributes["bases"], attributes["counts"], arrays)
+        publish(store, out, KIND, body, files)
+    size = sum(entry.bytes for path, entry in files.items() if not path.endswith(".json"))
+    contigs, bases, counts = attributes["contigs"], attributes["bases"], attributes["counts"]
+    return StoreSummary(out, name, contigs, bases, counts, size, taken_over)
+
+
+def _encode(segments: Iterator[bytes], finished: FinishedSegments, writer: GenomeWriter, pool: Pool) -> int:
+    """Add every segment to the store, in order; gives the bases of those an earlier run had finished."""
+    several, segments = _several(segments)
+    pool = pool if several else InThisProcess()
+    taken_over = 0
+
+    def started() -> Iterator[Callable[[], Columns]]:
+        nonlocal taken_over
+        for number, letters in enumerate(segments):
+            columns = finished.take(number, letters)
+            if columns is not None:
+                taken_over += columns.bases
+                yield partial(_same, columns)
+            else:
+                yield partial(_put, finished, number, pool.submit(encode_segment, letters, arrays.CHUNK_BYTES))
+
+    for columns in in_order(pool, started()):
+        writer.add(columns)
+    return taken_over
+
+
+def _same(columns: Columns) -> Columns:
+    return columns
+
+
+def _put(finished: FinishedSegments, number: int, encoded: Callable[[], Segment]) -> Columns:
+    return finished.put(number, encoded())
+
+
+def _several(segments: Iterator[bytes]) -> tuple[bool, Iterator[bytes]]:
+    """Whether there is more than one: a single segment is not worth the start of a process."""
+    first = list(islice(segments, 2))
+    return len(first) > 1, chain(first, segments)
+
+
+def _resume_key(sources: Sequence[Source]) -> str:
+    """Stands for what a finished segment depends on beside its letters, whose own checksum is compared."""
+    files = [(source.path.name, source.size) for source in sources]
+    what = json.dumps([FORMAT, VERSION, hdna.__version__, segment_bases(), arrays.CHUNK_BYTES, files])
+    return hashlib.sha256(what.encode()).hexdigest()[:16]
 
 
 def write_fasta(store_url: str, out: str) -> GenomeStore:
@@ -77,19 +141,3 @@ def assembly_name(fasta: str) -> str:
     while name.lower().endswith(_SUFFIXES) and Path(name).stem:
         name = Path(name).stem
     return name
-
-
-def _write(fastas: Sequence[str], writer: GenomeWriter, advance: Advance) -> list[dict[str, str | int]]:
-    seen: dict[str, str] = {}
-    sources: list[dict[str, str | int]] = []
-    for fasta in fastas:
-        source = Source(fasta, advance)
-        for piece in read_fasta(source, seen):
-            if isinstance(piece, Header):
-                writer.start_contig(piece.text)
-            else:
-                writer.append(piece)
-        sources.append({"name": source.path.name, "bytes": source.size, "sha256": source.sha256})
-    if not writer.bases:
-        raise InputError(f"{fastas[0]}: no bases in it")
-    return sources

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hdna.errors import InputError
 from hdna.genome.alphabet import TOKEN_OF_BYTE
-from hdna_prep.fault import Position, describe_byte, describe_start
+from hdna_prep.fault import START_BYTES, Position, describe_byte, describe_start
 from hdna_prep.source import Source
 
 _BAD = b"\0"
@@ -75,8 +75,9 @@ class _Reader:
                 self._header = b""
                 place += 1
             else:
-                border = block.find(b"\n>", place)
-                end = len(block) if border < 0 else border + 1
+                # One byte is found far faster than two; a '>' within a line is refused when it comes up.
+                border = block.find(b">", place + 1)
+                end = len(block) if border < 0 else border
                 letters = self._letters(block[place:end])
                 if letters:
                     yield letters
@@ -96,6 +97,8 @@ class _Reader:
         for byte in (0, ord("\r")):
             if byte in text:
                 raise self._at.fault(1 + text.index(byte), describe_byte(byte))
+        if text.startswith(b">"):
+            raise self._at.fault(1, "'>>' opens no record: want '>NAME description'")
         try:
             text.decode()
         except UnicodeDecodeError as error:
@@ -120,7 +123,7 @@ class _Reader:
     def _letters(self, piece: bytes) -> bytes:
         """The piece without line ends, checked letter by letter in one pass of `bytes.translate`."""
         if self._record is None and (text := piece.lstrip(b"\r\n")):
-            raise self._at.fault_within(piece, len(piece) - len(text), describe_start(text.lstrip()[:24]))
+            raise self._at.fault_within(piece, len(piece) - len(text), describe_start(text.lstrip()[:START_BYTES]))
         letters = piece.translate(_LETTERS, b"\r\n")
         if _BAD in letters:
             at = next(i for i, byte in enumerate(piece) if not TOKEN_OF_BYTE[byte] and byte not in b"\r\n")

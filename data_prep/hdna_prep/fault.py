@@ -36,22 +36,44 @@ class Position:
         return self.line, self.column + len(piece)
 
 
+_STARTS = (
+    (b"<", "this is an HTML or XML page, not FASTA: was the download an error page?"),
+    (b"{\\rtf", "this is a word processor's RTF, not FASTA: save it as plain text"),
+    (b"{", "this is JSON, not FASTA: was the download an error message?"),
+    (b"[", "this is JSON or an INI file, not FASTA: was the download an error message or a link?"),
+    (b"%PDF", "this is a PDF, not FASTA"),
+    (b"@HD\t", "this is SAM, not FASTA: alignments are no assembly; give the reference they were aligned to"),
+    (b"@SQ\t", "this is SAM, not FASTA: alignments are no assembly; give the reference they were aligned to"),
+    (b"BAM\1", "this is BAM, not FASTA: alignments are no assembly; give the reference they were aligned to"),
+    (b"CRAM", "this is CRAM, not FASTA: alignments are no assembly; give the reference they were aligned to"),
+    (b"@", "this looks like FASTQ ('@'), not FASTA: reads are no assembly; give the assembly's FASTA"),
+    (b"\xef\xbb\xbf", "the file begins with a byte order mark: save it as plain UTF-8 without one"),
+    (b"\xff\xfe", "the file is UTF-16: save it as plain UTF-8"),
+    (b"\xfe\xff", "the file is UTF-16: save it as plain UTF-8"),
+    (b"LOCUS ", "this looks like GenBank, not FASTA: convert it"),
+    (b"ID   ", "this looks like EMBL or UniProt, not FASTA: convert it"),
+    (b"##gff", "this is GFF, not FASTA: it holds annotations; give the assembly's FASTA"),
+    (b"##fileformat=VCF", "this is VCF, not FASTA: it holds variants; give the assembly's FASTA"),
+    (b"#NEXUS", "this is a NEXUS alignment, not FASTA: give the assembly's FASTA"),
+    (b"CLUSTAL", "this is a Clustal alignment, not FASTA: give the assembly's FASTA"),
+    (b";", "';' opens a comment line of an old FASTA dialect: remove such lines"),
+    (b"version https://git", "this is a Git LFS pointer, not the file itself: run 'git lfs pull'"),
+    (b"\x1f\x8b", "compressed by gzip twice: decompress it once"),
+    (b"\0", "NUL byte: this is a binary or damaged file, not FASTA"),
+)
+"""How files begin that are found in place of FASTA, and what to say; the first that fits."""
+START_BYTES = 512
+"""As much of a file as `describe_start` looks at."""
+_TAR_MARK = slice(257, 262)
+
+
 def describe_start(start: bytes) -> str:
     """Why text that begins with `start` is not FASTA."""
-    if start.startswith(b"<"):
-        return "this is an HTML or XML page, not FASTA: was the download an error page?"
-    if start.startswith(b"@"):
-        return "this looks like FASTQ ('@'), not FASTA: reads are no assembly; give the assembly's FASTA"
-    if start.startswith(b"\xef\xbb\xbf"):
-        return "the file begins with a byte order mark: save it as plain UTF-8 without one"
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "the file is UTF-16: save it as plain UTF-8"
-    if start.startswith(b"LOCUS"):
-        return "this looks like GenBank, not FASTA: convert it"
-    if start.startswith(b"version https://git"):
-        return "this is a Git LFS pointer, not the file itself: run 'git lfs pull'"
-    if start.startswith(b"\0"):
-        return "NUL byte: this is a binary or damaged file, not FASTA"
+    if start[_TAR_MARK] == b"ustar":
+        return "this is a tar archive, not FASTA: extract it, and give the FASTA within"
+    for mark, what in _STARTS:
+        if start.startswith(mark):
+            return what
     return "no header: the first record must begin with '>NAME'"
 
 
@@ -66,6 +88,12 @@ def describe_byte(byte: int) -> str:
         return f"gap or stop {letter!r}: this looks like an alignment or a protein; give ungapped nucleotides"
     if letter.isspace():
         return "white space within the sequence: remove it"
+    if letter == "+":
+        return "'+': this looks like FASTQ, whose quality lines follow it; give the assembly's FASTA"
+    if letter == ";":
+        return "';' opens a comment line of an old FASTA dialect: remove such lines"
+    if letter in "xX":
+        return f"letter {letter!r} is no nucleotide code: where it hides repeats, write N; else this is protein"
     if letter == ">":
         return "'>' within a line: a line end is missing before this header"
     if byte < 128 and letter.isalpha():

@@ -6,20 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 import hdna
 from hdna import commit, storage
 from hdna.errors import InputError
-from hdna.genome import alphabet
 from hdna.genome.hashing import hash64
-from hdna.genome.packing import Bytes, Flags
-from hdna.genome.shard import COUNTED, SPLITS, ShardEntry, ShardSet, SplitTotals, load_shard_set, manifest_body
+from hdna.genome.shard import SPLITS, ShardEntry, ShardSet, SplitTotals, load_shard_set, manifest_body
 from hdna.genome.store import GenomeStore
 from hdna.progress import Advance, progress
 from hdna.staging import publish, staging
+from hdna_prep.pool import InThisProcess, Pool, in_order
+from hdna_prep.shard_task import StorePlace, Tally, write_shard
 from hdna_prep.splits import Stores, Stretch, read_bed, split_by_contig, split_by_hash
-from hdna_prep.tar import shard_file
 from hdna_prep.windows import DROP_RULE, Window, cut, keep_known
 
 KIND = "shard set"
@@ -37,12 +35,19 @@ class _Plan:
 
 
 def write_shards(
-    store_urls: Sequence[str], out: str, bed: str | None = None, rule: str = "hash", window: int = DEFAULT_WINDOW
+    store_urls: Sequence[str],
+    out: str,
+    bed: str | None = None,
+    rule: str = "hash",
+    window: int = DEFAULT_WINDOW,
+    pool: Pool | None = None,
 ) -> ShardSet:
     """Make the shard set `out` of one or more genome stores (each an assembly), cut into windows of `window` bases.
 
-    Splits come from the BED file, or from the rule ("hash" or "contig"). Raises InputError when two stores share an
-    assembly name, when no train window is left, and when something stands at `out`; then nothing is written.
+    Splits come from the BED file, or from the rule ("hash" or "contig"). `pool` says where shards are written (by
+    default here; its workers must see this machine's files), and does not change a byte of them. Raises InputError when
+    two stores share an assembly name, when no train window is left, and when something stands at `out`; then nothing is
+    written.
     """
     if window < 1:
         raise InputError(f"--window {window}: want at least 1 base")
@@ -51,15 +56,10 @@ def write_shards(
     with staging(out, KIND) as folder:
         stores = open_stores(store_urls)
         plan = _plan(_stretches(stores, bed, rule, window), stores, window)
-        totals = {split: _Tally() for split in SPLITS}
         with progress(sum(w.distinct for w in plan.windows), "writing shards", "bases") as advance:
-            shards = [
-                _write_shard(folder / f"{split}-{number:06d}.tar", group, stores, totals[split], advance)
-                for split in SPLITS
-                for number, group in enumerate(_groups(plan.windows, split))
-            ]
+            shards, totals = _write(plan.windows, stores, folder, pool or InThisProcess(), advance)
         provenance = _provenance(store_urls, stores, bed, rule, window, plan.dropped)
-        body = manifest_body(window, shards, {split: tally.totals() for split, tally in totals.items()}, provenance)
+        body = manifest_body(window, shards, totals, provenance)
         files = {shard.url: commit.FileEntry(shard.bytes, shard.sha256) for shard in shards}
         publish(folder, out, KIND, body, files)
     return load_shard_set(out)
@@ -95,6 +95,28 @@ def _plan(stretches: list[Stretch], stores: Stores, window: int) -> _Plan:
     return _Plan(kept, len(windows) - len(kept))
 
 
+def _write(
+    windows: Sequence[Window], stores: Stores, folder: Path, pool: Pool, advance: Advance
+) -> tuple[list[ShardEntry], dict[str, SplitTotals]]:
+    """Write every shard; each is a function of its windows alone, whoever writes it and when."""
+    started = (
+        pool.submit(write_shard, folder / f"{split}-{number:06d}.tar", group, _places_of(group, stores))
+        for split in SPLITS
+        for number, group in enumerate(_groups(windows, split))
+    )
+    shards: list[ShardEntry] = []
+    tallies = {split: Tally() for split in SPLITS}
+    for shard, tally in in_order(pool, started):
+        shards.append(shard)
+        tallies[shard.split].merge(tally)
+        advance(shard.bases)
+    return shards, {split: tally.totals() for split, tally in tallies.items()}
+
+
+def _places_of(windows: Sequence[Window], stores: Stores) -> dict[str, StorePlace]:
+    return {assembly: (stores[assembly].url, stores[assembly].checksum) for assembly in {w.assembly for w in windows}}
+
+
 def _groups(windows: Sequence[Window], split: str) -> list[list[Window]]:
     """The windows of a split, permuted by a hash of their number, in shards of about 64 Mi bases."""
     mine = [w for w in windows if w.split == split]
@@ -108,44 +130,6 @@ def _groups(windows: Sequence[Window], split: str) -> list[list[Window]]:
         groups[-1].append(mine[i])
         room -= mine[i].end - mine[i].start
     return groups
-
-
-def _write_shard(path: Path, windows: list[Window], stores: Stores, tally: "_Tally", advance: Advance) -> ShardEntry:
-    """Read a shard's windows in the order of the genome (each chunk of the store once), write them in their own."""
-    arrays: dict[int, tuple[Bytes, Flags]] = {}
-    for window in sorted(windows, key=lambda w: w.number):
-        store = stores[window.assembly]
-        arrays[window.number] = store.read(window.interval), store.read_mask(window.interval)
-    with shard_file(path) as shard:
-        for window in windows:
-            tokens, mask = arrays.pop(window.number)
-            shard.add(window, tokens, mask)
-            tally.add(tokens[: window.distinct], mask[: window.distinct])
-            advance(window.distinct)
-    entry = commit.describe(path)
-    bases = sum(window.distinct for window in windows)
-    return ShardEntry(path.name, entry.bytes, entry.sha256, windows[0].split, bases, shard.samples)
-
-
-class _Tally:
-    """Counts what a split holds."""
-
-    def __init__(self) -> None:
-        self._windows = 0
-        self._by_token: npt.NDArray[np.int64] = np.zeros(256, np.int64)
-        self._soft_masked = 0
-
-    def add(self, tokens: Bytes, mask: Flags) -> None:
-        """Count a window's distinct bases."""
-        self._windows += 1
-        self._by_token += np.bincount(tokens, minlength=256)
-        self._soft_masked += int(np.count_nonzero(mask))
-
-    def totals(self) -> SplitTotals:
-        """As the manifest says it."""
-        ids = (alphabet.A, alphabet.C, alphabet.G, alphabet.T, alphabet.N, alphabet.UNK)
-        numbers = [*(int(self._by_token[token]) for token in ids), self._soft_masked]
-        return SplitTotals(self._windows, int(self._by_token.sum()), dict(zip(COUNTED, numbers, strict=True)))
 
 
 def _provenance(

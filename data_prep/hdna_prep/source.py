@@ -60,7 +60,9 @@ class Source:
                 file.seek(0)
                 for mark, what in _ARCHIVES:
                     if magic.startswith(mark):
-                        raise InputError(f"{self.name}: is {what}: decompress it, or compress it with gzip or bgzip")
+                        raise InputError(
+                            f"{self.name}:1:1: is {what}: decompress it, or compress it with gzip or bgzip"
+                        )
                 if magic.startswith(_GZIP):
                     yield from _gathered(self._inflated(self._raw(file.read, _GZIP_PIECE_BYTES)))
                 else:

@@ -3,7 +3,7 @@
 import io
 import tarfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from hdna.genome.shard import (
 from hdna.genome.store import GenomeStore
 from hdna.progress import progress
 from hdna.staging import MANIFEST
+from hdna_prep.twins import Twins
 
 _SPAN_BASES = 1 << 22
 _TOKENS = (alphabet.A, alphabet.C, alphabet.G, alphabet.T, alphabet.N, alphabet.UNK)
@@ -35,17 +36,22 @@ Place = tuple[int, int, str, str]
 """Start, end, split and key of a window on its contig."""
 
 
-def verify(url: str) -> list[str]:
+def verify(url: str, warn: Callable[[str], object] = lambda text: None) -> list[str]:
     """What is wrong with the shard set or genome store at `url`, one line per problem; none when it is sound.
 
-    Raises InputError when there is no committed set or store at all.
+    `warn` is called with what is worth knowing and no fault: windows of equal bases that lie in two splits. Raises
+    InputError when there is no committed set or store at all.
     """
     if storage.size(storage.join(url, MANIFEST)) is None:
         raise InputError(f"{url}: neither a committed shard set nor a genome store: there is no {MANIFEST}")
     try:
         if storage.size(storage.join(url, "zarr.json")) is not None:
             return list(_store_problems(url))
-        return list(_ShardSetCheck(load_shard_set(url)).problems())
+        check = _ShardSetCheck(load_shard_set(url))
+        problems = list(check.problems())
+        for text in check.twins.report():
+            warn(text)
+        return problems
     except InputError as error:
         return [str(error)]
 
@@ -83,6 +89,7 @@ class _ShardSetCheck:
         self._masked = dict.fromkeys(SPLITS, 0)
         self._keys: set[str] = set()
         self._distinct = _distinct_by_key(shard_set)
+        self.twins = Twins(shard_set.url)
 
     def problems(self) -> Iterator[str]:
         """Every problem found, in words."""
@@ -140,6 +147,7 @@ class _ShardSetCheck:
         tokens = np.frombuffer(data, np.uint8, length, sample.offset)
         if not np.isin(tokens, _TOKENS).all():
             yield "holds bytes that are no base tokens"
+        self.twins.add(tokens, sample, split)
         self._counts[split] += np.bincount(tokens[:distinct], minlength=256)
         if sample.mask_offset is not None:
             self._masked[split] += int(np.count_nonzero(np.frombuffer(data, np.uint8, distinct, sample.mask_offset)))

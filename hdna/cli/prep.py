@@ -1,11 +1,15 @@
 """`hdna prep`: FASTA to genome store to shard set. Heavy imports stay inside the handlers."""
 
 import time
+from contextlib import AbstractContextManager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
+
+if TYPE_CHECKING:
+    from hdna_prep.pool import Pool
 
 app = typer.Typer(
     name="prep",
@@ -23,6 +27,17 @@ class SplitRule(StrEnum):
     contig = "contig"
 
 
+class WorkersOn(StrEnum):
+    """Where workers run."""
+
+    processes = "processes"
+    ray = "ray"
+
+
+Workers: TypeAlias = Annotated[
+    int | None,
+    typer.Option(min=1, help="How many work at once; the result is the same [default: the processors there are, ≤ 8]."),
+]
 FastaOut: TypeAlias = Annotated[str, typer.Option("--out", help="FASTA to write; gzip where the name ends in .gz.")]
 
 
@@ -58,8 +73,12 @@ def genome(
     fastas: Annotated[list[str], typer.Argument(metavar="FASTA...", help="FASTA files: plain, gzip or bgzip.")],
     out: Annotated[str, typer.Option(help="Genome store to make: a path or URL, by custom ending in .zarr.")],
     assembly: Annotated[str | None, typer.Option(help="Its name; by default that of the first file.")] = None,
+    workers: Workers = None,
+    on: Annotated[WorkersOn, typer.Option(help="Processes of this machine, or tasks on a Ray cluster.")] = (
+        WorkersOn.processes
+    ),
 ) -> None:
-    """Make a genome store from the FASTA files of one assembly.
+    """Make a genome store from the FASTA files of one assembly. After an interruption, the same command continues.
 
     \b
     Example:
@@ -68,10 +87,14 @@ def genome(
     from hdna_prep.encode import encode_genome
 
     started = time.monotonic()
-    made = encode_genome(fastas, out, assembly)
+    with _pool(on, workers) as pool:
+        made = encode_genome(fastas, out, assembly, pool)
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in made.counts.items())
     size = f"{_size(made.array_bytes)}, {made.bits_per_base:.3f} bits per base"
-    _close(f"{out}: {made.assembly}, {made.contigs:,} contigs, {made.bases:,} bases ({kinds}), {size}", started)
+    text = f"{out}: {made.assembly}, {made.contigs:,} contigs, {made.bases:,} bases ({kinds}), {size}"
+    if made.taken_over:
+        text += f"; {made.taken_over:,} bases taken over from an interrupted run"
+    _close(text, started)
 
 
 @app.command()
@@ -102,6 +125,7 @@ def shards(
     split_by: Annotated[SplitRule | None, typer.Option(help="Rule where there is no BED file [default: hash].")] = None,
     window: Annotated[int, typer.Option(min=1, help="Bases of a window; at train time it is cut into crops.")] = 1
     << 20,
+    workers: Workers = None,
 ) -> None:
     """Make a shard set of windows from genome stores; splits are applied before windows are cut.
 
@@ -115,7 +139,8 @@ def shards(
         raise typer.BadParameter("give either --splits or --split-by, not both")
     started = time.monotonic()
     rule = (split_by or SplitRule.hash).value
-    made = write_shards(stores, out, str(splits) if splits else None, rule, window)
+    with _pool(WorkersOn.processes, workers) as pool:
+        made = write_shards(stores, out, str(splits) if splits else None, rule, window, pool)
     parts = ", ".join(f"{split} {entry.bases:,} bases in {entry.windows:,}" for split, entry in made.totals.items())
     size = sum(shard.bytes for shard in made.shards)
     bases = sum(shard.bases for shard in made.shards)
@@ -128,6 +153,8 @@ def shards(
 def verify(url: Annotated[str, typer.Argument(metavar="URL", help="Shard set or genome store.")]) -> None:
     """Check checksums, counts and that no base is in two splits; exit 1 and say what is wrong.
 
+    Windows of equal bases in two splits are reported as a warning: repeats are part of genomes.
+
     \b
     Example:
       hdna prep verify s3://bucket/hg38-shards
@@ -135,12 +162,23 @@ def verify(url: Annotated[str, typer.Argument(metavar="URL", help="Shard set or 
     from hdna_prep.verify import verify as problems_of
 
     started = time.monotonic()
-    problems = problems_of(url)
+    problems = problems_of(url, lambda text: typer.echo(f"warning: {text}"))
     for problem in problems:
         typer.echo(problem)
     if problems:
         raise typer.Exit(1)
     _close(f"{url}: sound", started)
+
+
+def _pool(on: WorkersOn, workers: int | None) -> AbstractContextManager["Pool"]:
+    """The workers that the options ask for."""
+    from hdna_prep.pool import processes, processors
+
+    if on == WorkersOn.processes:
+        return processes(workers or processors())
+    from hdna_cluster.launch import ray_pool
+
+    return ray_pool(workers)
 
 
 def _size(count: int) -> str:

@@ -11,7 +11,7 @@ same base.
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ _EPOCH, _PHASE, _EDGE, _STRAND, _MIXTURE, _CROP = range(6)
 """Keeps the hashes of different decisions apart."""
 
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 
 
 class Crop(NamedTuple):
@@ -40,6 +41,44 @@ class Crop(NamedTuple):
     """First base, counted from the window's first."""
     strand: str
     """"+", or "-" for the reverse complement of the same bases."""
+
+
+class Crops(Sequence[Crop]):
+    """Crops as arrays, (B,) each: at 1,024 bases a crop is copied in a microsecond, and an object costs as much."""
+
+    def __init__(self, window: IntArray, offset: IntArray, reverse: BoolArray) -> None:
+        self.window = window
+        self.offset = offset
+        self.reverse = reverse
+        """Whether the strand is "-"."""
+
+    @classmethod
+    def of(cls, crops: Sequence[Crop]) -> "Crops":
+        """From single crops."""
+        windows = np.array([crop.window for crop in crops], np.int64)
+        offsets = np.array([crop.offset for crop in crops], np.int64)
+        return cls(windows, offsets, np.array([crop.strand == "-" for crop in crops], np.bool_))
+
+    def take(self, places: slice | Sequence[int] | IntArray) -> "Crops":
+        """The crops at `places`, in that order."""
+        return Crops(self.window[places], self.offset[places], self.reverse[places])
+
+    def __len__(self) -> int:
+        return len(self.window)
+
+    @overload
+    def __getitem__(self, place: int) -> Crop: ...
+    @overload
+    def __getitem__(self, place: slice) -> "Crops": ...
+    def __getitem__(self, place: int | slice) -> "Crop | Crops":
+        if isinstance(place, slice):
+            return self.take(place)
+        return Crop(int(self.window[place]), int(self.offset[place]), "-" if self.reverse[place] else "+")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as a list's
 
 
 class WindowTable(NamedTuple):
@@ -85,38 +124,38 @@ class Order:
         self._key = hash_int(seed)
         self._reverse_complement = reverse_complement
         self._period = _mixture_period(list(weights) or [float(table.bases.sum()) for table in tables], self._key)
+        self.crops_per_epoch = lru_cache(maxsize=None)(self._crops_per_epoch)
+        """(shard set, context length): crops of one pass over it."""
         self._epoch = lru_cache(maxsize=2 * len(tables))(self._epoch_groups)
         self._group = lru_cache(maxsize=2 * len(tables))(self._permuted_group)
 
-    def batch(self, step: int) -> list[Crop]:
+    def batch(self, step: int) -> Crops:
         """The crops of global batch `step`, in order. Raises IndexError past the end of the run."""
         stage = self.curriculum.stage(step)
         slots = np.arange(stage.samples) + (step - stage.first_step) * stage.samples
         period, place = np.divmod(slots, MIXTURE_PERIOD)
-        crops: list[Crop] = [Crop(0, 0, "+")] * stage.samples
+        crops = Crops(np.empty_like(slots), np.empty_like(slots), np.empty(len(slots), np.bool_))
         for shard_set in np.unique(self._period.shard_set[place]):
             mine = np.flatnonzero(self._period.shard_set[place] == shard_set)
             cursors = period[mine] * self._period.share[shard_set] + self._period.rank[place[mine]]
-            for index, crop in zip(mine, self._crops_at(int(shard_set), stage, cursors), strict=True):
-                crops[index] = crop
+            self._fill(crops, mine, int(shard_set), stage, cursors)
         return crops
 
-    def crops_per_epoch(self, shard_set: int, context_length: int) -> int:
-        """Crops of one pass over a shard set at a context length."""
+    def _crops_per_epoch(self, shard_set: int, context_length: int) -> int:
         return int(_crops(self._tables[shard_set].bases, context_length).sum())
 
-    def _crops_at(self, shard_set: int, stage: StagePlan, cursors: IntArray) -> list[Crop]:
-        """The crops that a shard set gives at places of its endless sequence of epochs; `cursors` rises."""
+    def _fill(self, crops: Crops, mine: IntArray, shard_set: int, stage: StagePlan, cursors: IntArray) -> None:
+        """Put at `mine` what a shard set gives at places of its endless sequence of epochs; `cursors` rises."""
         epochs, positions = np.divmod(cursors, self.crops_per_epoch(shard_set, stage.context_length))
-        crops: list[Crop] = []
         for epoch in np.unique(epochs):
+            now = epochs == epoch
+            places = mine[now]
             key = (self._key, shard_set, stage.index, int(epoch))
-            window, number = self._at(key, stage.context_length, positions[epochs == epoch])
-            offset = _offsets(self._tables[shard_set].bases[window], stage.context_length, number, (*key, window))
-            reverse = hash64(*key, _STRAND, window, number) & np.uint64(self._reverse_complement)
-            window += self._first_window[shard_set]
-            crops += [Crop(int(w), int(o), "-" if r else "+") for w, o, r in zip(window, offset, reverse, strict=True)]
-        return crops
+            window, number = self._at(key, stage.context_length, positions[now])
+            bases = self._tables[shard_set].bases[window]
+            crops.window[places] = window + self._first_window[shard_set]
+            crops.offset[places] = _offsets(bases, stage.context_length, number, (*key, window))
+            crops.reverse[places] = hash64(*key, _STRAND, window, number) & np.uint64(self._reverse_complement)
 
     def _at(self, key: tuple[int, ...], context_length: int, positions: IntArray) -> tuple[IntArray, IntArray]:
         """Windows and crop numbers at positions of an epoch."""

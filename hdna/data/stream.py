@@ -9,28 +9,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import islice
-from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from hdna.data.batch import Bases
 from hdna.data.cache import ShardCache
-from hdna.data.order import Crop, window_table
+from hdna.data.order import Crop, Crops, IntArray, window_table
 from hdna.errors import InputError
 from hdna.genome import alphabet
-from hdna.genome.shard import MASK_FIELD, META_FIELD, SEQUENCE_FIELD, SampleEntry, ShardEntry, ShardSet
+from hdna.genome.shard import MASK_FIELD, META_FIELD, SEQUENCE_FIELD, ShardEntry, ShardSet
+
+Rows = tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_] | None]
+"""Tokens, and which of them are soft-masked; None where none are."""
 
 Item = TypeVar("Item")
 _MAPPED_SHARDS = 512
 """Each holds a file descriptor, of which a process has 1,024 by default."""
-
-
-class _Window(NamedTuple):
-    shard_set: ShardSet
-    shard: ShardEntry
-    sample: SampleEntry
+_NO_MASK = -1
 
 
 class WindowReader:
@@ -38,50 +34,80 @@ class WindowReader:
 
     def __init__(self, shard_sets: Sequence[ShardSet], split: str, cache: ShardCache) -> None:
         self._cache = cache
-        self._windows = [
-            _Window(shard_set, shard, sample)
-            for shard_set in shard_sets
-            for shard in shard_set.shards
-            if shard.split == split
-            for sample in shard.samples
+        self._shards = [
+            (shard_set, shard) for shard_set in shard_sets for shard in shard_set.shards if shard.split == split
         ]
-        self._shards = {(w.shard_set.url, w.shard.url): (w.shard_set, w.shard) for w in self._windows}
+        samples = [(number, sample) for number, (_, shard) in enumerate(self._shards) for sample in shard.samples]
+        self._shard_of = np.array([number for number, _ in samples], np.int64)
+        self._bases = np.array([sample.end - sample.start for _, sample in samples], np.int64)
+        self._tokens_at = np.array([sample.offset for _, sample in samples], np.int64)
+        masks_at = [_NO_MASK if sample.mask_offset is None else sample.mask_offset for _, sample in samples]
+        self._mask_at = np.array(masks_at, np.int64)
         self.tables = [window_table(shard_set, split) for shard_set in shard_sets]
+        self._asked_for: set[int] = set()
         self._map = lru_cache(maxsize=_MAPPED_SHARDS)(self._mapped)
 
     def __len__(self) -> int:
-        return len(self._windows)
+        return len(self._bases)
 
     def bases(self, window: int) -> int:
         """Bases of a window."""
-        sample = self._windows[window].sample
-        return sample.end - sample.start
+        return int(self._bases[window])
 
-    def read(self, crop: Crop, bases: int, part: slice | None = None) -> Bases:
-        """Tokens and soft mask of a crop of `bases` bases, on its strand; of `part`, counted along the strand, if any.
+    def read(self, crop: Crop, bases: int) -> Rows:
+        """Tokens (bases,) and soft mask of one crop of `bases` bases, on its strand; raises as `read_batch` does."""
+        tokens, mask = self.read_batch(Crops.of([crop]), bases)
+        return tokens[0], None if mask is None else mask[0]
+
+    def read_batch(self, crops: Crops, bases: int, part: slice | None = None, masked: bool = True) -> Rows:
+        """Tokens (B, n) and, if `masked`, soft masks of crops of `bases` bases, each on its strand.
+
+        Of `part` alone, n bases counted along the strand, where there is one.
 
         Raises InputError naming the shard when it is missing, damaged or not what its manifest lists, IndexError past
-        the window's end.
+        a window's end.
         """
-        shard_set, shard, sample = self._windows[crop.window]
-        if crop.offset + bases > sample.end - sample.start:
-            raise IndexError(f"{crop} of {bases} bases ends past its window of {sample.end - sample.start}")
-        data = self._map(shard_set.url, shard.url)
-        first, stop = (part.start, part.stop) if part else (0, bases)
-        if crop.strand == "-":  # the whole crop is reversed: its first part is the last on the other strand
-            first, stop = bases - stop, bases - first
-        tokens, mask = _bytes_at(data, sample.offset + crop.offset, first, stop), None
-        if sample.mask_offset is not None:
-            mask = _bytes_at(data, sample.mask_offset + crop.offset, first, stop) != 0
-        if crop.strand == "-":
-            return alphabet.reverse_complement(tokens), None if mask is None else mask[::-1]
-        return tokens, mask
+        past = np.flatnonzero((crops.offset < 0) | (crops.offset + bases > self._bases[crops.window]))
+        if past.size:
+            crop = crops[past[0]]
+            raise IndexError(f"{crop} of {bases} bases is not inside its window of {self.bases(crop.window)}")
+        part = part or slice(0, bases)
+        # A crop is reversed whole, so that its first part is the last on the other strand.
+        first = crops.offset + np.where(crops.reverse, bases - part.stop, part.start)
+        length, reverse = part.stop - part.start, np.flatnonzero(crops.reverse)
+        tokens = np.empty((len(crops), length), np.uint8)
+        self._copy(tokens, crops.window, self._tokens_at[crops.window] + first)
+        tokens[reverse] = alphabet.reverse_complement(tokens[reverse])
+        has_mask = np.flatnonzero(self._mask_at[crops.window] != _NO_MASK)
+        if not masked or not has_mask.size:
+            return tokens, None
+        mask = np.zeros_like(tokens)
+        rows = np.empty((len(has_mask), length), np.uint8)
+        self._copy(rows, crops.window[has_mask], (self._mask_at[crops.window] + first)[has_mask])
+        mask[has_mask] = rows
+        mask[reverse] = mask[reverse, ::-1]
+        return tokens, mask != 0
 
-    def _mapped(self, set_url: str, shard_url: str) -> npt.NDArray[np.uint8]:
-        shard_set, shard = self._shards[set_url, shard_url]
-        path = self._cache.fetch(shard_set, shard)
-        _check_members(path, shard_set.place(shard), shard)
-        return np.memmap(path, dtype=np.uint8, mode="r")
+    def prefetch(self, crops: Crops) -> None:
+        """Have the shards of crops that will be read soon copied to the cache meanwhile, where they lie in a bucket."""
+        numbers, first = np.unique(self._shard_of[crops.window], return_index=True)
+        for number in numbers[np.argsort(first)].tolist():
+            if number not in self._asked_for:
+                self._asked_for.add(number)
+                shard_set, shard = self._shards[number]
+                self._cache.prefetch(shard_set, [shard])
+
+    def _copy(self, rows: npt.NDArray[np.uint8], windows: IntArray, starts: IntArray) -> None:
+        """Fill each row (B, n) with the bytes from a place of a window's shard on."""
+        length = rows.shape[1]
+        for row, shard, start in zip(rows, self._shard_of[windows].tolist(), starts.tolist(), strict=True):
+            row[:] = self._map(shard)[start : start + length]
+
+    def _mapped(self, number: int) -> npt.NDArray[np.uint8]:
+        shard_set, shard = self._shards[number]
+        with self._cache.open(shard_set, shard) as file:
+            _check_members(file, shard_set.place(shard), shard)
+            return np.asarray(np.memmap(file, dtype=np.uint8, mode="r"))  # slicing the subclass costs a microsecond
 
 
 def prefetched(items: Iterable[Item], ahead: int = 2) -> Iterator[Item]:
@@ -98,17 +124,12 @@ def prefetched(items: Iterable[Item], ahead: int = 2) -> Iterator[Item]:
             yield item[0]
 
 
-def _bytes_at(data: npt.NDArray[np.uint8], origin: int, first: int, stop: int) -> npt.NDArray[np.uint8]:
-    return data[origin + first : origin + stop]
-
-
-def _check_members(path: Path, place: str, shard: ShardEntry) -> None:
+def _check_members(file: BinaryIO, place: str, shard: ShardEntry) -> None:
     os.environ.setdefault("WDS_SECURE", "1")
     from webdataset.tariterators import tar_file_iterator
 
     listed = {f"{s.key}.{field}" for s in shard.samples for field in (META_FIELD, SEQUENCE_FIELD)}
     listed |= {f"{s.key}.{MASK_FIELD}" for s in shard.samples if s.mask_offset is not None}
-    with path.open("rb") as file:
-        found = {member["fname"] for member in tar_file_iterator(file)}
+    found = {member["fname"] for member in tar_file_iterator(file)}
     if found != listed:
         raise InputError(f"{place}: does not hold the samples its manifest lists: make the set again")

@@ -1,14 +1,14 @@
 """Bits per base of a split: mean nats of A, C, G and T targets over ln 2, so that a uniform guess scores 2."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
-from hdna.data.batch import collate
-from hdna.data.order import Crop
+from hdna.data.order import Crop, Crops
 from hdna.data.stream import WindowReader
+from hdna.genome import alphabet
 from hdna.model.batch import MicroBatch
 from hdna.parallel import Mesh, slice_batch
 
@@ -31,21 +31,21 @@ class Score:
         return self.loss / math.log(2)
 
 
-def evaluation_crops(reader: WindowReader, context_length: int, max_bases: int) -> list[Crop]:
+def evaluation_crops(reader: WindowReader, context_length: int, max_bases: int) -> Crops:
     """Non-overlapping crops from the first window on, until `max_bases` are covered; none where no window fits."""
     crops: list[Crop] = []
     for window in range(len(reader)):
         for number in range((reader.bases(window) - 1) // context_length):
             if len(crops) * context_length >= max_bases:
-                return crops
+                return Crops.of(crops)
             crops.append(Crop(window, number * context_length, "+"))
-    return crops
+    return Crops.of(crops)
 
 
 def score(
     nats: Callable[[MicroBatch], torch.Tensor],
     reader: WindowReader,
-    crops: Sequence[Crop],
+    crops: Crops,
     context_length: int,
     micro_batch_size: int,
     mesh: Mesh,
@@ -55,18 +55,19 @@ def score(
     `mesh` is the one the model is sharded for: its data ranks take different crops, its sequence ranks slices of them.
 
     Each rank makes the same number of forward passes (ZeRO 3 gathers parameters in them): one that runs out of crops
-    repeats the first with no targets.
+    reads the first as N, which is no target.
     """
     per_round = micro_batch_size * mesh.data_parallel_size
     totals = torch.zeros(2, dtype=torch.float64)
     for first in range(0, len(crops), per_round):
         begin = first + mesh.data_parallel_rank * micro_batch_size
         mine = crops[begin : begin + micro_batch_size]
-        rows = [reader.read(crop, context_length + 1) for crop in mine or crops[:1]]
-        batch = slice_batch(collate(rows, range(len(rows)), ignore_n=True, repeat_weight=1.0), mesh)
+        tokens, _ = reader.read_batch(mine or crops[:1], context_length + 1, masked=False)
         if not mine:
-            batch.weights.zero_()
+            tokens.fill(alphabet.N)
+        whole = MicroBatch(torch.from_numpy(tokens), torch.arange(len(tokens)))
+        batch = slice_batch(whole, mesh)
         with torch.no_grad():
-            totals += torch.tensor([float(nats(batch)), float(batch.weights.sum())], dtype=torch.float64)
+            totals += torch.tensor([float(nats(batch)), batch.weight_and_bases()[1]], dtype=torch.float64)
     total_nats, bases = mesh.sum(totals).tolist()
     return Score(total_nats, round(bases))

@@ -71,6 +71,35 @@ class RunLengths:
         return _within_limit(np.array([self._open], np.int64))
 
 
+class JoinedRuns:
+    """Joins alternating run lengths of neighbouring stretches, each beginning with "not set", into one table."""
+
+    def __init__(self) -> None:
+        self._flag = False
+        self._open = 0
+
+    def join(self, lengths: Lengths) -> Lengths:
+        """The runs that ended within the next stretch; equal to what `RunLengths` makes of all its flags."""
+        runs = lengths.astype(np.int64)
+        begins_set = runs.size > 0 and runs[0] == 0
+        if begins_set:
+            runs = runs[1:]
+        if runs.size == 0:
+            return np.empty(0, np.uint32)
+        if begins_set == self._flag:
+            runs[0] += self._open
+        else:
+            runs = np.concatenate(([self._open], runs))
+        self._open = int(runs[-1])
+        if runs.size % 2 == 0:
+            self._flag = not self._flag
+        return _within_limit(runs[:-1])
+
+    def close(self) -> Lengths:
+        """The last run."""
+        return _within_limit(np.array([self._open], np.int64))
+
+
 def _within_limit(lengths: npt.NDArray[np.int64]) -> Lengths:
     if lengths.size == 0 or lengths.max() <= _LONGEST_RUN:
         return lengths.astype(np.uint32)

@@ -1,4 +1,4 @@
-"""The genome store: one assembly as a Zarr v3 group that plain `zarr` opens. The door to Zarr.
+"""The genome store: one assembly as a Zarr v3 group that plain `zarr` opens.
 
 All contigs lie in one coordinate, in FASTA order; `contig_offsets` says where each begins. Arrays:
 `bases` (2 bits a base, 0 where the letter is not A, C, G or T), `n_runs` and `mask_runs` (alternating run lengths),
@@ -9,104 +9,35 @@ All contigs lie in one coordinate, in FASTA order; `contig_offsets` says where e
 from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import zarr
-from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
-from zarr.storage import LocalStore, ObjectStore
 
-from hdna import commit, storage
+from hdna import commit
 from hdna.errors import InputError
 from hdna.genome import alphabet
+from hdna.genome.arrays import CHUNK_BYTES, READ_ERRORS, Array, open_arrays
 from hdna.genome.interval import Interval
 from hdna.genome.packing import BASES_PER_BYTE, Runs, unpack
 from hdna.staging import MANIFEST
 
 FORMAT: Final = "hdna-genome"
 VERSION: Final = 1
-COLUMNS: Final[dict[str, str]] = {
-    "bases": "uint8",
-    "n_runs": "uint32",
-    "mask_runs": "uint32",
-    "iupac_positions": "int64",
-    "iupac_codes": "uint8",
-    "contig_offsets": "int64",
-    "contig_names": "uint8",
-}
-"""Every array of a store, with its type."""
-
-_CHUNK_BYTES = 1 << 20
-_ZSTD_LEVEL = 5
-_FIRST_CAPACITY_CHUNKS = 16
-_READ_ERRORS = (ValueError, RuntimeError, KeyError, TypeError, OSError)
 
 Bytes = npt.NDArray[np.uint8]
-
-
-class Column:
-    """One array of a store that is being written: values are appended, chunk by chunk, in bounded memory."""
-
-    def __init__(self, group: zarr.Group, name: str) -> None:
-        self._dtype = np.dtype(COLUMNS[name])
-        self._chunk = _CHUNK_BYTES // self._dtype.itemsize
-        self._buffer = np.empty(self._chunk, self._dtype)
-        self._filled = 0
-        self._written = 0
-        self._array = group.create_array(
-            name,
-            shape=(self._chunk * _FIRST_CAPACITY_CHUNKS,),
-            dtype=self._dtype,
-            chunks=(self._chunk,),
-            serializer=BytesCodec(endian="little"),
-            compressors=[ZstdCodec(level=_ZSTD_LEVEL), Crc32cCodec()],
-            filters=None,
-            # Every chunk is written, also one of zeros: a chunk that is not there is always damage.
-            config={"write_empty_chunks": True},
-        )
-
-    def append(self, values: npt.NDArray[Any]) -> None:
-        """Add values at the end."""
-        while values.size:
-            part = values[: self._chunk - self._filled]
-            self._buffer[self._filled : self._filled + part.size] = part
-            self._filled += part.size
-            values = values[part.size :]
-            if self._filled == self._chunk:
-                self._flush()
-
-    def close(self) -> None:
-        """Write what is left and give the array its final length."""
-        self._flush()
-        self._array.resize((self._written,))
-
-    def _flush(self) -> None:
-        end = self._written + self._filled
-        if end > self._array.shape[0]:
-            self._array.resize((2 * self._array.shape[0],))
-        if self._filled:
-            self._array[self._written : end] = self._buffer[: self._filled]
-        self._written, self._filled = end, 0
-
-
-def create_columns(folder: Path) -> tuple[zarr.Group, dict[str, Column]]:
-    """A new, empty store in an empty local folder: its group (for attributes) and its columns by name."""
-    group = zarr.create_group(LocalStore(folder), zarr_format=3)
-    return group, {name: Column(group, name) for name in COLUMNS}
 
 
 class GenomeStore:
     """An assembly opened for reading. Open with `GenomeStore.open(url)`."""
 
-    def __init__(self, url: str, group: zarr.Group, manifest: dict[str, Any], checksum: str) -> None:
+    def __init__(self, url: str, manifest: dict[str, Any], checksum: str) -> None:
         self.url = url
         self.manifest = manifest
         self.checksum = checksum
         """sha256 of the store's manifest, which stands for all its bytes."""
-        self._arrays = {name: _array(group, name) for name in COLUMNS}
-        self.attributes: dict[str, Any] = dict(group.attrs)
+        self._arrays: dict[str, Array]
+        self.attributes, self._arrays = open_arrays(url, manifest["files"])
         lines = self._column("contig_names").tobytes().split(b"\n")
         self.headers = [line.decode() for line in lines]
         """FASTA header lines without the '>', in order: name and description."""
@@ -133,8 +64,8 @@ class GenomeStore:
         if fault:
             raise InputError(f"{fault}: the genome store is damaged; make it again")
         try:
-            return cls(url, _open_group(url), manifest, checksum)
-        except _READ_ERRORS as error:
+            return cls(url, manifest, checksum)
+        except READ_ERRORS as error:
             raise _damaged(url, error) from error
 
     @property
@@ -201,7 +132,7 @@ class GenomeStore:
     def _column(self, name: str, start: int = 0, end: int | None = None) -> npt.NDArray[Any]:
         try:
             return np.asarray(self._arrays[name][start:end])
-        except _READ_ERRORS as error:
+        except READ_ERRORS as error:
             raise _damaged(self.url, error) from error
 
     def _span(self, interval: Interval) -> tuple[int, int]:
@@ -231,10 +162,10 @@ class GenomeStore:
         """Bytes [first, last) of `bases`. The last chunk read is kept: neighbouring short reads share one decoding."""
         began, chunk = self._decoded
         if first < began or last > began + chunk.size:
-            if last - first >= _CHUNK_BYTES:
+            if last - first >= CHUNK_BYTES:
                 return self._column("bases", first, last)
-            began = first // _CHUNK_BYTES * _CHUNK_BYTES
-            chunk = self._column("bases", began, -(-last // _CHUNK_BYTES) * _CHUNK_BYTES)
+            began = first // CHUNK_BYTES * CHUNK_BYTES
+            chunk = self._column("bases", began, -(-last // CHUNK_BYTES) * CHUNK_BYTES)
             self._decoded = (began, chunk)
         return chunk[first - began : last - began]
 
@@ -247,20 +178,3 @@ def unknown_contig(where: str, name: str, known: Sequence[str]) -> InputError:
 
 def _damaged(url: str, error: Exception) -> InputError:
     return InputError(f"{url}: the genome store is damaged ({error}): make it again, or copy it again")
-
-
-def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
-    """An array of the store, if it is of the type this format gives it: its name alone proves nothing."""
-    array = group[name]
-    if not isinstance(array, zarr.Array) or array.ndim != 1 or array.dtype != np.dtype(COLUMNS[name]):
-        raise ValueError(f"{name} is not a one-dimensional {COLUMNS[name]} array")
-    if array.chunks[0] * array.dtype.itemsize > _CHUNK_BYTES:
-        raise ValueError(f"{name} has chunks larger than {_CHUNK_BYTES} bytes")
-    return array
-
-
-def _open_group(url: str) -> zarr.Group:
-    if storage.is_local(url):
-        return zarr.open_group(LocalStore(storage.local_path(url), read_only=True), mode="r", zarr_format=3)
-    store, path = storage.object_store(url)
-    return zarr.open_group(ObjectStore(store, read_only=True), path=path, mode="r", zarr_format=3)

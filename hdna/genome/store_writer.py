@@ -1,107 +1,92 @@
-"""Writes the letters of an assembly into the columns of a genome store, in bounded memory."""
+"""Puts encoded segments together into the columns of a genome store, in bounded memory."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hdna.genome.packing import BASES_PER_BYTE, Bytes, Flags, RunLengths, pack, two_bit
-from hdna.genome.store import FORMAT, VERSION, create_columns
+from hdna.genome import arrays
+from hdna.genome.arrays import COLUMNS, Column, chunk_key, create_array, create_group
+from hdna.genome.packing import BASES_PER_BYTE, JoinedRuns
+from hdna.genome.segment import Columns, Counts
+from hdna.genome.store import FORMAT, VERSION
 
-_BATCH_BYTES = 1 << 17
+_BASES = "bases"
 
 
 class GenomeWriter:
-    """A store that is being made: `start_contig`, then `append` its letters, for each contig; `close` at the end.
+    """A store that is being made in a local folder.
 
-    Letters of several contigs are gathered and worked on together, since all lie in one coordinate: an assembly of
-    100,000 short contigs costs no more than one long one.
+    `start_contig` and `add` (the segments, in order) may come in any interleaving: contigs say by themselves where
+    they begin. Files of the chunks of `bases` are put beside it, by `chunk_key`; all else is written here, and what an
+    earlier writer left of it is removed.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._group, self._columns = create_columns(folder)
-        self._batch: list[bytes] = []
-        self._batch_bytes = 0
-        self._carry = np.empty(0, np.uint8)
-        self._n, self._mask = RunLengths(), RunLengths()
+        self._folder = folder
+        _remove_all_but_bases(folder)
+        self._group = create_group(folder)
+        self._columns = {name: Column(self._group, name) for name in COLUMNS if name != _BASES}
+        self._n, self._mask = JoinedRuns(), JoinedRuns()
         self._contigs = 0
-        self._worked = 0
-        self.counts = {"ACGT": 0, "N": 0, "other": 0, "soft_masked": 0}
-        """Letters by class, so far worked on."""
+        self._counts = Counts()
+        self.bases = 0
+        """Bases of the segments added."""
 
-    @property
-    def bases(self) -> int:
-        """Letters appended so far."""
-        return self._worked + self._batch_bytes
-
-    def start_contig(self, header: bytes) -> None:
-        """Begin a contig; `header` is its FASTA header line without '>' and line end."""
+    def start_contig(self, header: bytes, offset: int) -> None:
+        """Begin a contig at `offset` of the global coordinate; `header` is its FASTA line without '>' and line end."""
         separator = b"\n" if self._contigs else b""
         self._columns["contig_names"].append(np.frombuffer(separator + header, np.uint8))
-        self._columns["contig_offsets"].append(np.array([self.bases], np.int64))
+        self._columns["contig_offsets"].append(np.array([offset], np.int64))
         self._contigs += 1
 
-    def append(self, letters: bytes) -> None:
-        """Add letters (valid nucleotide codes, either case) to the contig begun last."""
-        self._batch.append(letters)
-        self._batch_bytes += len(letters)
-        if self._batch_bytes >= _BATCH_BYTES:
-            self._work()
+    def add(self, segment: Columns) -> None:
+        """Add the columns of the next segment."""
+        columns = self._columns
+        columns["n_runs"].append(self._n.join(segment.n_runs))
+        columns["mask_runs"].append(self._mask.join(segment.mask_runs))
+        columns["iupac_positions"].append(segment.iupac_positions.astype(np.int64) + self.bases)
+        columns["iupac_codes"].append(segment.iupac_codes)
+        self._counts.add(segment.counts)
+        self.bases += segment.bases
 
     def close(self, assembly: str, sources: list[dict[str, Any]]) -> dict[str, Any]:
         """Write what is left and the attributes, which are returned. `sources`: name and sha256 of each FASTA."""
-        self._work()
         columns = self._columns
-        columns["bases"].append(pack(np.pad(self._carry, (0, -self._carry.size % BASES_PER_BYTE))))
         columns["n_runs"].append(self._n.close())
         columns["mask_runs"].append(self._mask.close())
-        columns["contig_offsets"].append(np.array([self._worked], np.int64))
+        columns["contig_offsets"].append(np.array([self.bases], np.int64))
         for column in columns.values():
             column.close()
+        self._close_bases()
         attributes: dict[str, Any] = {
             "format": FORMAT,
             "version": VERSION,
             "assembly": assembly,
             "contigs": self._contigs,
-            "bases": self._worked,
-            "counts": self.counts,
+            "bases": self.bases,
+            "counts": self._counts.by_name(),
             "sources": sources,
         }
         self._group.attrs.put(attributes)
         return attributes
 
-    def _work(self) -> None:
-        letters = np.frombuffer(b"".join(self._batch), np.uint8)
-        self._batch, self._batch_bytes = [], 0
-        if not letters.size:
-            return
-        upper: Bytes = letters & np.uint8(0xDF)
-        lower_case = letters > ord("Z")
-        codes = two_bit(upper)
-        acgt = (upper == ord("A")) | (upper == ord("C")) | (upper == ord("G")) | (upper == ord("T"))
-        n_flags = upper == ord("N")
-        codes *= acgt
-        self._put_bases(codes)
-        self._put_iupac(upper, acgt, n_flags)
-        self._columns["n_runs"].append(self._n.feed(n_flags))
-        self._columns["mask_runs"].append(self._mask.feed(lower_case))
-        self.counts["soft_masked"] += int(np.count_nonzero(lower_case))
-        self._worked += letters.size
+    def _close_bases(self) -> None:
+        """Declare the array whose chunks are there already; one left behind by an earlier, longer genome is removed."""
+        length = -(-self.bases // BASES_PER_BYTE)
+        create_array(self._group, _BASES, length)
+        mine = {chunk_key(_BASES, number) for number in range(-(-length // arrays.CHUNK_BYTES))}
+        for path in (self._folder / _BASES / "c").iterdir():
+            if str(path.relative_to(self._folder)) not in mine:
+                path.unlink()
 
-    def _put_bases(self, codes: Bytes) -> None:
-        if self._carry.size:
-            codes = np.concatenate((self._carry, codes))
-        whole = codes.size - codes.size % BASES_PER_BYTE
-        self._columns["bases"].append(pack(codes[:whole]))
-        self._carry = codes[whole:].copy()
 
-    def _put_iupac(self, upper: Bytes, acgt: Flags, n_flags: Flags) -> None:
-        known, unknown = int(np.count_nonzero(acgt)), int(np.count_nonzero(n_flags))
-        others = upper.size - known - unknown
-        self.counts["ACGT"] += known
-        self.counts["N"] += unknown
-        self.counts["other"] += others
-        if others:
-            places = np.flatnonzero(~(acgt | n_flags))
-            self._columns["iupac_positions"].append(places + self._worked)
-            self._columns["iupac_codes"].append(upper[places])
+def _remove_all_but_bases(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    for path in folder.iterdir():
+        if path.is_file():
+            path.unlink()
+        elif path.name != _BASES:
+            shutil.rmtree(path)
+    (folder / _BASES / "zarr.json").unlink(missing_ok=True)

@@ -1,35 +1,95 @@
-"""What the model eats, for one forward and backward pass."""
+"""What the model eats, for one forward and backward pass.
+
+A micro-batch is kept and sent to the device as the bytes that shards hold, one a token. What the model and the loss
+want of them (two int64 and one fp32, 20 bytes a token) is made where they are wanted, by arithmetic on bytes: on a CPU
+core it does over 1 G tokens/s, comparisons and `torch.where` 0.4.
+"""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
+
+from hdna.genome import alphabet
+from hdna.model.loss import IGNORE
 
 
 @dataclass(frozen=True)
 class MicroBatch:
     """What one rank runs forward and backward at once; B samples of L positions, or of a slice of them."""
 
-    input_ids: torch.Tensor
-    """(B, L) int64."""
-    targets: torch.Tensor
-    """(B, L) int64: the next base, IGNORE where it is not predicted."""
-    weights: torch.Tensor
-    """(B, L) float32: weight of each target in the loss, 0 where ignored."""
+    tokens: torch.Tensor
+    """(B, L + 1) uint8: a token for each position, and the one after the last."""
     samples: torch.Tensor
     """(B,) int64: positions in the global batch, which key dropout."""
+    soft_mask: torch.Tensor | None = None
+    """(B, L + 1) bool: which tokens are soft-masked; None where nothing is, or where it does not matter."""
+    ignore_n: bool = True
+    """Whether an N is no target. Other codes than A, C, G, T and N never are."""
+    repeat_weight: float = 1.0
+    """Weight of a soft-masked target."""
     first_position: int = 0
     """Position in the whole sample of the first column; above 0 on a slice."""
 
+    @property
+    def input_ids(self) -> torch.Tensor:
+        """(B, L) int64."""
+        return self.tokens[:, :-1].long()
+
+    @property
+    def targets(self) -> torch.Tensor:
+        """(B, L) int64: the next base, IGNORE where it is not predicted."""
+        targets = self.tokens[:, 1:] - IGNORE  # bytes, which wrap
+        targets *= self._predicted()
+        targets += IGNORE
+        return targets.view(torch.int8).long()
+
+    @property
+    def weights(self) -> torch.Tensor:
+        """(B, L) float32: weight of each target in the loss, 0 where ignored."""
+        predicted = self._predicted()
+        if self.soft_mask is None:
+            return predicted.float()
+        masked = predicted & self.soft_mask[:, 1:]
+        return (predicted - masked).float() + masked.float() * self.repeat_weight
+
+    def weight_and_bases(self) -> tuple[float, int]:
+        """The sum of the weights, in fp64, and how many targets have a weight above 0; counted from the bytes."""
+        predicted = self._predicted()
+        bases = int(predicted.count_nonzero())
+        if self.soft_mask is None:
+            return float(bases), bases
+        masked = int((predicted & self.soft_mask[:, 1:]).count_nonzero())
+        of_masked = float(torch.tensor(self.repeat_weight, dtype=torch.float32))  # as the loss rounds it
+        plain = bases - masked
+        return plain + masked * of_masked, bases if of_masked > 0 else plain
+
     def to(self, device: torch.device) -> "MicroBatch":
         """The same on a device."""
-        names = ("input_ids", "targets", "weights", "samples")
-        return self._replaced({name: getattr(self, name).to(device, non_blocking=True) for name in names})
+        return replace(
+            self,
+            tokens=self.tokens.to(device, non_blocking=True),
+            samples=self.samples.to(device, non_blocking=True),
+            soft_mask=None if self.soft_mask is None else self.soft_mask.to(device, non_blocking=True),
+        )
 
     def positions(self, span: slice) -> "MicroBatch":
-        """The same samples at some of their positions. Targets were shifted before: a slice's last is the next base."""
-        sliced = self._replaced({name: getattr(self, name)[:, span] for name in ("input_ids", "targets", "weights")})
-        return replace(sliced, first_position=self.first_position + span.start)
+        """The same samples at some of their positions; the last one's target is the base after it."""
+        columns = slice(span.start, span.stop + 1)
+        return replace(
+            self,
+            tokens=self.tokens[:, columns],
+            soft_mask=None if self.soft_mask is None else self.soft_mask[:, columns],
+            first_position=self.first_position + span.start,
+        )
 
-    def _replaced(self, tensors: dict[str, Any]) -> "MicroBatch":
-        return replace(self, **tensors)
+    def split(self, samples: int) -> list["MicroBatch"]:
+        """Micro-batches of that many samples each, in order; they share this one's memory."""
+        masks = [None] * len(self.samples) if self.soft_mask is None else self.soft_mask.split(samples)
+        parts = zip(self.tokens.split(samples), self.samples.split(samples), masks, strict=False)
+        return [replace(self, tokens=tokens, samples=places, soft_mask=mask) for tokens, places, mask in parts]
+
+    def _predicted(self) -> torch.Tensor:
+        """(B, L) uint8: 1 where the next token is a target, else 0. What is below A wraps to above 200."""
+        targets = (alphabet.T if self.ignore_n else alphabet.N) - alphabet.A + 1
+        beyond = (self.tokens[:, 1:] - alphabet.A).clamp_(max=targets)
+        return (targets - beyond).clamp_(max=1)

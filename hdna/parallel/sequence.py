@@ -47,7 +47,7 @@ def slice_batch(batch: MicroBatch, mesh: Mesh) -> MicroBatch:
 
     Raises InputError naming the nearest valid lengths when the ranks cannot share the samples equally.
     """
-    return batch.positions(mesh.slice_of(batch.input_ids.shape[1]))
+    return batch.positions(mesh.slice_of(batch.tokens.shape[1] - 1))
 
 
 def _long_conv(kind: str, model: HyenaDNA, mesh: Mesh) -> LongConv:

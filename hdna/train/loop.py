@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from hdna import storage
 from hdna.checkpoint import Snapshot, load_checkpoint, newest_whole, prune
 from hdna.config import RunConfig, dump_recipe
 from hdna.data.batch import Sampler, StepBatch
@@ -37,6 +38,9 @@ from hdna.train.step import StepResult, micro_batch_nats, optimizer_step, share_
 Report = Callable[[dict[str, Any]], None]
 """Receives what happens, on rank 0: {"text": ...} for people, or a step's record with the run's number of steps."""
 
+PREFETCHED_STEPS = 32
+"""Steps ahead whose shards are copied from a bucket: a group of shards holds hundreds to thousands of steps, so its
+first steps meet most of its shards."""
 MAX_SKIPPED_IN_A_ROW = 5
 """Non-finite steps after which a run stops: one can be bad luck, five are a wrong learning rate or a bug."""
 
@@ -67,7 +71,8 @@ class _Training:
             config.data.weights,
             config.data.reverse_complement,
         )
-        self.sampler = Sampler(self.train_windows.read, config.data, config.run.seed)
+        self._in_buckets = not all(storage.is_local(url) for url in config.data.shards)
+        self.sampler = Sampler(self.train_windows.read_batch, config.data, config.run.seed)
         data = {str(number): shard_set.checksum for number, shard_set in enumerate(shard_sets)}
         saved = self._newest(data)
         self.state = RunState.from_json(saved.state) if saved else RunState(seed=config.run.seed)
@@ -99,8 +104,16 @@ class _Training:
         return self.state
 
     def _batch(self, step: int) -> StepBatch:
+        self._prefetch(step)
         stage = self.curriculum.stage(step)
         return share_of_step(self.sampler, step, stage, self.order.batch(step), self.meshes[stage.sequence_parallel])
+
+    def _prefetch(self, step: int) -> None:
+        """Shards in buckets are copied while the steps before theirs are made; the first step asks for several."""
+        if self._in_buckets:
+            begin = step if step == self.state.step else step + PREFETCHED_STEPS
+            for ahead in range(begin, min(step + PREFETCHED_STEPS + 1, self.curriculum.steps)):
+                self.train_windows.prefetch(self.order.batch(ahead))
 
     def _enter(self, stage: StagePlan) -> None:
         """Share samples as the stage wants it. No parameter and no optimizer state is touched."""

@@ -1,14 +1,13 @@
 """One optimizer step: the exact gradient of the mean loss over the whole global batch, whatever its layout."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from hdna.data.batch import Sampler, StepBatch
 from hdna.data.curriculum import StagePlan
-from hdna.data.order import Crop
+from hdna.data.order import Crops
 from hdna.model.batch import MicroBatch
 from hdna.model.taps import MicroStep
 from hdna.parallel import Mesh
@@ -32,7 +31,7 @@ class StepResult:
         return math.isfinite(self.grad_norm) and (math.isfinite(self.loss) or not self.bases)
 
 
-def share_of_step(sampler: Sampler, step: int, stage: StagePlan, crops: Sequence[Crop], mesh: Mesh) -> StepBatch:
+def share_of_step(sampler: Sampler, step: int, stage: StagePlan, crops: Crops, mesh: Mesh) -> StepBatch:
     """A rank's share of a step's global batch: its data rank's samples, its sequence rank's slice of them."""
     span = mesh.slice_of(stage.context_length)
     return sampler.step_batch(step, stage, crops, mesh.data_parallel_rank, mesh.data_parallel_size, span)
@@ -44,10 +43,9 @@ def optimizer_step(engine: Engine, mesh: Mesh, batch: StepBatch, learning_rate: 
     The weights of all targets, of all micro-batches and ranks, are summed before the first backward: each target's
     gradient is divided by that sum, however unevenly N falls on the ranks.
     """
-    local = torch.zeros(2, dtype=torch.float64)
-    for micro_batch in batch.micro_batches:
-        local += torch.stack([micro_batch.weights.sum(dtype=torch.float64), (micro_batch.weights > 0).sum()])
-    weight, bases = mesh.sum(local.to(engine.device)).tolist()
+    counted = [micro_batch.weight_and_bases() for micro_batch in batch.micro_batches]
+    local = torch.tensor(counted, dtype=torch.float64, device=engine.device).sum(dim=0)
+    weight, bases = mesh.sum(local).tolist()
     nats = torch.zeros((), dtype=torch.float64, device=engine.device)
     for number, micro_batch in enumerate(batch.micro_batches, 1):
         micro_step = MicroStep(first=number == 1, last=number == len(batch.micro_batches))

@@ -2,18 +2,17 @@
 
 import io
 import json
-import os
 import shutil
 import tarfile
 
 import numpy as np
 import pytest
-import torch
 
 from hdna.commit import describe
-from hdna.data.batch import collate
+from hdna.config import DataConfig
+from hdna.data.batch import Sampler
 from hdna.data.cache import ShardCache
-from hdna.data.order import Crop
+from hdna.data.order import Crop, Crops
 from hdna.data.stream import WindowReader
 from hdna.errors import InputError
 from hdna.genome import alphabet
@@ -21,6 +20,8 @@ from hdna.genome.interval import Interval
 from hdna.genome.shard import load_shard_set
 from hdna.genome.store import GenomeStore
 from hdna.model import IGNORE
+from hdna_prep.encode import encode_genome
+from hdna_prep.shards import write_shards
 
 
 @pytest.fixture
@@ -43,24 +44,72 @@ def test_crops_are_the_genome_on_both_strands(reader, tiny_set):
             assert np.array_equal(mask if mask is not None else np.zeros(bases, bool), expected)
 
 
+def test_soft_masks_follow_their_bases_to_the_other_strand(tmp_path):
+    """Upper and lower case in turns too short for any mistake to hide, beside a contig without a mask."""
+    draw = np.random.default_rng(3)
+    cased = np.frombuffer(b"ACGTacgtgt", np.uint8)[draw.integers(0, 10, 9000)]
+    plain = np.frombuffer(b"ACGT", np.uint8)[draw.integers(0, 4, 9000)]
+    (tmp_path / "g.fa").write_bytes(b">cased\n%s\n>plain\n%s\n" % (cased.tobytes(), plain.tobytes()))
+    encode_genome([str(tmp_path / "g.fa")], str(tmp_path / "g.zarr"))
+    shard_set = write_shards([str(tmp_path / "g.zarr")], str(tmp_path / "shards"), window=500)
+    windows, store = WindowReader([shard_set], "train", ShardCache()), GenomeStore.open(str(tmp_path / "g.zarr"))
+    samples = [s for shard in shard_set.shards if shard.split == "train" for s in shard.samples]
+    assert {sample.mask_offset is None for sample in samples} == {True, False}
+    crops = Crops.of([Crop(w, 9, "+-"[w % 2]) for w in range(len(windows)) if windows.bases(w) >= 109])
+    _, mask = windows.read_batch(crops, 100, slice(20, 70))
+    assert mask is not None
+    for row, crop in zip(mask, crops, strict=True):
+        start = samples[crop.window].start + 9
+        place = Interval(samples[crop.window].contig, start, start + 100, crop.strand)
+        assert np.array_equal(row, store.read_mask(place)[20:70])
+
+
 def test_nothing_is_read_past_a_windows_end(reader):
     with pytest.raises(IndexError):
         reader.read(Crop(0, 1, "+"), reader.bases(0))
+    with pytest.raises(IndexError):
+        reader.read_batch(Crops.of([Crop(0, 0, "+"), Crop(1, -1, "-")]), 10)
 
 
-def test_what_is_predicted_and_how_much_it_weighs():
-    """`ACGTNRacg`: the first base is context only; N, R and specials are no targets; lower case weighs less."""
-    tokens = alphabet.encode(b"ACGTNRacg")
-    mask = np.array([0, 0, 0, 0, 0, 0, 1, 1, 1], dtype=bool)
-    batch = collate([(tokens, mask)], [3], ignore_n=True, repeat_weight=0.25)
-    assert batch.input_ids.tolist() == [tokens[:-1].tolist()]
-    assert batch.targets.tolist() == [[8, 9, 10, IGNORE, IGNORE, 7, 8, 9]]
-    assert batch.weights.tolist() == [[1, 1, 1, 0, 0, 0.25, 0.25, 0.25]]
-    assert batch.samples.tolist() == [3]
-    with_n = collate([(tokens, mask)], [0], ignore_n=False, repeat_weight=1.0)
-    assert with_n.targets.tolist() == [[8, 9, 10, 11, IGNORE, 7, 8, 9]]
-    assert with_n.weights.tolist() == [[1, 1, 1, 1, 0, 1, 1, 1]]
-    assert with_n.input_ids.dtype == torch.int64
+def test_many_crops_at_once_are_each_alone_of_any_part(reader):
+    """Rows of several shards, with and without masks, both strands: a part of a row is that part of the strand."""
+    windows = [w for w in range(len(reader)) if reader.bases(w) >= 130]
+    crops = Crops.of([Crop(w, 5 * w % 40, "+-"[w % 3 == 0]) for w in [*windows[::2], windows[1], windows[1]]])
+    for part in (slice(0, 90), slice(0, 17), slice(30, 61), slice(89, 90)):
+        tokens, mask = reader.read_batch(crops, 90, part)
+        assert tokens.shape == mask.shape == (len(crops), part.stop - part.start)
+        for i, crop in enumerate(crops):
+            alone, its_mask = reader.read(crop, 90)
+            assert np.array_equal(tokens[i], alone[part])
+            assert np.array_equal(mask[i], np.zeros(90, bool)[part] if its_mask is None else its_mask[part])
+        unmasked, none = reader.read_batch(crops, 90, part, masked=False)
+        assert none is None and np.array_equal(unmasked, tokens)
+
+
+@pytest.mark.parametrize(("repeat_weight", "reads"), [(1.0, False), (0.5, True)])
+def test_soft_masks_and_n_reach_the_loss(reader, tiny_set, repeat_weight, reads):
+    """From the genome's letters to targets and weights; masks are not even read where they would change nothing."""
+    store = GenomeStore.open(str(tiny_set.parent / "genome.zarr"))
+    samples = [s for shard in load_shard_set(str(tiny_set)).shards if shard.split == "train" for s in shard.samples]
+    crops = Crops.of([Crop(window, 3, "+-"[window % 2]) for window in range(len(reader)) if reader.bases(window) > 203])
+    asked = []
+
+    def read(crops, bases, part, masked):
+        asked.append(masked)
+        return reader.read_batch(crops, bases, part, masked)
+
+    sampler = Sampler(read, DataConfig(shards=["unused"], repeat_weight=repeat_weight), 1)
+    batch = sampler.micro_batch(crops, range(len(crops)), 200, slice(0, 200))
+    assert asked == [reads]
+    for i, crop in enumerate(crops):
+        start = samples[crop.window].start + crop.offset
+        place = Interval(samples[crop.window].contig, start, start + 201, crop.strand)
+        letters, masked = store.read(place).astype(np.int64)[1:], store.read_mask(place)[1:]
+        known = (letters >= alphabet.A) & (letters <= alphabet.T)
+        assert batch.targets[i].tolist() == np.where(known, letters, IGNORE).tolist()
+        assert batch.weights[i].tolist() == (known * np.where(masked, repeat_weight, 1.0)).tolist()
+    assert (batch.weights == 0).any() and (batch.weights == 1).any()
+    assert bool((batch.weights == 0.5).any()) is reads
 
 
 def copied(tiny_set, tmp_path):
@@ -117,14 +166,3 @@ def test_a_tar_that_is_not_what_the_manifest_lists_is_refused(tiny_set, tmp_path
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(InputError, match="does not hold the samples its manifest lists"):
         read_all(folder)
-
-
-def test_the_cache_stays_below_its_limit(tiny_set, tmp_path):
-    """Least recently used copies go first; a copy in use is never one of them."""
-    folder = tmp_path / "cache"
-    folder.mkdir()
-    for age, name in enumerate("abc"):
-        (folder / f"{name}.tar").write_bytes(b"x" * 1000)
-        os.utime(folder / f"{name}.tar", (age, age))
-    ShardCache(folder, limit_bytes=2500)._make_room(1000)
-    assert sorted(path.name for path in folder.iterdir()) == ["c.tar"]

@@ -44,6 +44,9 @@ def test_small_facts() -> None:
     """GAATTC, EcoRI's site, is a palindrome; the start codon ATG reads CAT on the other strand."""
     assert alphabet.decode(alphabet.reverse_complement(alphabet.encode(b"GAATTC"))) == b"GAATTC"
     assert alphabet.decode(alphabet.reverse_complement(alphabet.encode(b"ATGN"))) == b"NCAT"
+    every = np.arange(256, dtype=np.uint8)
+    pairs = {alphabet.A: alphabet.T, alphabet.C: alphabet.G, alphabet.G: alphabet.C, alphabet.T: alphabet.A}
+    assert alphabet.reverse_complement(every[None]).tolist() == [[pairs.get(i, i) for i in range(255, -1, -1)]]
 
 
 def test_interval_is_half_open_and_checked() -> None:

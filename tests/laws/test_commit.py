@@ -1,11 +1,18 @@
 """The commit law for genome stores and shard sets: whole with checksums that hold, or not there."""
 
+import hashlib
+import json
 import signal
 import subprocess
 import sys
 import time
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import google_crc32c
+import numcodecs.zstd
 import pytest
 
 from hdna.errors import InputError
@@ -192,3 +199,78 @@ def test_unknown_contig_and_range_are_explained(source: Path) -> None:
         store.read(Interval("chr11", 0, 1))
     with pytest.raises(InputError, match="past the end of chr1, which has 30000 bases"):
         store.read(Interval("chr1", 0, 30_001))
+
+
+def test_a_chunk_deleted_after_open_is_no_zeros(store: Path) -> None:
+    """Zarr itself would give A A A A …: what a chunk of zeros stands for."""
+    opened = GenomeStore.open(str(store))
+    (store / "bases" / "c" / "0").unlink()
+    with pytest.raises(InputError, match=r"own\.zarr/bases/c/0 is missing: the genome store is damaged"):
+        opened.read(Interval("chr1", 0, 100))
+
+
+def reseal(store: Path, name: str, data: bytes) -> None:
+    """Put `data` in place of a file, with the size and sha256 it has: what a hostile writer would do."""
+    (store / name).write_bytes(data)
+    body = json.loads((store / "manifest.json").read_text())
+    body["files"][name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    (store / "manifest.json").write_text(json.dumps(body))
+
+
+def sealed_chunk(frame: bytes) -> bytes:
+    return frame + google_crc32c.value(frame).to_bytes(4, "little")
+
+
+def frame_of_unknown_size(data: bytes) -> bytes:
+    """The frame a streaming compressor writes, by RFC 8878: no content size, one raw block."""
+    return bytes.fromhex("28b52ffd") + b"\x00\x58" + ((len(data) << 3) | 1).to_bytes(3, "little") + data
+
+
+ZSTD = numcodecs.zstd.Zstd(level=5)
+BOMB = ZSTD.encode(bytes(1 << 28))
+HOSTILE = [
+    ("bomb", BOMB, "asks for 268435456 bytes, a chunk has at most 1048576"),
+    ("unknown size", frame_of_unknown_size(b"ACGT"), "does not say how much it holds"),
+    ("two frames", ZSTD.encode(bytes(1 << 20)) * 2, "ends at byte"),
+    ("a size that lies", BOMB[:5] + (1 << 20).to_bytes(4, "little") + BOMB[9:], "the genome store is damaged"),
+    ("cut short", ZSTD.encode(bytes(1 << 20))[:-3], "zstd frame"),
+    ("no zstd", b"ACGT" * 100, "not a zstd frame"),
+    ("empty", b"", "not a zstd frame"),
+]
+
+
+@pytest.mark.parametrize("column", ["bases", "contig_names", "n_runs"])
+@pytest.mark.parametrize(("frame", "what"), [case[1:] for case in HOSTILE], ids=[case[0] for case in HOSTILE])
+def test_a_chunk_that_asks_for_too_much_is_refused_unread(column: str, frame: bytes, what: str, store: Path) -> None:
+    """Every checksum holds, but the frame would fill the memory: 256 MiB from 8 KiB."""
+    assert len(BOMB) < 33_000
+    reseal(store, f"{column}/c/0", sealed_chunk(frame))
+    tracemalloc.start()
+    with pytest.raises(InputError, match=what) as error:
+        read_all(store)
+    assert str(store) in str(error.value)
+    assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    tracemalloc.stop()
+    assert any(what in problem for problem in verify(str(store)))
+
+
+def change_metadata(store: Path, column: str, change: Callable[[dict[str, Any]], object]) -> None:
+    body = json.loads((store / column / "zarr.json").read_text())
+    change(body)
+    reseal(store, f"{column}/zarr.json", json.dumps(body).encode())
+
+
+def test_other_codecs_are_refused(store: Path) -> None:
+    """A codec of the file's own choice would pass by the check of the zstd frame."""
+    change_metadata(
+        store, "bases", lambda body: body["codecs"].insert(1, {"name": "gzip", "configuration": {"level": 1}})
+    )
+    with pytest.raises(InputError, match=r"bases is coded by .*Gzip.*, not by zstd and crc32c"):
+        GenomeStore.open(str(store))
+
+
+def test_a_length_without_chunks_to_fill_it_is_refused(store: Path) -> None:
+    """A header that promises 2^50 names would be read as that many zeros."""
+    change_metadata(store, "contig_names", lambda body: body.update(shape=[1 << 50]))
+    with pytest.raises(InputError, match="contig_names has 1073741824 chunks, the manifest names 1"):
+        GenomeStore.open(str(store))

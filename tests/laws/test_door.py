@@ -12,7 +12,7 @@ SOURCES = [path for room in ("hdna", "data_prep", "cluster") for path in sorted(
 DOORS = {
     "omegaconf": {"hdna/config"},
     "obstore": {"hdna/storage.py"},
-    "zarr": {"hdna/genome/store.py"},
+    "zarr": {"hdna/genome/arrays.py"},
     "webdataset": {"hdna/data/stream.py"},
     "deepspeed": {"hdna/train/engine.py"},
     "apex": {"hdna/train/engine.py"},

@@ -176,7 +176,7 @@ def plain_step(recipe: Path, layout: Layout) -> dict[str, torch.Tensor]:
     windows = WindowReader([load_shard_set(url) for url in config.data.shards], "train", ShardCache())
     crops = Order(windows.tables, curriculum, config.run.seed).batch(STEP)
     stage = curriculum.stage(STEP)
-    sampler = Sampler(windows.read, config.data, config.run.seed)
+    sampler = Sampler(windows.read_batch, config.data, config.run.seed)
     seed = sampler.step_batch(STEP, stage, crops, 0, 1, slice(0, 1)).dropout_seed
     whole = slice(0, stage.context_length)
     batch = sampler.micro_batch(crops, range(len(crops)), stage.context_length, whole)

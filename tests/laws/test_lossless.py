@@ -2,14 +2,17 @@
 
 import gzip
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hdna.genome import GenomeStore, Interval
+from hdna.genome import GenomeStore, Interval, arrays
+from hdna_prep import segments
 from hdna_prep.encode import encode_genome, write_fasta
+from hdna_prep.pool import Pool, processes
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 REAL = (
@@ -32,9 +35,9 @@ def independent_records(data: bytes) -> Records:
     return records
 
 
-def there_and_back(data: bytes, folder: Path) -> Records:
+def there_and_back(data: bytes, folder: Path, pool: Pool | None = None) -> Records:
     (folder / "in.fa").write_bytes(data)
-    encode_genome([str(folder / "in.fa")], str(folder / "s.zarr"))
+    encode_genome([str(folder / "in.fa")], str(folder / "s.zarr"), pool=pool)
     write_fasta(str(folder / "s.zarr"), str(folder / "out.fa"))
     return independent_records((folder / "out.fa").read_bytes())
 
@@ -48,15 +51,22 @@ RUNS = st.lists(
 
 @st.composite
 def fasta_files(draw: st.DrawFn) -> bytes:
-    end = draw(st.sampled_from([b"\n", b"\r\n"]))
-    out = draw(st.sampled_from([b"", end]))
+    """Any names and descriptions, cases, codes and runs; LF, CRLF or both; any line widths; empty lines anywhere."""
+    ends = st.sampled_from(draw(st.sampled_from([[b"\n"], [b"\r\n"], [b"\n", b"\r\n"]])))
+    out = draw(st.sampled_from([b"", b"\n", b"\r\n\r\n"]))
     for number in range(draw(st.integers(1, 5))):
-        out += f">c{number}{draw(TEXT)}".encode() + end
+        out += f">c{number}{draw(TEXT)}".encode() + draw(ends) + draw(st.sampled_from([b"", b"\n", b"\r\n"]))
         sequence = "".join(letter * length for letter, length in draw(RUNS)).encode()
         width = draw(st.integers(1, 70))
         for start in range(0, len(sequence), width):
-            out += sequence[start : start + width] + end * draw(st.integers(1, 2))
-    return out.removesuffix(end) if draw(st.booleans()) else out
+            out += sequence[start : start + width] + draw(ends) * draw(st.integers(1, 2))
+    return out.rstrip(b"\r\n") if draw(st.booleans()) else out
+
+
+@pytest.fixture(scope="module")
+def two_processes() -> Iterator[Pool]:
+    with processes(2) as pool:
+        yield pool
 
 
 @settings(max_examples=60, deadline=None)
@@ -64,6 +74,19 @@ def fasta_files(draw: st.DrawFn) -> bytes:
 def test_any_fasta_comes_back(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         assert there_and_back(data, Path(folder)) == independent_records(data)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=fasta_files(), chunk_bytes=st.sampled_from([16, 64]), chunks=st.integers(1, 3), parallel=st.booleans())
+def test_any_fasta_comes_back_from_many_segments(
+    data: bytes, chunk_bytes: int, chunks: int, parallel: bool, two_processes: Pool
+) -> None:
+    """Segments of 64 to 768 bases: contigs, runs and codes lie across their borders; one worker and two."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(arrays, "CHUNK_BYTES", chunk_bytes)
+        patch.setattr(segments, "CHUNKS_PER_SEGMENT", chunks)
+        found = there_and_back(data, Path(folder), two_processes if parallel else None)
+        assert found == independent_records(data)
 
 
 @settings(max_examples=25, deadline=None)

@@ -10,13 +10,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hdna.config import Stage, load_recipe
+from hdna.config import DataConfig, Stage, load_recipe
+from hdna.data import order as order_module
 from hdna.data.batch import Sampler
 from hdna.data.cache import ShardCache
 from hdna.data.curriculum import Curriculum
-from hdna.data.order import MIXTURE_PERIOD, Order, WindowTable
+from hdna.data.order import MIXTURE_PERIOD, SHARDS_TOGETHER, Order, WindowTable
 from hdna.data.stream import WindowReader, prefetched
 from hdna.errors import InputError
+from hdna.genome.hashing import hash64
 from hdna.genome.shard import load_shard_set
 
 FIRST = [
@@ -30,6 +32,12 @@ EIGHTH = [
     (0, 1873, "+"),
     (3, 1024, "+"),
     (2, 1869, "-"),
+]
+OF_TWENTY_SHARDS = [
+    (49, 70, "+"),
+    (50, 180, "+"),
+    (32, 36, "+"),
+    (20, 101, "+"),
 ]
 
 
@@ -50,6 +58,8 @@ def test_the_first_batches_are_what_they_have_always_been():
     order = Order([table(5000, 3000, 4097, 2049)], one_stage(1024, 4), seed=2222)
     assert order.batch(0) == FIRST
     assert order.batch(7) == EIGHTH
+    many = Order([table(*[300] * 60)], one_stage(64, 4), seed=2222)
+    assert many.batch(29) == OF_TWENTY_SHARDS
 
 
 def test_another_process_gives_the_same_batches():
@@ -162,7 +172,7 @@ def test_ranks_and_accumulation_only_deal_the_batch_out(tiny_recipe):
     """Whatever the data ranks, sequence ranks and micro-batch, a step's samples are the same, each base read once."""
     config = load_recipe(str(tiny_recipe))
     windows = WindowReader([load_shard_set(url) for url in config.data.shards], "train", ShardCache())
-    sampler = Sampler(windows.read, config.data, 5)
+    sampler = Sampler(windows.read_batch, config.data, 5)
     whole = None
     for data_ranks, sequence_ranks, micro in ((1, 1, 8), (1, 1, 2), (2, 1, 2), (4, 2, 1), (8, 4, 1), (1, 8, 4)):
         curriculum = Curriculum([Stage(256, 10**6, micro)], 2048)
@@ -194,8 +204,99 @@ def test_prefetching_changes_neither_order_nor_errors():
     assert got == list(range(5))
 
 
-def test_the_middle_of_a_month_is_found_from_the_step_alone():
-    """Ten million crops: a step far inside is computed without walking there, which would take hours."""
+def test_the_middle_of_a_month_is_found_from_the_step_alone(monkeypatch):
+    """Ten million crops: a step far inside costs the hashes of its own few shards, as an early one does, not a walk."""
     windows = WindowTable(np.full(10_000, 2**20 + 1), np.arange(10_000) // 64)
-    order = Order([windows], one_stage(1024, 1024, steps=10**6), seed=1)
-    assert len(set(order.batch(777_777))) == 1024
+    crops_together = SHARDS_TOGETHER * 64 * 1024
+    hashed = []
+
+    def counting(*parts):
+        hashed.append(np.broadcast(*parts).size)
+        return hash64(*parts)
+
+    monkeypatch.setattr(order_module, "hash64", counting)
+    for step in (1, 777_777):
+        hashed.clear()
+        order = Order([windows], one_stage(1024, 1024, steps=10**6), seed=1)
+        assert len(set(order.batch(step))) == 1024
+        assert crops_together <= sum(hashed) < 1.1 * crops_together  # one group of shards; the set has 20 of them
+
+
+LAYOUTS = [
+    (data_ranks, sequence_ranks, micro)
+    for data_ranks in (1, 2, 3, 4, 6, 12)
+    for sequence_ranks in (1, 2, 3, 5, 8)
+    for micro in (1, 2, 3, 4)
+    if 12 % (data_ranks * micro) == 0
+]
+"""Ways to deal out 12 samples of 240 positions."""
+
+
+def positions_as_tokens(crops, bases, part, masked):
+    """Stands in for a reader: a token tells where its base lies and on which strand it is read."""
+    along = np.arange(part.start, part.stop)
+    where = np.where(crops.reverse[:, None], bases - 1 - along, along) + crops.offset[:, None]
+    return ((crops.window[:, None] * 3 + where) * 2 + crops.reverse[:, None]).astype(np.uint8), None
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.sampled_from(LAYOUTS), min_size=8, max_size=8), st.integers(0, 2**31))
+def test_a_layout_that_changes_at_any_step_changes_no_global_batch(layouts, seed):
+    """Data ranks, sequence ranks and micro-batch drawn anew at every step, each from a process that knows only it."""
+    tables = [table(*range(900, 1500, 50)), table(*[2000] * 5)]
+    whole = Order(tables, one_stage(240, 12), seed)
+    for step, (data_ranks, sequence_ranks, micro) in enumerate(layouts):
+        curriculum = Curriculum([Stage(240, 10**6, micro, sequence_ranks)], 240 * 12)
+        crops = Order(tables, curriculum, seed).batch(step)
+        assert crops == whole.batch(step)
+        expected, _ = positions_as_tokens(crops, 241, slice(0, 241), False)
+        sampler = Sampler(positions_as_tokens, DataConfig(shards=["unused"]), seed)
+        found, dealt = np.zeros((12, 241), np.uint8), np.zeros((12, 240), int)
+        for rank, number in itertools.product(range(data_ranks), range(sequence_ranks)):
+            span = slice(240 // sequence_ranks * number, 240 // sequence_ranks * (number + 1))
+            batch = sampler.step_batch(step, curriculum.stage(step), crops, rank, data_ranks, span)
+            assert [len(m.samples) for m in batch.micro_batches] == [micro] * (12 // data_ranks // micro)
+            for m in batch.micro_batches:
+                dealt[m.samples, span] += 1
+                found[m.samples, span.start : span.stop + 1] = m.tokens
+        assert np.array_equal(found, expected) and (dealt == 1).all()
+
+
+@pytest.mark.parametrize("context", [7, 16])
+def test_some_phase_reaches_each_base_whatever_the_windows_length(context, monkeypatch):
+    """All phases and both edges of windows of every remainder: each base but the first is predicted by one of them."""
+    for bases in range(context + 1, 5 * context):
+        predicted = np.zeros(bases, dtype=bool)
+        for phase, edge in itertools.product(range(context), (0, 1)):
+            drawn = {order_module._PHASE: phase, order_module._EDGE: edge}
+            monkeypatch.setattr(order_module, "hash64", lambda what, drawn=drawn: np.uint64([drawn[what]]))
+            numbers = np.arange((bases - 1) // context)
+            for offset in order_module._offsets(np.full_like(numbers, bases), context, numbers, ()):
+                assert 0 <= offset <= bases - 1 - context
+                predicted[offset + 1 : offset + 1 + context] = True
+        assert predicted[1:].all()
+
+
+@pytest.mark.parametrize("context", [2**power for power in range(10, 21)])
+def test_one_set_of_long_windows_serves_every_context(context):
+    """Windows of 2^20 + 1 bases are reached whole within 40 epochs, at 1,024 bases and at 1,048,576.
+
+    So are shorter ones of more than a context, but for bases near an edge, whose turn comes more seldom: the phase must
+    be small. That each has one is the test above.
+    """
+    bases = np.array([2**20 + 1, 2**20 + 1, 2**19 + 1, 700_001, 131_073, 40_000, 2_047])
+    samples = 40 * int(((bases - 1) // context).sum())
+    order = Order([WindowTable(bases, np.arange(len(bases)) // 3)], one_stage(context, samples, steps=1), seed=4)
+    crops = order.batch(0)
+    for window, length in enumerate(bases):
+        begins = crops.offset[crops.window == window]
+        assert len(begins) == 40 * ((length - 1) // context)
+        covering = np.bincount(begins + 1, minlength=length + 1)  # first predicted base of each crop
+        covering -= np.bincount(begins + 1 + context, minlength=length + 1)
+        missed = np.flatnonzero(np.cumsum(covering)[1:length] == 0) + 1
+        if length <= context:
+            assert len(missed) == length - 1
+        elif (length - 1) % context == 0:
+            assert not len(missed)
+        else:
+            assert np.minimum(missed, length - missed).max(initial=0) < context / 8

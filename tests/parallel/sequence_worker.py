@@ -109,10 +109,10 @@ def batches(count: int, length: int) -> list[MicroBatch]:
     draw = torch.Generator().manual_seed(1)
     return [
         MicroBatch(
-            torch.randint(7, 11, (2, length), generator=draw),
-            torch.randint(7, 11, (2, length), generator=draw),
-            torch.rand(2, length, generator=draw),
+            torch.randint(7, 11, (2, length + 1), generator=draw).byte(),
             torch.tensor([2 * number, 2 * number + 1]),
+            torch.rand(2, length + 1, generator=draw) < 0.5,
+            repeat_weight=0.3,
         )
         for number in range(count)
     ]

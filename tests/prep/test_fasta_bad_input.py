@@ -58,7 +58,7 @@ BAD = [
     ("Git LFS pointer", b"version https://git-lfs.github.com/spec/v1\n", ":1:1:", "git lfs pull"),
     ("GenBank", b"LOCUS       X\n", ":1:1:", "GenBank"),
     ("endless header", b">" + b"x" * 70_000, ":1:1:", "longer than 64 KiB"),
-    ("zip", b"PK\x03\x04rest", ": is a zip", "decompress"),
+    ("zip", b"PK\x03\x04rest", ":1:1: is a zip", "decompress"),
     ("truncated gzip", PACKED[:-20], ": truncated gzip", "again"),
     ("gzip cut in its header", PACKED[:5], ": truncated gzip", "again"),
     ("garbage after gzip", gzip.compress(GOOD) + b"garbage here", ": trailing garbage", "again"),

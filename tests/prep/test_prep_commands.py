@@ -35,6 +35,18 @@ def test_from_synthetic_fasta_to_verified_shards(tmp_path: Path) -> None:
     assert "sound" in run("verify", tmp_path / "g.zarr")
 
 
+def test_workers_are_asked_for_and_change_nothing(tmp_path: Path) -> None:
+    run("synth", "--out", tmp_path / "g.fa", "--bases", 50000)
+    for workers in (1, 2):
+        run("genome", tmp_path / "g.fa", "--out", tmp_path / f"{workers}.zarr", "--workers", workers)
+        shards = ("shards", tmp_path / "1.zarr", "--out", tmp_path / f"{workers}", "--window", 4000)
+        run(*shards, "--workers", workers)
+    one, two = ((tmp_path / name / "manifest.json").read_bytes() for name in ("1", "2"))
+    assert one == two
+    for words in (["--workers", "0"], ["--on", "moon"]):
+        assert CliRunner().invoke(app, ["genome", "x.fa", "--out", "y", *words]).exit_code == 2
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_shows_an_example(command: str) -> None:
     assert f"  hdna prep {command} " in run(command, "--help").split("Example:\n")[1]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from hdna.cli.prep import app
+from hdna_prep.encode import encode_genome
+from hdna_prep.shards import write_shards
 from hdna_prep.verify import verify
 
 Body = dict[str, Any]
@@ -161,3 +164,72 @@ def test_verify_finds_every_injected_fault(harm: Harm, what: str, made: Path, tm
     problems = "\n".join(verify(str(folder)))
     assert any(part in problems for part in what.split("|")), problems
     assert CliRunner().invoke(app, ["verify", str(folder)]).exit_code == 1
+
+
+def random_bases(count: int, seed: int) -> str:
+    return "".join(random.Random(seed).choices("ACGT", k=count))
+
+
+@pytest.fixture
+def repeated(tmp_path: Path) -> Path:
+    """A set whose valid contigs are a train stretch, its reverse complement, and nothing of the kind."""
+    stretch = random_bases(1001, 1)
+    other = stretch.translate(str.maketrans("ACGT", "TGCA"))[::-1]
+    contigs = {
+        "chr1": random_bases(1000, 2) + stretch + random_bases(500, 3),
+        "same": stretch.lower(),
+        "other": other,
+        "new": random_bases(1001, 4),
+        "within": stretch,
+    }
+    (tmp_path / "g.fa").write_text("".join(f">{name}\n{text}\n" for name, text in contigs.items()))
+    splits = {"same": "valid", "other": "test", "new": "valid"}
+    lines = [f"{name}\t0\t{len(text)}\t{splits.get(name, 'train')}\n" for name, text in contigs.items()]
+    (tmp_path / "splits.bed").write_text("".join(lines))
+    encode_genome([str(tmp_path / "g.fa")], str(tmp_path / "g.zarr"))
+    write_shards([str(tmp_path / "g.zarr")], str(tmp_path / "set"), str(tmp_path / "splits.bed"), window=1000)
+    return tmp_path / "set"
+
+
+def test_windows_repeated_in_another_split_are_a_warning(repeated: Path) -> None:
+    warnings: list[str] = []
+    assert verify(str(repeated), warnings.append) == []
+    assert f"{repeated}: 4 windows have the same bases as one in another split (either strand):" in warnings[0]
+    assert len(warnings) == 2
+    one, other = warnings[1].split(" = ")
+    train = {"g chr1:1000-2001 (train)", "g within:0-1001 (train)"}
+    held_out = {"g same:0-1001 (valid)", "g other:0-1001 (test)"}
+    assert {one, other} & (train | held_out) == {one, other}
+    assert one.split("(")[1] != other.split("(")[1]
+    result = CliRunner().invoke(app, ["verify", str(repeated)])
+    assert result.exit_code == 0
+    assert "warning: " in result.output
+    assert "sound" in result.output
+
+
+def test_repeats_within_one_split_and_unique_windows_are_no_warning(made: Path, tmp_path: Path) -> None:
+    warnings: list[str] = []
+    assert verify(str(made / "set"), warnings.append) == []
+    stretch = random_bases(1001, 5)
+    (tmp_path / "g.fa").write_text(f">a\n{stretch}\n>b\n{stretch}\n>c\n{random_bases(1001, 6)}\n")
+    (tmp_path / "s.bed").write_text("a\t0\t1001\ttrain\nb\t0\t1001\ttrain\nc\t0\t1001\tvalid\n")
+    encode_genome([str(tmp_path / "g.fa")], str(tmp_path / "g.zarr"))
+    write_shards([str(tmp_path / "g.zarr")], str(tmp_path / "set"), str(tmp_path / "s.bed"), window=1000)
+    assert verify(str(tmp_path / "set"), warnings.append) == []
+    assert warnings == []
+
+
+def test_only_the_first_few_twins_are_named(tmp_path: Path) -> None:
+    text = random_bases(20_001, 7)
+    (tmp_path / "g.fa").write_text(f">a\n{text}\n>b\n{text}\n")
+    (tmp_path / "s.bed").write_text("a\t0\t20001\ttrain\nb\t0\t20001\ttest\n")
+    encode_genome([str(tmp_path / "g.fa")], str(tmp_path / "g.zarr"))
+    write_shards([str(tmp_path / "g.zarr")], str(tmp_path / "set"), str(tmp_path / "s.bed"), window=1000)
+    warnings: list[str] = []
+    verify(str(tmp_path / "set"), warnings.append)
+    assert "40 windows" in warnings[0]
+    assert len(warnings) == 7
+    assert warnings[-1] == "and 15 more groups"
+    for line in warnings[1:-1]:
+        one, other = line.split(" = ")
+        assert one.split(":")[1].split()[0] == other.split(":")[1].split()[0]

@@ -12,6 +12,7 @@ from hdna import storage
 from hdna.checkpoint import list_checkpoints, load_weights
 from hdna.evaluate.record import read_metrics
 from hdna.evaluate.report import write_report
+from hdna.genome.shard import load_shard_set
 
 
 @pytest.fixture
@@ -31,12 +32,10 @@ def bucket(monkeypatch, tmp_path):
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    storage._open.cache_clear()
     client = boto3.client("s3", endpoint_url=environment["AWS_ENDPOINT_URL"], region_name="us-east-1")
     client.create_bucket(Bucket="bucket")
     yield "s3://bucket"
     server.stop()
-    storage._open.cache_clear()
 
 
 def test_training_from_a_bucket_into_a_bucket(bucket, tiny_set, tiny_recipe, tmp_path, run_ranks):
@@ -59,5 +58,7 @@ def test_training_from_a_bucket_into_a_bucket(bucket, tiny_set, tiny_recipe, tmp
     assert [record["step"] for record in read_metrics(url)] == list(range(1, 11))
     assert any("tensorboard" in name for name in storage.listing(url))
     assert storage.size(write_report(url)) > 10_000
-    assert {name.suffix for name in (tmp_path / "cache" / "hdna" / "shards").iterdir()} == {".tar"}
+    cached = {path.name for path in (tmp_path / "cache" / "hdna" / "shards").iterdir()}
+    assert {shard.sha256 + ".tar" for shard in load_shard_set(f"{bucket}/shards").shards} >= cached - {"lock"}
+    assert len(cached) > 2
     assert os.environ["AWS_SECRET_ACCESS_KEY"].encode() not in storage.read(f"{url}/environment.json")

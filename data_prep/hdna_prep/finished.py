@@ -1,0 +1,86 @@
+"""Remembers on disk which segments of an encode are finished, so that an interrupted one need not do them again.
+
+A segment's files are its chunks of `bases`, at their places in the store, and one with its columns. Its record, renamed
+into place when they are written, holds the sha256 of its letters and of each file: what does not match is done again.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from hdna import commit
+from hdna.genome.arrays import chunk_key
+from hdna.genome.segment import Columns, Counts, Segment
+from hdna_prep import segments
+
+_TYPES = {"n_runs": "<u4", "mask_runs": "<u4", "iupac_positions": "<u4", "iupac_codes": "|u1"}
+
+
+class FinishedSegments:
+    """The segments of the store that is growing in `folder`; records and columns lie apart, in `records`."""
+
+    def __init__(self, folder: Path, records: Path) -> None:
+        self._folder = folder
+        self._records = records
+        for needed in (folder / "bases" / "c", records):
+            needed.mkdir(parents=True, exist_ok=True)
+
+    def count(self) -> int:
+        """Records that lie there, sound or not."""
+        return sum(1 for _ in self._records.glob("*.json"))
+
+    def take(self, number: int, letters: bytes) -> Columns | None:
+        """The columns of segment `number`, if it was finished with just these letters and its files are as recorded."""
+        try:
+            record = json.loads(self._record(number).read_bytes())
+            if record["letters_sha256"] != hashlib.sha256(letters).hexdigest():
+                return None
+            for name, entry in record["files"].items():
+                found = commit.describe(self._folder.parent / name)
+                if (found.bytes, found.sha256) != (entry["bytes"], entry["sha256"]):
+                    return None
+            return _unpacked(self._columns(number).read_bytes())
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def put(self, number: int, segment: Segment) -> Columns:
+        """Write the files of segment `number`, then its record; gives its columns."""
+        record = self._record(number)
+        record.unlink(missing_ok=True)
+        first = number * segments.CHUNKS_PER_SEGMENT
+        data = {self._folder / chunk_key("bases", first + i): chunk for i, chunk in enumerate(segment.chunks)}
+        data[self._columns(number)] = _packed(segment.columns)
+        files: dict[str, dict[str, int | str]] = {}
+        for path, content in data.items():
+            path.write_bytes(content)
+            digest = hashlib.sha256(content).hexdigest()
+            files[str(path.relative_to(self._folder.parent))] = {"bytes": len(content), "sha256": digest}
+        partial = record.with_suffix(".partial")
+        partial.write_text(json.dumps({"letters_sha256": segment.letters_sha256, "files": files}))
+        partial.rename(record)
+        return segment.columns
+
+    def _record(self, number: int) -> Path:
+        return self._records / f"{number:06d}.json"
+
+    def _columns(self, number: int) -> Path:
+        return self._records / f"{number:06d}.columns"
+
+
+def _packed(columns: Columns) -> bytes:
+    """One line of JSON, then the arrays one behind the other."""
+    arrays = [np.ascontiguousarray(getattr(columns, name), kind) for name, kind in _TYPES.items()]
+    head = {"bases": columns.bases, "counts": vars(columns.counts), "sizes": [array.size for array in arrays]}
+    return b"\n".join([json.dumps(head).encode(), b"".join(array.tobytes() for array in arrays)])
+
+
+def _unpacked(data: bytes) -> Columns:
+    line, _, body = data.partition(b"\n")
+    head = json.loads(line)
+    arrays, place = {}, 0
+    for (name, kind), size in zip(_TYPES.items(), head["sizes"], strict=True):
+        arrays[name] = np.frombuffer(body, kind, size, place)
+        place += arrays[name].nbytes
+    return Columns(bases=head["bases"], counts=Counts(**head["counts"]), **arrays)

@@ -1,0 +1,61 @@
+"""Cuts the letters of an assembly, in its global coordinate, into segments of a whole number of chunks."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from hdna.errors import InputError
+from hdna.genome import arrays
+from hdna.genome.packing import BASES_PER_BYTE
+from hdna.progress import Advance
+from hdna_prep.fasta import Header, read_fasta
+from hdna_prep.source import Source
+
+CHUNKS_PER_SEGMENT = 4
+"""Large enough that handing a segment over costs little, small enough that a dozen of them fit in memory: 16 MiB."""
+
+
+def segment_bases() -> int:
+    """Letters of every segment but the last."""
+    return CHUNKS_PER_SEGMENT * arrays.CHUNK_BYTES * BASES_PER_BYTE
+
+
+class SegmentReader:
+    """The FASTA files of one assembly as segments, wherever in them contigs begin."""
+
+    def __init__(self, fastas: Sequence[str], on_contig: Callable[[bytes, int], None], advance: Advance) -> None:
+        self._fastas = fastas
+        self._on_contig = on_contig
+        self._advance = advance
+        self.sources: list[dict[str, str | int]] = []
+        """Name, bytes and sha256 of each file that has been read to its end."""
+
+    def segments(self) -> Iterator[bytes]:
+        """The letters of each segment.
+
+        `on_contig` is called with the header line of each contig and where it begins in the global coordinate. Raises
+        InputError for bad FASTA, for a name repeated within or across files, and when there is no base at all.
+        """
+        size, taken = segment_bases(), 0
+        held: list[bytes] = []
+        room = size
+        for piece in self._pieces():
+            if isinstance(piece, Header):
+                self._on_contig(piece.text, taken * size + size - room)
+                continue
+            while len(piece) >= room:
+                held.append(piece[:room])
+                yield b"".join(held)
+                held, piece, room, taken = [], piece[room:], size, taken + 1
+            if piece:
+                held.append(piece)
+                room -= len(piece)
+        if held:
+            yield b"".join(held)
+        elif not taken:
+            raise InputError(f"{self._fastas[0]}: no bases in it")
+
+    def _pieces(self) -> Iterator[Header | bytes]:
+        seen: dict[str, str] = {}
+        for fasta in self._fastas:
+            source = Source(fasta, self._advance)
+            yield from read_fasta(source, seen)
+            self.sources.append({"name": source.path.name, "bytes": source.size, "sha256": source.sha256})

@@ -1,0 +1,76 @@
+"""Writes one shard of a set: a piece of work for a worker, which needs nothing but the stores' URLs."""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hdna import commit
+from hdna.errors import InputError
+from hdna.genome import alphabet
+from hdna.genome.packing import Bytes, Flags
+from hdna.genome.shard import COUNTED, ShardEntry, SplitTotals
+from hdna.genome.store import GenomeStore
+from hdna_prep.tar import shard_file
+from hdna_prep.windows import Window
+
+StorePlace = tuple[str, str]
+"""URL of a store, and the sha256 of its manifest."""
+
+
+class Tally:
+    """Counts the distinct bases of windows."""
+
+    def __init__(self) -> None:
+        self._windows = 0
+        self._by_token: npt.NDArray[np.int64] = np.zeros(256, np.int64)
+        self._soft_masked = 0
+
+    def add(self, tokens: Bytes, mask: Flags) -> None:
+        """Count a window's distinct bases."""
+        self._windows += 1
+        self._by_token += np.bincount(tokens, minlength=256)
+        self._soft_masked += int(np.count_nonzero(mask))
+
+    def merge(self, other: "Tally") -> None:
+        """Count what another tally has counted."""
+        self._windows += other._windows
+        self._by_token += other._by_token
+        self._soft_masked += other._soft_masked
+
+    def totals(self) -> SplitTotals:
+        """As the manifest says it."""
+        ids = (alphabet.A, alphabet.C, alphabet.G, alphabet.T, alphabet.N, alphabet.UNK)
+        numbers = [*(int(self._by_token[token]) for token in ids), self._soft_masked]
+        return SplitTotals(self._windows, int(self._by_token.sum()), dict(zip(COUNTED, numbers, strict=True)))
+
+
+def write_shard(path: Path, windows: Sequence[Window], stores: Mapping[str, StorePlace]) -> tuple[ShardEntry, Tally]:
+    """Read a shard's windows in the order of the genome (each chunk of a store once), write them in their own.
+
+    Raises InputError when a store is no longer the one it was when the windows were chosen.
+    """
+    arrays: dict[int, tuple[Bytes, Flags]] = {}
+    for window in sorted(windows, key=lambda w: w.number):
+        store = _opened(*stores[window.assembly])
+        arrays[window.number] = store.read(window.interval), store.read_mask(window.interval)
+    tally = Tally()
+    with shard_file(path) as shard:
+        for window in windows:
+            tokens, mask = arrays.pop(window.number)
+            shard.add(window, tokens, mask)
+            tally.add(tokens[: window.distinct], mask[: window.distinct])
+    entry = commit.describe(path)
+    bases = sum(window.distinct for window in windows)
+    return ShardEntry(path.name, entry.bytes, entry.sha256, windows[0].split, bases, shard.samples), tally
+
+
+@lru_cache(maxsize=8)
+def _opened(url: str, checksum: str) -> GenomeStore:
+    """The store, opened once in each process."""
+    store = GenomeStore.open(url)
+    if store.checksum != checksum:
+        raise InputError(f"{url}: another store has taken its place since this command began: start it again")
+    return store

@@ -1,0 +1,64 @@
+"""One line for what went wrong with a bucket, without anything a log should not hold."""
+
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+CREDENTIALS: Final = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the profile AWS_PROFILE of ~/.aws, or the machine's role",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS, gcloud's default login, or the machine's role",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME with AZURE_STORAGE_ACCOUNT_KEY, or the machine's identity",
+}
+_NOT_FOUND_OUT = re.compile(r"latest/api/token|169\.254\.|metadata\.google|security-credentials", re.IGNORECASE)
+_TOLD: Final = (
+    (re.compile("SignatureDoesNotMatch"), "the server refuses the secret key"),
+    (re.compile("InvalidAccessKeyId"), "the server does not know the access key"),
+    (re.compile("ExpiredToken|TokenRefreshRequired|InvalidToken"), "the server says that the credentials have expired"),
+    (re.compile("RequestTimeTooSkewed"), "the server's clock and this machine's differ too much"),
+)
+_DENIED = re.compile("AccessDenied|status code: 40[13]|privileges to complete|valid authentication")
+_NO_BUCKET = re.compile("NoSuchBucket|ContainerNotFound|The specified bucket does not exist")
+_BUSY = re.compile(r"status code: (?:429|5\d\d \w[\w ]*\w)")
+_BROKEN = re.compile("error sending request|request or response body error|HTTP error|operation timed out|Connection")
+
+
+def explained(url: str, message: str) -> str:
+    """`url`, what happened, and what to do, from an object-store library's message about it.
+
+    Of the message itself only the cause of a kind not known here is repeated: its first line, without query strings
+    (a signed URL or a token may stand there). Never a header, a key or an answer's body.
+    """
+    known = _known(urlsplit(url).scheme, urlsplit(url).netloc, message)
+    return f"{url}: {known or _first_line(message)}"
+
+
+def names_no_bucket(message: str) -> bool:
+    """Whether the server said that the bucket itself does not exist."""
+    return _NO_BUCKET.search(message) is not None
+
+
+def _known(scheme: str, bucket: str, message: str) -> str | None:
+    sought = f"credentials are looked for in {CREDENTIALS.get(scheme, 'the environment')}"
+    if scheme not in CREDENTIALS:
+        return None
+    if names_no_bucket(message):
+        return f"there is no bucket {bucket!r}: make it, or correct the name or the endpoint"
+    if _NOT_FOUND_OUT.search(message):
+        return f"no credentials found: {sought}"
+    for pattern, cause in _TOLD:
+        if pattern.search(message):
+            return f"{cause}: {sought}"
+    if _DENIED.search(message):
+        return f"access denied: these credentials may not do this, or are wrong: {sought}"
+    if busy := _BUSY.search(message):
+        return f"still {busy[0]} after several attempts: the server is busy or down; try again later"
+    if _BROKEN.search(message):
+        return (
+            "no whole answer after several attempts: the connection breaks or stalls; see whether the endpoint is right"
+        )
+    return None
+
+
+def _first_line(message: str) -> str:
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return re.sub(r"\?\S+", "", lines[0])[:300] if lines else "failed"

@@ -1,0 +1,141 @@
+"""A proxy on loopback that does to an S3 server's answers what networks do, one planned fault to a request."""
+
+import http.client
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+STALL_S = 30
+"""Longer than any test waits; a stalled answer ends when the proxy closes."""
+
+
+class FaultyProxy(ThreadingHTTPServer):
+    """Passes requests on to `upstream` (http://HOST:PORT).
+
+    `plan(method, fault, times)` harms that many coming requests of the method:
+
+    * nothing: it is passed on as it is
+    * `503`: the server's answer when it is busy; the request is not passed on
+    * `reset`: half the body, then the connection is reset
+    * `cut`: half the body, then the connection ends, as if that were all
+    * `short`: half the body, and a Content-Length that agrees with it
+    * `flip`: one bit of the body is another
+    * `stall`: half the body, then nothing
+    * `lost`: the request is done, but the connection is reset before the answer
+    """
+
+    daemon_threads = True
+
+    def __init__(self, upstream: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.upstream = urlsplit(upstream).netloc
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.requests: list[str] = []
+        """`METHOD /path` of every request, in order."""
+        self.closing = threading.Event()
+        self._faults: dict[str, list[str]] = {}
+        self._lock = threading.Lock()
+
+    def plan(self, method: str, fault: str, times: int = 1) -> None:
+        self._faults.setdefault(method, []).extend([fault] * times)
+
+    def forget(self) -> None:
+        """Pass everything on from now on."""
+        with self._lock:
+            self._faults.clear()
+
+    def fault_of(self, request: str) -> str:
+        """The fault planned for this request, or nothing."""
+        with self._lock:
+            self.requests.append(request)
+            planned = self._faults.get(request.split()[0], [])
+            return planned.pop(0) if planned else ""
+
+    def count(self, method: str) -> int:
+        return sum(request.startswith(f"{method} ") for request in self.requests)
+
+
+@contextmanager
+def faulty_proxy(upstream: str) -> Iterator[FaultyProxy]:
+    """A running proxy before `upstream`."""
+    proxy = FaultyProxy(upstream)
+    thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        proxy.closing.set()
+        proxy.shutdown()
+        thread.join()
+        proxy.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: FaultyProxy
+
+    def log_message(self, *args: object) -> None:
+        """Nothing on the tests' terminal."""
+
+    def handle_any(self) -> None:
+        fault = self.server.fault_of(f"{self.command} {self.path}")
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if fault == "503":
+            self.answer(503, {}, b"<Error><Code>SlowDown</Code></Error>")
+            return
+        status, headers, data = self.passed_on(body)
+        if fault == "lost":
+            self.reset()
+        elif fault in ("reset", "cut", "stall"):
+            self.answer(status, headers, data[: len(data) // 2], claimed=len(data))
+            if fault == "stall":
+                self.server.closing.wait(STALL_S)
+            elif fault == "reset":
+                self.reset()
+            self.close_connection = True
+        elif fault == "short":
+            self.answer(status, headers, data[: len(data) // 2])
+        elif fault == "flip":
+            middle = len(data) // 2
+            self.answer(status, headers, data[:middle] + bytes([data[middle] ^ 4]) + data[middle + 1 :])
+        else:
+            self.answer(status, headers, data)
+
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_any
+
+    def passed_on(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        upstream = http.client.HTTPConnection(self.server.upstream, timeout=30)
+        upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in self.headers.items():
+            upstream.putheader(name, value)
+        upstream.endheaders(body)
+        response = upstream.getresponse()
+        data = response.read()
+        headers = dict(response.getheaders())
+        upstream.close()
+        return response.status, headers, data
+
+    def answer(self, status: int, headers: dict[str, str], data: bytes, claimed: int | None = None) -> None:
+        self.send_response_only(status)
+        length = len(data) if claimed is None else claimed
+        for name, value in headers.items():
+            if name.lower() == "content-length" and self.command == "HEAD":
+                length = int(value)
+            elif name.lower() not in ("content-length", "transfer-encoding", "connection"):
+                self.send_header(name, value)
+        if status not in (204, 304):
+            self.send_header("Content-Length", str(length))
+        self.end_headers()
+        self.wfile.write(data)
+        self.wfile.flush()
+
+    def reset(self) -> None:
+        time.sleep(0.05)  # what was sent first should arrive first
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+        self.close_connection = True

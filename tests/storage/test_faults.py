@@ -1,0 +1,116 @@
+"""A network with faults: transient ones cost time, lasting ones are one line after a bounded time."""
+
+import os
+import socket
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from faulty_proxy import FaultyProxy
+
+from hdna import retry, storage
+from hdna.errors import InputError
+
+BOUND_S = 30
+"""With the short waits of these tests; far above what a lasting fault takes."""
+
+
+@pytest.fixture
+def data(bucket: str) -> bytes:
+    """Three MiB under `bucket`/x."""
+    data = os.urandom(3 << 20)
+    storage.write(f"{bucket}/x", data)
+    return data
+
+
+@pytest.mark.parametrize("fault", ["503", "reset", "cut", "stall", "lost"])
+def test_reading_survives_transient_faults(
+    fault: str, bucket: str, data: bytes, proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    def download(url: str) -> bytes:
+        storage.download(url, tmp_path / "got")
+        return (tmp_path / "got").read_bytes()
+
+    times = 1 if fault == "stall" else 2
+    for read in (storage.read, download):
+        proxy.plan("GET", fault, times)
+        before = proxy.count("GET")
+        assert read(f"{bucket}/x") == data
+        assert proxy.count("GET") - before > times
+    proxy.plan("GET", fault, times)
+    assert storage.read_range(f"{bucket}/x", 7, 1_000_003) == data[7:1_000_010]
+
+
+@pytest.mark.parametrize("fault", ["503", "lost"])
+def test_writing_survives_transient_faults(
+    fault: str, bucket: str, proxy: FaultyProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "_PART_BYTES", 5 << 20)
+    data = os.urandom(12 << 20)
+    (tmp_path / "file").write_bytes(data)
+    for method in ("PUT", "POST"):
+        proxy.plan(method, fault)
+    storage.upload(tmp_path / "file", f"{bucket}/parts")
+    assert storage.read(f"{bucket}/parts") == data
+    proxy.plan("PUT", fault, 2)
+    storage.write(f"{bucket}/whole", data[:1000])
+    assert storage.read(f"{bucket}/whole") == data[:1000]
+
+
+@pytest.mark.parametrize("fault", ["503", "lost"])
+def test_a_conditional_write_whose_answer_was_lost_is_still_ours(fault: str, bucket: str, proxy: FaultyProxy) -> None:
+    proxy.plan("PUT", fault, 2)
+    assert storage.write_if_absent(f"{bucket}/claim", b"mine")
+    assert storage.read(f"{bucket}/claim") == b"mine"
+    proxy.plan("PUT", fault)
+    assert not storage.write_if_absent(f"{bucket}/claim", b"other")
+    assert storage.read(f"{bucket}/claim") == b"mine"
+
+
+@pytest.mark.parametrize("fault", ["503", "reset", "stall"])
+def test_a_lasting_fault_is_one_line_in_a_bounded_time(
+    fault: str, bucket: str, data: bytes, proxy: FaultyProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "RETRY", replace(retry.RETRY, retries=2))
+    proxy.plan("GET", fault, 100)
+    started = time.monotonic()
+    with pytest.raises(InputError, match=f"{bucket}/x: .*after several attempts") as caught:
+        storage.download(f"{bucket}/x", tmp_path / "got")
+    assert time.monotonic() - started < BOUND_S
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+    assert proxy.count("GET") == retry.RETRY.retries + 1
+
+
+@pytest.mark.parametrize("write", [storage.write, storage.write_if_absent])
+def test_a_lasting_fault_of_writes_is_one_line(write, bucket: str, proxy: FaultyProxy) -> None:
+    proxy.plan("PUT", "503", 100)
+    with pytest.raises(InputError, match=f"{bucket}/x: still status code: 503 .*after several attempts"):
+        write(f"{bucket}/x", b"1")
+    assert proxy.count("PUT") == retry.RETRY.retries + 1
+
+
+def test_a_server_that_is_not_there(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{sock.getsockname()[1]}")
+    started = time.monotonic()
+    with pytest.raises(InputError, match=f"{bucket}/x: .*see whether the endpoint is right"):
+        storage.read(f"{bucket}/x")
+    assert time.monotonic() - started < BOUND_S
+
+
+def test_a_range_cut_short_unseen_is_fetched_again(bucket: str, data: bytes, proxy: FaultyProxy) -> None:
+    """The answer's length agrees with its short body: only a look at what was asked for tells."""
+    proxy.plan("GET", "short")
+    assert storage.read_range(f"{bucket}/x", 5, 1000) == data[5:1005]
+
+
+def test_waiting_grows_with_what_is_sent_and_pauses_grow_to_their_bound() -> None:
+    times = retry.Retry()
+    assert times.patience(0) == times.patience(1 << 20) == times.silence
+    assert times.patience(1 << 30) * times.slowest >= 1 << 30
+    pauses = list(times.pauses())
+    assert len(pauses) == times.retries
+    assert 0.1 <= pauses[0] <= 0.2 and max(pauses) <= times.longest_pause and sum(pauses) < times.total

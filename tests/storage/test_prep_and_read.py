@@ -1,0 +1,100 @@
+"""The data path through a bucket: prep writes, verify proves, training reads; a hostile manifest opens nothing."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from faulty_proxy import FaultyProxy
+from typer.testing import CliRunner
+
+from hdna import storage
+from hdna.cli import app
+from hdna.data.cache import ShardCache
+from hdna.data.order import Crop
+from hdna.data.stream import WindowReader
+from hdna.errors import InputError
+from hdna.genome.shard import load_shard_set
+from hdna_prep.encode import encode_genome
+from hdna_prep.synthetic import write_genome
+
+
+def run(*words: object) -> str:
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == 0, f"{result.output} {result.exception}"
+    return str(result.stdout)
+
+
+@pytest.fixture
+def genome(tmp_path: Path) -> Path:
+    write_genome(tmp_path / "g.fa", 60_000, contigs=2, seed=3)
+    encode_genome([str(tmp_path / "g.fa")], str(tmp_path / "g.zarr"))
+    return tmp_path / "g.zarr"
+
+
+def test_a_set_in_a_bucket_reads_as_its_local_twin(
+    genome: Path, bucket: str, proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    """Written, verified and read through a network that fails now and then: the same bytes."""
+    for method, fault in (("PUT", "503"), ("PUT", "lost"), ("GET", "reset"), ("GET", "503"), ("GET", "cut")):
+        proxy.plan(method, fault)
+    run("prep", "shards", genome, "--out", f"{bucket}/set", "--window", 5000)
+    run("prep", "shards", genome, "--out", tmp_path / "set", "--window", 5000)
+    assert "sound" in run("prep", "verify", f"{bucket}/set")
+    sets = [load_shard_set(url) for url in (f"{bucket}/set", str(tmp_path / "set"))]
+    assert [shard.sha256 for shard in sets[0].shards] == [shard.sha256 for shard in sets[1].shards]
+    proxy.plan("GET", "flip")
+    # A cache that holds one shard at a time is enough.
+    remote, local = (WindowReader([one], "train", ShardCache(tmp_path / "cache", limit_bytes=1)) for one in sets)
+    assert len(remote) == len(local) > 5
+    for window in range(len(remote)):
+        crops = [reader.read(Crop(window, 7, "-"), 900)[0] for reader in (remote, local)]
+        assert np.array_equal(*crops)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pipe:cat /etc/passwd",
+        "file:///etc/passwd",
+        "/etc/passwd",
+        "../../x.tar",
+        "sub/x.tar",
+        "http://host/x.tar",
+        "s3://other-bucket/x.tar",
+        "~/x.tar",
+        "x.tar?versionId=1",
+        "x.tar\n",
+        "%2e%2e%2fx.tar",
+        "-x.tar",
+        ".tar",
+        "x",
+        "",
+    ],
+)
+def test_a_hostile_shard_name_is_refused_and_nothing_else_is_opened(
+    name: str, bucket: str, proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    """In the list of shards, and in the table of files too, as one that knows the format would write it."""
+    manifest = {
+        "format": "hdna-shards",
+        "version": 1,
+        "window": 10,
+        "shards": [{"url": name, "bytes": 1, "sha256": "0" * 64, "split": "train", "bases": 1, "samples": []}],
+        "totals": {},
+        "provenance": {},
+        "files": {},
+    }
+    place = f"{bucket}/manifest.json"
+    storage.write(place, json.dumps(manifest).encode())
+    proxy.requests.clear()
+    with pytest.raises(InputError, match=f"{place}: shard name .* refused: want a plain NAME.tar") as caught:
+        load_shard_set(bucket)
+    assert repr(name) in str(caught.value).replace("\\\\", "\\")
+    assert "\n" not in str(caught.value)
+    manifest["files"] = {name: {"bytes": 1, "sha256": "0" * 64}}
+    storage.write(place, json.dumps(manifest).encode())
+    with pytest.raises(InputError, match=f"{place}: "):
+        load_shard_set(bucket)
+    assert {request.partition("?")[0][-14:] for request in proxy.requests} == {"/manifest.json"}
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,107 @@
+"""Storage on a real S3 server: what it holds, and what it refuses."""
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from s3 import SECRET, use
+
+from hdna import storage
+from hdna.errors import InputError
+
+CALLS: dict[str, Callable[[str], object]] = {
+    "read": storage.read,
+    "read_range": lambda url: storage.read_range(url, 0, 1),
+    "parts": lambda url: list(storage.parts(url)),
+    "size": storage.size,
+    "write": lambda url: storage.write(url, b"x"),
+    "write_if_absent": lambda url: storage.write_if_absent(url, b"x"),
+    "listing": storage.listing,
+}
+
+
+def test_objects_are_written_read_listed_and_deleted(bucket: str) -> None:
+    url = storage.join(bucket, "deep", "a b+c%d.bin")
+    assert storage.size(url) is None
+    storage.write(url, b"0123456789")
+    assert storage.read(url) == b"".join(storage.parts(url)) == b"0123456789"
+    assert storage.read_range(url, 3, 4) == b"3456"
+    storage.write(url, b"other")
+    storage.write(f"{bucket}-neighbour", b"x")
+    assert storage.listing(bucket) == {"deep/a b+c%d.bin": 5}
+    storage.delete(bucket, ["deep/a b+c%d.bin", "never-there"])
+    assert storage.listing(bucket) == {}
+    with pytest.raises(FileNotFoundError):
+        storage.read(url)
+
+
+def test_a_range_past_the_end_is_not_passed_off_as_whole(bucket: str) -> None:
+    storage.write(f"{bucket}/x", b"0123456789")
+    with pytest.raises(InputError, match=f"{bucket}/x: gave 2 bytes of the 4 from byte 8"):
+        storage.read_range(f"{bucket}/x", 8, 4)
+
+
+def test_a_large_file_goes_up_in_parts_and_comes_down_whole(bucket: str, tmp_path: Path) -> None:
+    data = bytes(range(251)) * (160 << 10)
+    assert len(data) > 2 * storage._PART_BYTES
+    (tmp_path / "big").write_bytes(data)
+    storage.upload(tmp_path / "big", f"{bucket}/big")
+    assert storage.size(f"{bucket}/big") == len(data)
+    storage.download(f"{bucket}/big", tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == data
+    assert storage.read_range(f"{bucket}/big", (16 << 20) - 3, 6) == data[(16 << 20) - 3 :][:6]
+
+
+@pytest.mark.parametrize("size", [3, 9 << 20])
+def test_of_two_conditional_writers_the_first_wins(bucket: str, size: int) -> None:
+    """Also where the library would send an unconditional object of that size in parts."""
+    first, second = b"1" * size, b"2" * size
+    assert storage.write_if_absent(f"{bucket}/claim", first)
+    assert not storage.write_if_absent(f"{bucket}/claim", second)
+    assert not storage.write_if_absent(f"{bucket}/claim", first)
+    assert storage.read(f"{bucket}/claim") == first
+
+
+def line_of(call: Callable[[str], object], url: str) -> str:
+    """The one line that a user sees; no secret in it, nor in a traceback that a worker's log would hold."""
+    with pytest.raises(InputError) as caught:
+        call(url)
+    line = str(caught.value)
+    assert line.startswith(url) and "\n" not in line and len(line) < 400
+    everything = "".join(traceback.format_exception(caught.value))
+    for secret in (SECRET, "wrong-secret", "Signature=", "StringToSign"):
+        assert secret not in line and f"{secret}'" not in everything and "StringToSign" not in everything
+    return line
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_wrong_secret_is_refused_and_the_way_to_credentials_told(bucket: str, call: str, server: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        use(patch, server, secret="wrong-secret")
+        line = line_of(CALLS[call], f"{bucket}/x")
+    assert "secret key" in line or "access denied" in line  # an answer to HEAD has no body to tell more
+    assert (
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the profile AWS_PROFILE of ~/.aws, or the machine's role" in line
+    )
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_denied_bucket_is_said(bucket: str, call: str, server: str) -> None:
+    storage.write(f"{bucket}/x", b"mine")
+    with pytest.MonkeyPatch.context() as patch:
+        use(patch, server, key="test:guest", secret="guesting")
+        assert "access denied" in line_of(CALLS[call], f"{bucket}/x")
+    assert storage.read(f"{bucket}/x") == b"mine"
+
+
+@pytest.mark.parametrize("call", sorted(set(CALLS) - {"size"}))
+def test_a_missing_bucket_is_said_and_not_taken_for_a_missing_object(bucket: str, call: str) -> None:
+    assert "there is no bucket 'not-there'" in line_of(CALLS[call], "s3://not-there/x")
+
+
+def test_upload_to_a_denied_bucket_names_it(bucket: str, server: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    with pytest.MonkeyPatch.context() as patch:
+        use(patch, server, key="test:guest", secret="guesting")
+        assert "access denied" in line_of(lambda url: storage.upload(tmp_path / "file", url), f"{bucket}/x")

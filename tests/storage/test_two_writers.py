@@ -1,0 +1,106 @@
+"""Two writers to one URL in a bucket: exactly one set wins, and all of its files are its own."""
+
+from pathlib import Path
+
+import pytest
+from faulty_proxy import FaultyProxy
+
+from hdna import storage
+from hdna.claim import CLAIM
+from hdna.commit import describe_folder
+from hdna.errors import InputError
+from hdna.genome.shard import load_shard_set
+from hdna.staging import publish, staging
+from hdna_prep.encode import encode_genome
+from hdna_prep.shards import write_shards
+from hdna_prep.synthetic import write_genome
+from hdna_prep.verify import verify
+
+BODY = {"format": "hdna-shards", "version": 1}
+
+
+def make(folder: Path, content: bytes) -> dict:
+    for name in ("a.tar", "b.tar"):
+        (folder / name).write_bytes(content)
+    return describe_folder(folder)
+
+
+def held(url: str) -> dict[str, bytes]:
+    return {name: storage.read(storage.join(url, name)) for name in storage.listing(url)}
+
+
+@pytest.mark.parametrize("moment", ["first file", "second file", "manifest", "claim gone"])
+def test_the_second_writer_touches_nothing_at_any_moment(
+    moment: str, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the first one is about to write that, the second one, begun before, publishes."""
+    refused = []
+    doing = {"upload": storage.upload, "write_if_absent": storage.write_if_absent, "delete": storage.delete}
+    at = {"first file": "a.tar", "second file": "b.tar", "manifest": "manifest.json", "claim gone": CLAIM}[moment]
+
+    def second() -> None:
+        if not refused:
+            refused.append("")
+            with pytest.raises(InputError, match=r"is being written there|already stands there") as caught:
+                publish(tmp_path / "two", bucket, "shard set", BODY, make(tmp_path / "two", b"second"))
+            refused[0] = str(caught.value)
+
+    def interrupted_upload(path: Path, url: str) -> None:
+        if url.endswith(at):
+            second()
+        doing["upload"](path, url)
+
+    def interrupted_put(url: str, data: bytes) -> bool:
+        if url.endswith(at) and moment == "manifest":
+            second()
+        return doing["write_if_absent"](url, data)
+
+    def interrupted_delete(url: str, names: list[str]) -> None:
+        doing["delete"](url, names)
+        if names == [CLAIM] and moment == "claim gone":
+            second()
+
+    monkeypatch.setattr(storage, "upload", interrupted_upload)
+    monkeypatch.setattr(storage, "write_if_absent", interrupted_put)
+    monkeypatch.setattr(storage, "delete", interrupted_delete)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    publish(tmp_path / "one", bucket, "shard set", BODY, make(tmp_path / "one", b"first"))
+    assert refused[0].startswith(bucket)
+    found = held(bucket)
+    assert found.pop("a.tar") == found.pop("b.tar") == b"first"
+    assert set(found) == {"manifest.json"}
+
+
+def test_an_interrupted_upload_is_continued_by_the_same_set_and_closed_to_others(
+    bucket: str, proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    files = make(tmp_path, b"same")
+    proxy.plan("PUT", "", 2)  # the claim, a.tar
+    proxy.plan("PUT", "503", 100)
+    with pytest.raises(InputError, match=r"b\.tar: .*several attempts"):
+        publish(tmp_path, bucket, "shard set", BODY, files)
+    proxy.forget()
+    with pytest.raises(InputError, match="not a committed shard set"):
+        load_shard_set(bucket)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(
+        InputError, match=rf"begun and left unfinished: choose another name, or remove {bucket}/{CLAIM}"
+    ):
+        publish(tmp_path / "other", bucket, "shard set", BODY, make(tmp_path / "other", b"other"))
+    assert set(held(bucket)) == {"a.tar", CLAIM}
+    publish(tmp_path, bucket, "shard set", BODY, files)
+    assert set(held(bucket)) == {"a.tar", "b.tar", "manifest.json"}
+
+
+def test_two_prep_runs_to_one_url_leave_one_whole_set(bucket: str, tmp_path: Path) -> None:
+    """The second one starts while nothing stands there, and finishes after the first."""
+    write_genome(tmp_path / "g.fa", 30_000, seed=4)
+    encode_genome([str(tmp_path / "g.fa")], str(tmp_path / "g.zarr"))
+    with staging(bucket, "shard set") as folder:
+        first = write_shards([str(tmp_path / "g.zarr")], bucket, window=5000)
+        with pytest.raises(InputError, match="a shard set already stands there; it is never overwritten"):
+            publish(folder, bucket, "shard set", BODY, make(folder, b"late"))
+    assert verify(bucket) == []
+    assert load_shard_set(bucket).totals == first.totals
+    assert CLAIM not in storage.listing(bucket)
