@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from hg38_dataset import Read, intervals, reference, stand_in
+from prep_parts import parts
 
 from hdna.config import DataConfig, Stage
 from hdna.data.batch import Sampler, StepBatch
@@ -121,6 +122,8 @@ def made_up(folder: Path, contigs: int, bases: int) -> None:
         f"3.1 Gb in {HG38_BASES / rate:.0f} s",
         flush=True,
     )
+    if contigs == 1:
+        print("  of it, Mb/s per core: " + ", ".join(f"{name} {r / 1e6:.0f}" for name, r in parts(fasta).items()))
 
 
 def encoded(fasta: Path, store: Path) -> dict[str, float]:
@@ -242,19 +245,20 @@ def resume() -> None:
 def training(shards: Path, folder: Path) -> None:
     """A short run of the quickstart's model in one process: the share of its time that it waited for data."""
     run = folder / "run"
-    overrides = [f"data.shards=[{shards}]", f"run.url={run}", "curriculum.0.until_tokens=122880"]
-    overrides += ["curriculum.1.until_tokens=245760", "evaluate.every_steps=1000", "checkpoint.every_steps=1000"]
+    overrides = [f"data.shards=[{shards}]", f"run.url={run}", "curriculum.0.until_tokens=245760"]
+    overrides += ["curriculum.1.until_tokens=491520", "evaluate.every_steps=1000", "checkpoint.every_steps=1000"]
     command = [sys.executable, __file__, "--train", *overrides]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         print(f"\nTraining: not measured: {done.stderr.strip().splitlines()[-1]}")
         return
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    seconds = [4096 / record["tokens_per_second"] for record in records]
+    tokens = records[0]["tokens"]
+    seconds = [tokens / record["tokens_per_second"] for record in records]
     waited = [s * record["waited_fraction"] for s, record in zip(seconds, records, strict=True)]
     late = [100 * record["waited_fraction"] for record in records[1:]]
     print(
-        f"\nTraining (quickstart, {len(records)} steps of 4,096 tokens, one process): waited for data "
+        f"\nTraining (quickstart, {len(records)} steps of {tokens:,} tokens, one process): waited for data "
         f"{100 * sum(waited[1:]) / sum(seconds[1:]):.3f} % of the time after the first step, at most {max(late):.2f} % "
         f"of a step; {1e3 * waited[0]:.0f} ms before the first, in which shards are checked"
     )

@@ -3,7 +3,7 @@
 import io
 import tarfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -36,8 +36,10 @@ Place = tuple[int, int, str, str]
 """Start, end, split and key of a window on its contig."""
 
 
-def verify(url: str, warn: Callable[[str], object] = lambda text: None) -> list[str]:
+def verify(url: str, warn: Callable[[str], object] = lambda text: None, stores: Sequence[str] = ()) -> list[str]:
     """What is wrong with the shard set or genome store at `url`, one line per problem; none when it is sound.
+
+    `stores`: genome stores that a shard set must have been made of as they are now.
 
     `warn` is called with what is worth knowing and no fault: windows of equal bases that lie in two splits. Raises
     InputError when there is no committed set or store at all.
@@ -48,12 +50,20 @@ def verify(url: str, warn: Callable[[str], object] = lambda text: None) -> list[
         if storage.size(storage.join(url, "zarr.json")) is not None:
             return list(_store_problems(url))
         check = _ShardSetCheck(load_shard_set(url))
-        problems = list(check.problems())
+        problems = [*check.problems(), *_changed_stores(load_shard_set(url), stores)]
         for text in check.twins.report():
             warn(text)
         return problems
     except InputError as error:
         return [str(error)]
+
+
+def _changed_stores(shard_set: ShardSet, stores: Sequence[str]) -> Iterator[str]:
+    """A store that is not one of those the set was made of, by the checksum of its manifest."""
+    made_of = {entry.get("manifest_sha256") for entry in shard_set.provenance.get("stores", [])}
+    for url in stores:
+        if GenomeStore.open(url).checksum not in made_of:
+            yield f"{shard_set.url}: not made of {url} as it is now: make the set again, or give the store it is of"
 
 
 def _store_problems(url: str) -> Iterator[str]:

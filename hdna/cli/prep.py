@@ -150,7 +150,12 @@ def shards(
 
 
 @app.command()
-def verify(url: Annotated[str, typer.Argument(metavar="URL", help="Shard set or genome store.")]) -> None:
+def verify(
+    url: Annotated[str, typer.Argument(metavar="URL", help="Shard set or genome store.")],
+    store: Annotated[
+        list[str] | None, typer.Option(help="A genome store the shard set was made of, unchanged since; repeatable.")
+    ] = None,
+) -> None:
     """Check checksums, counts and that no base is in two splits; exit 1 and say what is wrong.
 
     Windows of equal bases in two splits are reported as a warning: repeats are part of genomes.
@@ -158,11 +163,12 @@ def verify(url: Annotated[str, typer.Argument(metavar="URL", help="Shard set or 
     \b
     Example:
       hdna prep verify s3://bucket/hg38-shards
+      hdna prep verify s3://bucket/hg38-shards --store hg38.zarr
     """  # noqa: D301  (\b keeps the example on its own line)
     from hdna_prep.verify import verify as problems_of
 
     started = time.monotonic()
-    problems = problems_of(url, lambda text: typer.echo(f"warning: {text}"))
+    problems = problems_of(url, lambda text: typer.echo(f"warning: {text}"), store or [])
     for problem in problems:
         typer.echo(problem)
     if problems:

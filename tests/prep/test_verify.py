@@ -233,3 +233,15 @@ def test_only_the_first_few_twins_are_named(tmp_path: Path) -> None:
     for line in warnings[1:-1]:
         one, other = line.split(" = ")
         assert one.split(":")[1].split()[0] == other.split(":")[1].split()[0]
+
+
+def test_a_store_that_changed_after_sharding_is_found(made: Path, tmp_path: Path) -> None:
+    """The set's own store is accepted; one made again of other bases is not, though its name is the same."""
+    url = str(made / "set")
+    assert verify(url, stores=[str(made / "g.zarr")]) == []
+    (tmp_path / "g.fa").write_text(">chr1\n" + "ACGTTGCA" * 40 + "\n")
+    encode_genome([str(tmp_path / "g.fa")], str(tmp_path / "g.zarr"), "g")
+    (problem,) = verify(url, stores=[str(tmp_path / "g.zarr")])
+    assert problem.startswith(f"{url}: not made of {tmp_path}/g.zarr as it is now")
+    result = CliRunner().invoke(app, ["verify", url, "--store", str(tmp_path / "g.zarr")])
+    assert result.exit_code == 1 and "as it is now" in result.output
