@@ -3,7 +3,7 @@
 import math
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -87,6 +87,7 @@ class _Training:
     def run(self) -> RunState:
         """Every step that is left."""
         metrics = Metrics(self.config.run.url, self.state.step) if self.mesh.leads else None
+        self._prefetch(range(self.state.step, self.state.step + PREFETCHED_STEPS))
         batches = map(self._batch, range(self.state.step, self.curriculum.steps))
         began = time.perf_counter()
         for batch in prefetched(batches):
@@ -104,16 +105,15 @@ class _Training:
         return self.state
 
     def _batch(self, step: int) -> StepBatch:
-        self._prefetch(step)
+        self._prefetch([step + PREFETCHED_STEPS])
         stage = self.curriculum.stage(step)
         return share_of_step(self.sampler, step, stage, self.order.batch(step), self.meshes[stage.sequence_parallel])
 
-    def _prefetch(self, step: int) -> None:
-        """Shards in buckets are copied while the steps before theirs are made; the first step asks for several."""
-        if self._in_buckets:
-            begin = step if step == self.state.step else step + PREFETCHED_STEPS
-            for ahead in range(begin, min(step + PREFETCHED_STEPS + 1, self.curriculum.steps)):
-                self.train_windows.prefetch(self.order.batch(ahead))
+    def _prefetch(self, steps: Iterable[int]) -> None:
+        """Have the shards of steps to come, those that lie in buckets, copied while the steps before are made."""
+        for step in steps:
+            if self._in_buckets and step < self.curriculum.steps:
+                self.train_windows.prefetch(self.order.batch(step))
 
     def _enter(self, stage: StagePlan) -> None:
         """Share samples as the stage wants it. No parameter and no optimizer state is touched."""

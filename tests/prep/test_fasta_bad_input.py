@@ -68,8 +68,8 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("data", "where", "what"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
-def test_refused_with_place_and_reason(data: bytes, where: str, what: str, tmp_path: Path) -> None:
+def assert_refused(data: bytes, where: str, what: str, tmp_path: Path) -> None:
+    """One line that begins with the file and the place and says what is wrong; nothing is written."""
     fasta = tmp_path / "g.fa"
     fasta.write_bytes(data)
     with pytest.raises(InputError) as error:
@@ -77,6 +77,11 @@ def test_refused_with_place_and_reason(data: bytes, where: str, what: str, tmp_p
     assert str(error.value).startswith(f"{fasta}{where}")
     assert what in str(error.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["g.fa"]
+
+
+@pytest.mark.parametrize(("data", "where", "what"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
+def test_refused_with_place_and_reason(data: bytes, where: str, what: str, tmp_path: Path) -> None:
+    assert_refused(data, where, what, tmp_path)
 
 
 @pytest.mark.parametrize("block", [1, 2, 3, 7])

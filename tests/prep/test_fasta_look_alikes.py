@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_fasta_bad_input import BGZIP_END, bgzip_block
+from test_fasta_bad_input import BGZIP_END, assert_refused, bgzip_block
 
 from hdna.errors import InputError
 from hdna.genome import GenomeStore, Interval
@@ -84,13 +84,7 @@ BAD = [
 
 @pytest.mark.parametrize(("data", "where", "what"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
 def test_refused_with_place_and_name(data: bytes, where: str, what: str, tmp_path: Path) -> None:
-    fasta = tmp_path / "g.fa"
-    fasta.write_bytes(data)
-    with pytest.raises(InputError) as error:
-        encode_genome([str(fasta)], str(tmp_path / "out.zarr"))
-    assert str(error.value).startswith(f"{fasta}{where}")
-    assert what in str(error.value)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["g.fa"]
+    assert_refused(data, where, what, tmp_path)
 
 
 @pytest.mark.parametrize(
