@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hdna.retry import Retry
+from hdna.storage.retry import Retry
 
 SERVER = Path(__file__).with_name("swift_server.py")
 SECRET = "testing"

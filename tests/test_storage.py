@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from hdna import commit, storage
+from hdna import storage
 from hdna.errors import InputError
 from hdna.genome import GenomeStore, Interval
-from hdna.staging import MANIFEST
+from hdna.storage.manifest import MANIFEST, FileEntry, put_manifest, read_manifest
 from hdna_prep.encode import encode_genome
 from hdna_prep.shards import write_shards
 from hdna_prep.synthetic import write_genome
@@ -44,12 +44,12 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 def test_write_read_range_size(place: str) -> None:
     url = storage.join(place, "a", "b.bin")
-    assert storage.size(url) is None
+    assert not storage.exists(url)
     storage.write(url, b"0123456789")
     assert storage.read(url) == b"0123456789"
     assert storage.read_range(url, 3, 4) == b"3456"
-    assert b"".join(storage.parts(url)) == b"0123456789"
-    assert storage.size(url) == 10
+    assert b"".join(storage.read_blocks(url)) == b"0123456789"
+    assert storage.object_size(url) == 10
     storage.write(url, b"other")
     assert storage.read(url) == b"other"
 
@@ -62,18 +62,18 @@ def test_only_the_first_conditional_write_wins(place: str) -> None:
 
 
 def test_listing_is_relative_and_stops_at_the_folder(place: str) -> None:
-    assert storage.listing(place) == {}
+    assert storage.list_objects(place) == {}
     for name in ("one", "deep/er/two"):
         storage.write(storage.join(place, name), b"x" * len(name))
     storage.write(place + "-neighbour/three", b"x")
-    assert storage.listing(place) == {"one": 3, "deep/er/two": 11}
+    assert storage.list_objects(place) == {"one": 3, "deep/er/two": 11}
     storage.delete(place, ["one", "deep/er/two", "never-there"])
-    assert storage.listing(place) == {}
+    assert storage.list_objects(place) == {}
 
 
 def test_missing_objects_are_file_not_found(place: str, tmp_path: Path) -> None:
     url = storage.join(place, "none")
-    for call in (storage.read, lambda u: storage.read_range(u, 0, 1), lambda u: list(storage.parts(u))):
+    for call in (storage.read, lambda u: storage.read_range(u, 0, 1), lambda u: list(storage.read_blocks(u))):
         with pytest.raises(FileNotFoundError):
             call(url)
     with pytest.raises(FileNotFoundError):
@@ -111,10 +111,10 @@ def test_a_missing_bucket_is_said_in_one_line(bucket: str) -> None:
 def test_a_manifest_cannot_name_a_file_elsewhere(tmp_path: Path) -> None:
     for name in ("../x", "/etc/passwd", "a/../../x", "s3://b/x", "a//b", ""):
         folder = tmp_path / str(abs(hash(name)))
-        entry = commit.FileEntry(1, "0" * 64)
-        assert commit.put_manifest(str(folder), MANIFEST, {"format": "k", "version": 1}, {name: entry})
+        entry = FileEntry(1, "0" * 64)
+        assert put_manifest(str(folder), MANIFEST, {"format": "k", "version": 1}, {name: entry})
         with pytest.raises(InputError, match="table of files"):
-            commit.read_manifest(str(folder), MANIFEST, "k", 1)
+            read_manifest(str(folder), MANIFEST, "k", 1)
 
 
 def test_store_and_shards_in_a_bucket(bucket: str, tmp_path: Path) -> None:

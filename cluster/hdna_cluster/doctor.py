@@ -209,7 +209,7 @@ def _place(url: str) -> Iterator[Finding]:
 
 def _deleted(folder: str) -> bool:
     storage.delete(folder, [_OBJECT])
-    return storage.size(storage.join(folder, _OBJECT)) is None
+    return not storage.exists(storage.join(folder, _OBJECT))
 
 
 def _tried(url: str, trial: str, passes: Callable[[], bool], fault: str) -> Finding:

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 from hdna import storage
 from hdna.config import RunConfig
 from hdna.errors import InputError, LostWorkerError
-from hdna.staging import InterruptedWork
+from hdna.storage.staging import InterruptedWorkError
 from hdna.train.claim import claim, refuse_taken, release
 from hdna.train.preflight import preflight
 
@@ -96,7 +96,7 @@ class RayPool:
                 raise error.cause from None
             except self._ray.exceptions.RayError as error:
                 text = str(error).strip().splitlines()[0]
-                raise InterruptedWork(f"a Ray worker was lost ({text}): start the command again") from None
+                raise InterruptedWorkError(f"a Ray worker was lost ({text}): start the command again") from None
             return result
 
         return wait

@@ -9,14 +9,15 @@ from itertools import chain, islice
 from pathlib import Path
 
 import hdna
-from hdna import commit, storage
+from hdna import storage
 from hdna.genome import arrays
 from hdna.genome.interval import Interval
 from hdna.genome.segment import Columns, Segment, encode_segment
 from hdna.genome.store import FORMAT, VERSION, GenomeStore
 from hdna.genome.store_writer import GenomeWriter
 from hdna.progress import progress
-from hdna.staging import publish, refuse_existing, staging
+from hdna.storage.manifest import describe_folder
+from hdna.storage.staging import publish, refuse_existing, staging
 from hdna_prep.fasta_writer import fasta_file
 from hdna_prep.finished import FinishedSegments
 from hdna_prep.pool import InThisProcess, Pool, in_order
@@ -72,7 +73,7 @@ def encode_genome(
             taken_over = _encode(reader.segments(), finished, writer, pool or InThisProcess())
         name = assembly or assembly_name(fastas[0])
         attributes = writer.close(name, reader.sources)
-        files = commit.describe_folder(store)
+        files = describe_folder(store)
         body = {"format": FORMAT, "version": VERSION, "assembly": name, "bases": attributes["bases"]}
         publish(store, out, KIND, body, files)
     size = sum(entry.bytes for path, entry in files.items() if not path.endswith(".json"))

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from hdna.staging import new_file
+from hdna.storage.staging import new_file
 
 _LINE_BASES = 60
 _GZIP_LEVEL = 4

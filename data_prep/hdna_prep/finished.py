@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hdna import commit
 from hdna.genome.arrays import chunk_key
 from hdna.genome.segment import Columns, Counts, Segment
+from hdna.storage.manifest import describe_file
 from hdna_prep import segments
 
 _TYPES = {"n_runs": "<u4", "mask_runs": "<u4", "iupac_positions": "<u4", "iupac_codes": "|u1"}
@@ -38,7 +38,7 @@ class FinishedSegments:
             if record["letters_sha256"] != hashlib.sha256(letters).hexdigest():
                 return None
             for name, entry in record["files"].items():
-                found = commit.describe(self._folder.parent / name)
+                found = describe_file(self._folder.parent / name)
                 if (found.bytes, found.sha256) != (entry["bytes"], entry["sha256"]):
                     return None
             return _unpacked(self._columns(number).read_bytes())

@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from typing import ParamSpec, Protocol, TypeVar
 
-from hdna.staging import InterruptedWork
+from hdna.storage.staging import InterruptedWorkError
 
 MOST_WORKERS = 8
 """One reader of FASTA keeps no more than that busy."""
@@ -32,7 +32,7 @@ class Pool(Protocol):
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:
         """Start `function(*args)`; what is returned waits for its result, or raises what it raised.
 
-        Waiting raises InterruptedWork when a worker died.
+        Waiting raises InterruptedWorkError when a worker died.
         """
 
 
@@ -121,7 +121,7 @@ def _begin_worker() -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
-def _worker_died() -> InterruptedWork:
-    return InterruptedWork(
+def _worker_died() -> InterruptedWorkError:
+    return InterruptedWorkError(
         "a worker process died, perhaps because memory ran out: start the command again with fewer --workers"
     )

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hdna import commit
 from hdna.errors import InputError
 from hdna.genome import alphabet
 from hdna.genome.packing import Bytes, Flags
 from hdna.genome.shard import COUNTED, ShardEntry, SplitTotals
 from hdna.genome.store import GenomeStore
+from hdna.storage.manifest import describe_file
 from hdna_prep.tar import shard_file
 from hdna_prep.windows import Window
 
@@ -62,7 +62,7 @@ def write_shard(path: Path, windows: Sequence[Window], stores: Mapping[str, Stor
             tokens, mask = arrays.pop(window.number)
             shard.add(window, tokens, mask)
             tally.add(tokens[: window.distinct], mask[: window.distinct])
-    entry = commit.describe(path)
+    entry = describe_file(path)
     bases = sum(window.distinct for window in windows)
     return ShardEntry(path.name, entry.bytes, entry.sha256, windows[0].split, bases, shard.samples), tally
 

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 import hdna
-from hdna import commit, storage
+from hdna import storage
 from hdna.errors import InputError
 from hdna.genome.hashing import hash64
 from hdna.genome.shard import SPLITS, ShardEntry, ShardSet, SplitTotals, load_shard_set, manifest_body
 from hdna.genome.store import GenomeStore
 from hdna.progress import Advance, progress
-from hdna.staging import publish, staging
+from hdna.storage.manifest import FileEntry, describe_file
+from hdna.storage.staging import publish, staging
 from hdna_prep.pool import InThisProcess, Pool, in_order
 from hdna_prep.shard_task import StorePlace, Tally, write_shard
 from hdna_prep.splits import Stores, Stretch, read_bed, split_by_contig, split_by_hash
@@ -60,7 +61,7 @@ def write_shards(
             shards, totals = _write(plan.windows, stores, folder, pool or InThisProcess(), advance)
         provenance = _provenance(store_urls, stores, bed, rule, window, plan.dropped)
         body = manifest_body(window, shards, totals, provenance)
-        files = {shard.url: commit.FileEntry(shard.bytes, shard.sha256) for shard in shards}
+        files = {shard.url: FileEntry(shard.bytes, shard.sha256) for shard in shards}
         publish(folder, out, KIND, body, files)
     return load_shard_set(out)
 
@@ -142,7 +143,7 @@ def _provenance(
     return {
         "stores": [{"name": n, "assembly": s.assembly, "manifest_sha256": s.checksum} for n, s in given],
         "command": " ".join(["hdna prep shards", *names, *splits, "--window", str(window)]),
-        "splits": {"bed_sha256": commit.describe(storage.local_path(bed)).sha256} if bed else {"rule": rule},
+        "splits": {"bed_sha256": describe_file(storage.local_path(bed)).sha256} if bed else {"rule": rule},
         "dropped": {"windows": dropped, "rule": DROP_RULE},
         "hdna": hdna.__version__,
     }

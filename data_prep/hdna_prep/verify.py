@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from hdna import commit, storage
+from hdna import storage
 from hdna.errors import InputError
 from hdna.genome import alphabet
 from hdna.genome.interval import Interval
@@ -26,7 +26,7 @@ from hdna.genome.shard import (
 )
 from hdna.genome.store import GenomeStore
 from hdna.progress import progress
-from hdna.staging import MANIFEST
+from hdna.storage.manifest import MANIFEST, FileEntry, find_damage, find_file_damage
 from hdna_prep.twins import Twins
 
 _SPAN_BASES = 1 << 22
@@ -44,10 +44,10 @@ def verify(url: str, warn: Callable[[str], object] = lambda text: None, stores: 
     `warn` is called with what is worth knowing and no fault: windows of equal bases that lie in two splits. Raises
     InputError when there is no committed set or store at all.
     """
-    if storage.size(storage.join(url, MANIFEST)) is None:
+    if not storage.exists(storage.join(url, MANIFEST)):
         raise InputError(f"{url}: neither a committed shard set nor a genome store: there is no {MANIFEST}")
     try:
-        if storage.size(storage.join(url, "zarr.json")) is not None:
+        if storage.exists(storage.join(url, "zarr.json")):
             return list(_store_problems(url))
         check = _ShardSetCheck(load_shard_set(url))
         problems = [*check.problems(), *_changed_stores(load_shard_set(url), stores)]
@@ -68,7 +68,7 @@ def _changed_stores(shard_set: ShardSet, stores: Sequence[str]) -> Iterator[str]
 
 def _store_problems(url: str) -> Iterator[str]:
     store = GenomeStore.open(url)
-    fault = commit.damage(url, store.manifest)
+    fault = find_damage(url, store.manifest)
     if fault:
         yield fault
         return
@@ -112,7 +112,7 @@ class _ShardSetCheck:
 
     def _shard(self, shard: ShardEntry) -> Iterator[str]:
         place = self._set.place(shard)
-        fault = commit.file_damage(place, commit.FileEntry(shard.bytes, shard.sha256))
+        fault = find_file_damage(place, FileEntry(shard.bytes, shard.sha256))
         if fault:
             yield fault
             return

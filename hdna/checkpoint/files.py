@@ -19,8 +19,8 @@ from safetensors.torch import load, save
 
 from hdna import storage
 from hdna.checkpoint.listing import FORMAT, MANIFEST, VERSION, CheckpointRef, checkpoint_name, newest_whole
-from hdna.commit import FileEntry, put_manifest, read_manifest
 from hdna.errors import InputError
+from hdna.storage.manifest import FileEntry, put_manifest, read_manifest
 
 PARAMETERS = "parameters"
 """Prefix of the parameters' tensors; moments have their own names."""
@@ -86,7 +86,7 @@ def load_weights(run_or_checkpoint_url: str) -> dict[str, torch.Tensor]:
     Raises InputError when there is none.
     """
     url = run_or_checkpoint_url
-    if storage.size(storage.join(url, MANIFEST)) is None:
+    if not storage.exists(storage.join(url, MANIFEST)):
         url = newest_checkpoint(url).url
     return load_checkpoint(url).tensors[PARAMETERS]
 

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from hdna import storage
-from hdna.commit import damage, read_manifest
+from hdna.storage.manifest import find_damage, read_manifest
 
 FORMAT = "hdna-checkpoint"
 VERSION = 1
@@ -30,7 +30,7 @@ def list_checkpoints(run_url: str) -> list[CheckpointRef]:
     """Committed checkpoints of a run by rising step; whether their checksums hold is another question."""
     root = storage.join(run_url, "checkpoints")
     found = []
-    for path in storage.listing(root):
+    for path in storage.list_objects(root):
         folder, _, name = path.partition("/")
         match = _NAME.fullmatch(folder)
         if match and name == MANIFEST:
@@ -41,7 +41,7 @@ def list_checkpoints(run_url: str) -> list[CheckpointRef]:
 def checkpoint_damage(checkpoint_url: str) -> str | None:
     """What is wrong with a checkpoint, in words, or None when its manifest and every checksum hold."""
     try:
-        return damage(checkpoint_url, read_manifest(checkpoint_url, MANIFEST, FORMAT, VERSION))
+        return find_damage(checkpoint_url, read_manifest(checkpoint_url, MANIFEST, FORMAT, VERSION))
     except FileNotFoundError:
         return f"{checkpoint_url} has no {MANIFEST}"
 
@@ -60,7 +60,7 @@ def newest_whole(run_url: str) -> tuple[CheckpointRef | None, list[str]]:
 def free_place(run_url: str, step: int) -> int:
     """The first retry number under which nothing has ever been written for this step."""
     root = storage.join(run_url, "checkpoints")
-    used = {path.partition("/")[0] for path in storage.listing(root)}
+    used = {path.partition("/")[0] for path in storage.list_objects(root)}
     retry = 0
     while checkpoint_name(step, retry) in used:
         retry += 1
@@ -82,5 +82,5 @@ def prune(run_url: str, keep_last: int, keep_every: int = 0) -> list[CheckpointR
     removed = [ref for ref in refs if ref not in kept]
     for ref in removed:
         storage.delete(ref.url, [MANIFEST])
-        storage.delete(ref.url, list(storage.listing(ref.url)))
+        storage.delete(ref.url, list(storage.list_objects(ref.url)))
     return removed

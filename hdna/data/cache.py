@@ -15,10 +15,11 @@ from collections.abc import Iterable
 from io import BufferedIOBase, BufferedReader
 from pathlib import Path
 
-from hdna import retry, storage
+from hdna import storage
 from hdna.data.cache_folder import CacheFolder
 from hdna.errors import InputError
 from hdna.genome.shard import ShardEntry, ShardSet
+from hdna.storage import retry
 
 CACHE_BYTES = 64 << 30
 """Least recently used copies go when the cache would hold more than this."""
@@ -111,7 +112,7 @@ class ShardCache:
                 if partial.finished is not None:
                     return partial.finished
                 digest, count = hashlib.sha256(), 0
-                for part in storage.parts(place):
+                for part in storage.read_blocks(place):
                     digest.update(part)
                     count += len(part)
                     if count <= shard.bytes:

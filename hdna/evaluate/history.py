@@ -169,7 +169,7 @@ def _stages(steps: list[Step]) -> list[StageFacts]:
 
 def _checkpoints(run_url: str) -> list[CheckpointFacts]:
     """Committed checkpoints by rising step: those with a manifest."""
-    sizes = storage.listing(storage.join(run_url, "checkpoints"))
+    sizes = storage.list_objects(storage.join(run_url, "checkpoints"))
     committed = sorted((int(m[2]), int(m[3] or 0), m[1]) for path in sizes if (m := _CHECKPOINT.fullmatch(path)))
     return [
         CheckpointFacts(name, step, sum(size for path, size in sizes.items() if path.startswith(f"{name}/")))

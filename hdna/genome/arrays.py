@@ -115,7 +115,7 @@ def open_arrays(url: str, files: Mapping[str, object]) -> tuple[dict[str, Any], 
         local = LocalStore(storage.local_path(url), read_only=True)
         group = zarr.open_group(_Guarded(local, url), mode="r", zarr_format=3)
     else:
-        store, path = storage.object_store(url)
+        store, path = storage.locate(url)
         remote = _Guarded(ObjectStore(store, read_only=True), url, f"{path}/")
         group = zarr.open_group(remote, path=path, mode="r", zarr_format=3)
     return dict(group.attrs), {name: _checked(group, name, files) for name in COLUMNS}

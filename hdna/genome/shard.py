@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from hdna import commit, storage
+from hdna import storage
 from hdna.errors import InputError
-from hdna.staging import MANIFEST
+from hdna.storage.manifest import MANIFEST, FileEntry, manifest_checksum, read_manifest
 
 FORMAT: Final = "hdna-shards"
 VERSION: Final = 1
@@ -75,7 +75,7 @@ class ShardSet:
     shards: list[ShardEntry]
     totals: dict[str, SplitTotals]
     provenance: dict[str, Any]
-    files: dict[str, commit.FileEntry]
+    files: dict[str, FileEntry]
     checksum: str
     """sha256 of the manifest, which stands for the whole set."""
 
@@ -109,11 +109,11 @@ def load_shard_set(url: str) -> ShardSet:
     Raises InputError when there is no committed set, or when anything in the manifest is not as this format says.
     """
     try:
-        body = commit.read_manifest(url, MANIFEST, FORMAT, VERSION)
-        checksum = commit.checksum(url, MANIFEST)
+        body = read_manifest(url, MANIFEST, FORMAT, VERSION)
+        checksum = manifest_checksum(url, MANIFEST)
     except FileNotFoundError:
         raise InputError(f"{url}: not a committed shard set: make one with 'hdna prep shards'") from None
-    files = {name: commit.FileEntry(entry["bytes"], entry["sha256"]) for name, entry in body["files"].items()}
+    files = {name: FileEntry(entry["bytes"], entry["sha256"]) for name, entry in body["files"].items()}
     try:
         _want(type(body.get("provenance")) is dict, "provenance")
         totals = {_one_of(split, SPLITS, "split"): _totals(entry) for split, entry in _dict(body, "totals").items()}
@@ -130,12 +130,12 @@ def sample_metadata(assembly: str, contig: str, start: int, end: int, split: str
     return json.dumps(meta).encode()
 
 
-def _shard(entry: Any, files: dict[str, commit.FileEntry]) -> ShardEntry:  # noqa: ANN401  (whatever JSON held)
+def _shard(entry: Any, files: dict[str, FileEntry]) -> ShardEntry:  # noqa: ANN401  (whatever JSON held)
     name = _str(entry, "url")
     if not _SHARD_NAME.fullmatch(name):
         raise ValueError(f"shard name {name!r} refused: want a plain NAME.tar that lies beside the manifest")
     size, digest = _int(entry, "bytes", 0, _LARGEST_SHARD_BYTES), _str(entry, "sha256")
-    if files.get(name) != commit.FileEntry(size, digest):
+    if files.get(name) != FileEntry(size, digest):
         raise ValueError(f"shard {name} is not in the table of files with the same size and sha256")
     samples = [_sample(sample, size, name) for sample in _list(entry, "samples")]
     split = _one_of(_str(entry, "split"), SPLITS, "split")

@@ -14,13 +14,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from hdna import commit
 from hdna.errors import InputError
 from hdna.genome import alphabet
 from hdna.genome.arrays import CHUNK_BYTES, READ_ERRORS, Array, open_arrays
 from hdna.genome.interval import Interval
 from hdna.genome.packing import BASES_PER_BYTE, Runs, unpack
-from hdna.staging import MANIFEST
+from hdna.storage.manifest import MANIFEST, find_missing, manifest_checksum, read_manifest
 
 FORMAT: Final = "hdna-genome"
 VERSION: Final = 1
@@ -56,11 +55,11 @@ class GenomeStore:
         Raises InputError when there is no committed store, or one that lacks a file its manifest names.
         """
         try:
-            manifest = commit.read_manifest(url, MANIFEST, FORMAT, VERSION)
-            checksum = commit.checksum(url, MANIFEST)
+            manifest = read_manifest(url, MANIFEST, FORMAT, VERSION)
+            checksum = manifest_checksum(url, MANIFEST)
         except FileNotFoundError:
             raise InputError(f"{url}: not a committed genome store: make one with 'hdna prep genome'") from None
-        fault = commit.absent(url, manifest)
+        fault = find_missing(url, manifest)
         if fault:
             raise InputError(f"{fault}: the genome store is damaged; make it again")
         try:

@@ -24,9 +24,9 @@ def refuse_taken(config: RunConfig) -> None:
     if state.get("status") == "running" and state.get("host") == socket.gethostname() and _alive(pid):
         raise InputError(f"{url}: process {pid} is training this run on this machine: wait for it, or end it first")
     place = storage.join(url, RECIPE)
-    if storage.size(place) is not None:
+    if storage.exists(place):
         _refuse_other(config, parse_recipe(storage.read(place).decode(), place), url)
-    elif storage.listing(url):
+    elif storage.list_objects(url):
         raise InputError(f"{url}: holds files that are no run of hdna: choose another run.url")
 
 

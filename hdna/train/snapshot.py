@@ -4,8 +4,8 @@ import torch
 
 from hdna.checkpoint import Snapshot, commit_checkpoint, free_place, write_part
 from hdna.checkpoint.files import PARAMETERS, checkpoint_url
-from hdna.commit import FileEntry
 from hdna.parallel.mesh import Mesh
+from hdna.storage.manifest import FileEntry
 from hdna.train.engine import MOMENTS, Engine
 from hdna.train.state import RunState
 

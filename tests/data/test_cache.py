@@ -18,10 +18,11 @@ import pytest
 from faulty_proxy import FaultyProxy, faulty_proxy
 from s3 import QUICK, swift_server, use
 
-from hdna import retry, storage
+from hdna import storage
 from hdna.data.cache import ShardCache
 from hdna.errors import InputError
 from hdna.genome.shard import ShardEntry, ShardSet
+from hdna.storage import retry
 
 SIZE = 100_000
 COUNT = 6

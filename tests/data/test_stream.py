@@ -8,7 +8,6 @@ import tarfile
 import numpy as np
 import pytest
 
-from hdna.commit import describe
 from hdna.config import DataConfig
 from hdna.data.batch import Sampler
 from hdna.data.cache import ShardCache
@@ -20,6 +19,7 @@ from hdna.genome.interval import Interval
 from hdna.genome.shard import load_shard_set
 from hdna.genome.store import GenomeStore
 from hdna.model import IGNORE
+from hdna.storage.manifest import describe
 from hdna_prep.encode import encode_genome
 from hdna_prep.shards import write_shards
 

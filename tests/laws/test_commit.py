@@ -18,7 +18,7 @@ import pytest
 from hdna.errors import InputError
 from hdna.genome import GenomeStore, Interval
 from hdna.genome.shard import load_shard_set
-from hdna.staging import publish, staging
+from hdna.storage.staging import publish, staging
 from hdna_prep.encode import encode_genome, write_fasta
 from hdna_prep.shards import write_shards
 from hdna_prep.synthetic import write_genome

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hdna.genome import arrays
-from hdna.staging import InterruptedWork, staging
+from hdna.storage.staging import InterruptedWorkError, staging
 from hdna_prep import segments
 from hdna_prep.encode import encode_genome
 from hdna_prep.synthetic import write_genome
@@ -175,7 +175,7 @@ def test_two_writers_never_share_a_folder(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("error", "kept"), [(KeyboardInterrupt, 1), (InterruptedWork, 1), (ValueError, 0)])
+@pytest.mark.parametrize(("error", "kept"), [(KeyboardInterrupt, 1), (InterruptedWorkError, 1), (ValueError, 0)])
 def test_what_is_kept_for_the_next_run(error: type[BaseException], kept: int, tmp_path: Path) -> None:
     out = str(tmp_path / "out")
     for key in ("abc", None):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hdna.errors import InputError
 from hdna.genome import arrays
 from hdna.genome.packing import JoinedRuns, RunLengths
-from hdna.staging import InterruptedWork
+from hdna.storage.staging import InterruptedWorkError
 from hdna_prep import segments, shards
 from hdna_prep.encode import encode_genome
 from hdna_prep.pool import Pool, in_order, processes
@@ -159,7 +159,7 @@ def test_a_full_disk_of_a_worker_is_one_line(made: Path, tmp_path: Path) -> None
 
 
 def test_a_worker_that_dies_is_explained(tmp_path: Path) -> None:
-    with processes(2) as pool, pytest.raises(InterruptedWork, match=r"a worker process died.*fewer --workers"):
+    with processes(2) as pool, pytest.raises(InterruptedWorkError, match=r"a worker process died.*fewer --workers"):
         pool.submit(os._exit, 9)()
 
 

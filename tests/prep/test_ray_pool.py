@@ -9,7 +9,7 @@ import pytest
 from hdna import storage
 from hdna.errors import InputError
 from hdna.genome import arrays
-from hdna.staging import InterruptedWork
+from hdna.storage.staging import InterruptedWorkError
 from hdna_cluster.launch import RayPool, ray_pool
 from hdna_prep import segments
 from hdna_prep.encode import encode_genome
@@ -42,5 +42,5 @@ def test_errors_come_back_as_they_were(pool: RayPool) -> None:
 
 
 def test_a_lost_worker_is_explained(pool: RayPool) -> None:
-    with pytest.raises(InterruptedWork, match="a Ray worker was lost"):
+    with pytest.raises(InterruptedWorkError, match="a Ray worker was lost"):
         pool.submit(lambda: os._exit(9))()

@@ -7,7 +7,7 @@ import pytest
 from faulty_proxy import FaultyProxy, faulty_proxy
 from s3 import QUICK, swift_server, use
 
-from hdna import retry
+from hdna.storage import retry
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from hdna import storage
-from hdna.aws_profile import profile_settings
 from hdna.errors import InputError
+from hdna.storage.aws_profile import profile_settings
 
 KEYS = "aws_access_key_id = test:tester\naws_secret_access_key = testing\n"
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from faulty_proxy import FaultyProxy
 
-from hdna import retry, storage
+from hdna import storage
 from hdna.errors import InputError
+from hdna.storage import objects, retry
 
 BOUND_S = 30
 """With the short waits of these tests; far above what a lasting fault takes."""
@@ -46,7 +47,7 @@ def test_reading_survives_transient_faults(
 def test_writing_survives_transient_faults(
     fault: str, bucket: str, proxy: FaultyProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "_PART_BYTES", 5 << 20)
+    monkeypatch.setattr(objects, "_BLOCK_BYTES", 5 << 20)
     data = os.urandom(12 << 20)
     (tmp_path / "file").write_bytes(data)
     for method in ("PUT", "POST"):

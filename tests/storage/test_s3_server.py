@@ -9,29 +9,30 @@ from s3 import SECRET, use
 
 from hdna import storage
 from hdna.errors import InputError
+from hdna.storage import objects
 
 CALLS: dict[str, Callable[[str], object]] = {
     "read": storage.read,
     "read_range": lambda url: storage.read_range(url, 0, 1),
-    "parts": lambda url: list(storage.parts(url)),
-    "size": storage.size,
+    "parts": lambda url: list(storage.read_blocks(url)),
+    "size": storage.object_size,
     "write": lambda url: storage.write(url, b"x"),
     "write_if_absent": lambda url: storage.write_if_absent(url, b"x"),
-    "listing": storage.listing,
+    "listing": storage.list_objects,
 }
 
 
 def test_objects_are_written_read_listed_and_deleted(bucket: str) -> None:
     url = storage.join(bucket, "deep", "a b+c%d.bin")
-    assert storage.size(url) is None
+    assert not storage.exists(url)
     storage.write(url, b"0123456789")
-    assert storage.read(url) == b"".join(storage.parts(url)) == b"0123456789"
+    assert storage.read(url) == b"".join(storage.read_blocks(url)) == b"0123456789"
     assert storage.read_range(url, 3, 4) == b"3456"
     storage.write(url, b"other")
     storage.write(f"{bucket}-neighbour", b"x")
-    assert storage.listing(bucket) == {"deep/a b+c%d.bin": 5}
+    assert storage.list_objects(bucket) == {"deep/a b+c%d.bin": 5}
     storage.delete(bucket, ["deep/a b+c%d.bin", "never-there"])
-    assert storage.listing(bucket) == {}
+    assert storage.list_objects(bucket) == {}
     with pytest.raises(FileNotFoundError):
         storage.read(url)
 
@@ -44,10 +45,10 @@ def test_a_range_past_the_end_is_not_passed_off_as_whole(bucket: str) -> None:
 
 def test_a_large_file_goes_up_in_parts_and_comes_down_whole(bucket: str, tmp_path: Path) -> None:
     data = bytes(range(251)) * (160 << 10)
-    assert len(data) > 2 * storage._PART_BYTES
+    assert len(data) > 2 * objects._BLOCK_BYTES
     (tmp_path / "big").write_bytes(data)
     storage.upload(tmp_path / "big", f"{bucket}/big")
-    assert storage.size(f"{bucket}/big") == len(data)
+    assert storage.object_size(f"{bucket}/big") == len(data)
     storage.download(f"{bucket}/big", tmp_path / "back")
     assert (tmp_path / "back").read_bytes() == data
     assert storage.read_range(f"{bucket}/big", (16 << 20) - 3, 6) == data[(16 << 20) - 3 :][:6]

@@ -6,11 +6,11 @@ import pytest
 from faulty_proxy import FaultyProxy
 
 from hdna import storage
-from hdna.claim import CLAIM
-from hdna.commit import describe_folder
 from hdna.errors import InputError
 from hdna.genome.shard import load_shard_set
-from hdna.staging import publish, staging
+from hdna.storage.manifest import describe_folder
+from hdna.storage.staging import publish, staging
+from hdna.storage.write_claim import CLAIM
 from hdna_prep.encode import encode_genome
 from hdna_prep.shards import write_shards
 from hdna_prep.synthetic import write_genome
@@ -26,7 +26,7 @@ def make(folder: Path, content: bytes) -> dict:
 
 
 def held(url: str) -> dict[str, bytes]:
-    return {name: storage.read(storage.join(url, name)) for name in storage.listing(url)}
+    return {name: storage.read(storage.join(url, name)) for name in storage.list_objects(url)}
 
 
 @pytest.mark.parametrize("moment", ["first file", "second file", "manifest", "claim gone"])
@@ -103,4 +103,4 @@ def test_two_prep_runs_to_one_url_leave_one_whole_set(bucket: str, tmp_path: Pat
             publish(folder, bucket, "shard set", BODY, make(folder, b"late"))
     assert verify(bucket) == []
     assert load_shard_set(bucket).totals == first.totals
-    assert CLAIM not in storage.listing(bucket)
+    assert CLAIM not in storage.list_objects(bucket)

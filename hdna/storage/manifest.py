@@ -14,6 +14,8 @@ from typing import Any
 from hdna import storage
 from hdna.errors import InputError
 
+MANIFEST = "manifest.json"
+"""Name of a genome store's and a shard set's manifest; a checkpoint's has a name of its own."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -25,7 +27,7 @@ class FileEntry:
     sha256: str
 
 
-def describe(path: Path) -> FileEntry:
+def describe_file(path: Path) -> FileEntry:
     """Size and sha256 of a local file."""
     with path.open("rb") as file:
         return FileEntry(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
@@ -33,7 +35,7 @@ def describe(path: Path) -> FileEntry:
 
 def describe_folder(folder: Path) -> dict[str, FileEntry]:
     """Size and sha256 of every file below a local folder, by its path relative to that folder."""
-    return {str(path.relative_to(folder)): describe(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {str(path.relative_to(folder)): describe_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def put_manifest(url: str, name: str, body: dict[str, Any], files: dict[str, FileEntry]) -> bool:
@@ -65,17 +67,17 @@ def read_manifest(url: str, name: str, kind: str, version: int) -> dict[str, Any
     return body
 
 
-def checksum(url: str, name: str) -> str:
+def manifest_checksum(url: str, name: str) -> str:
     """sha256 of the manifest itself, which stands for the whole set. Raises FileNotFoundError when there is none."""
     return hashlib.sha256(storage.read(storage.join(url, name))).hexdigest()
 
 
-def absent(url: str, manifest: dict[str, Any]) -> str | None:
+def find_missing(url: str, manifest: dict[str, Any]) -> str | None:
     """The first file under `url` that is missing or has another size than the manifest says, or None.
 
-    One listing, no reading: for opening a set quickly; `damage` looks at every byte.
+    One listing, no reading: for opening a set quickly; `find_damage` looks at every byte.
     """
-    sizes = storage.listing(url)
+    sizes = storage.list_objects(url)
     for path, entry in manifest["files"].items():
         place = storage.join(url, path)
         if path not in sizes:
@@ -85,20 +87,20 @@ def absent(url: str, manifest: dict[str, Any]) -> str | None:
     return None
 
 
-def damage(url: str, manifest: dict[str, Any]) -> str | None:
+def find_damage(url: str, manifest: dict[str, Any]) -> str | None:
     """The first file under `url` that is not as the manifest says, in words, or None when every checksum holds."""
     for path, entry in manifest["files"].items():
-        fault = file_damage(storage.join(url, path), FileEntry(entry["bytes"], entry["sha256"]))
+        fault = find_file_damage(storage.join(url, path), FileEntry(entry["bytes"], entry["sha256"]))
         if fault:
             return fault
     return None
 
 
-def file_damage(place: str, entry: FileEntry) -> str | None:
+def find_file_damage(place: str, entry: FileEntry) -> str | None:
     """How the file at URL `place` differs from its manifest's `entry`, in words, or None. Reads it in parts."""
     digest, count = hashlib.sha256(), 0
     try:
-        for part in storage.parts(place):
+        for part in storage.read_blocks(place):
             digest.update(part)
             count += len(part)
     except FileNotFoundError:

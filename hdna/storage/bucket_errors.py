@@ -1,16 +1,22 @@
-"""One line for what went wrong with a bucket, without anything a log should not hold."""
+"""What went wrong with a bucket, in one line, without anything that should not be in a log."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 from urllib.parse import urlsplit
+
+from obstore.exceptions import BaseError, NotFoundError
+
+from hdna.errors import InputError
 
 CREDENTIALS: Final = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the profile AWS_PROFILE of ~/.aws, or the machine's role",
     "gs": "GOOGLE_APPLICATION_CREDENTIALS, gcloud's default login, or the machine's role",
     "az": "AZURE_STORAGE_ACCOUNT_NAME with AZURE_STORAGE_ACCOUNT_KEY, or the machine's identity",
 }
-_NOT_FOUND_OUT = re.compile(r"latest/api/token|169\.254\.|metadata\.google|security-credentials", re.IGNORECASE)
-_TOLD: Final = (
+_NO_CREDENTIALS = re.compile(r"latest/api/token|169\.254\.|metadata\.google|security-credentials", re.IGNORECASE)
+_REFUSALS: Final = (
     (re.compile("SignatureDoesNotMatch"), "the server refuses the secret key"),
     (re.compile("InvalidAccessKeyId"), "the server does not know the access key"),
     (re.compile("ExpiredToken|TokenRefreshRequired|InvalidToken"), "the server says that the credentials have expired"),
@@ -22,13 +28,27 @@ _BUSY = re.compile(r"status code: (?:429|5\d\d \w[\w ]*\w)")
 _BROKEN = re.compile("error sending request|request or response body error|HTTP error|operation timed out|Connection")
 
 
-def explained(url: str, message: str) -> str:
-    """`url`, what happened, and what to do, from an object-store library's message about it.
+@contextmanager
+def one_line_errors(url: str) -> Iterator[None]:
+    """Turn the library's errors within into an InputError that names `url`; a missing object is a FileNotFoundError.
 
-    Of the message itself only the cause of a kind not known here is repeated: its first line, without query strings
-    (a signed URL or a token may stand there). Never a header, a key or an answer's body.
+    The library's own error is not chained: it repeats requests and answers, which a traceback would print.
     """
-    known = _known(urlsplit(url).scheme, urlsplit(url).netloc, message)
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        if isinstance(error, FileNotFoundError | NotFoundError) and not names_no_bucket(str(error)):
+            raise FileNotFoundError(url) from None
+        raise InputError(explain(url, str(error))) from None
+
+
+def explain(url: str, message: str) -> str:
+    """`url`, what happened, and what to do, from an object-store library's message.
+
+    Only a message of unknown kind is repeated, and of that only the first line without query strings, where a signed
+    URL or a token may be. Never a header, a key or the body of an answer.
+    """
+    known = _known_cause(urlsplit(url).scheme, urlsplit(url).netloc, message)
     return f"{url}: {known or _first_line(message)}"
 
 
@@ -37,15 +57,15 @@ def names_no_bucket(message: str) -> bool:
     return _NO_BUCKET.search(message) is not None
 
 
-def _known(scheme: str, bucket: str, message: str) -> str | None:
+def _known_cause(scheme: str, bucket: str, message: str) -> str | None:
     sought = f"credentials are looked for in {CREDENTIALS.get(scheme, 'the environment')}"
     if scheme not in CREDENTIALS:
         return None
     if names_no_bucket(message):
         return f"there is no bucket {bucket!r}: make it, or correct the name or the endpoint"
-    if _NOT_FOUND_OUT.search(message):
+    if _NO_CREDENTIALS.search(message):
         return f"no credentials found: {sought}"
-    for pattern, cause in _TOLD:
+    for pattern, cause in _REFUSALS:
         if pattern.search(message):
             return f"{cause}: {sought}"
     if _DENIED.search(message):

@@ -17,15 +17,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hdna import commit, storage
-from hdna.claim import AlreadyThereError, claimed
+from hdna import storage
 from hdna.errors import InputError
+from hdna.storage.manifest import MANIFEST, FileEntry, put_manifest
+from hdna.storage.write_claim import AlreadyThereError, claimed
 
-MANIFEST = "manifest.json"
 _SUFFIX = ".partial"
 
 
-class InterruptedWork(InputError):
+class InterruptedWorkError(InputError):
     """Work that stopped half-way and can be continued: what it has done so far is kept, where `staging` may keep it."""
 
 
@@ -36,7 +36,7 @@ def staging(url: str, kind: str, resume_key: str | None = None) -> Iterator[Path
     It is empty, unless an interrupted writer of the same `resume_key` (lower-case hexadecimal; it must stand for all
     that the work depends on) left one: then it is that one, and what lies in it is for the caller to check. Raises
     InputError at once when something already stands at `url`, or when the disk fails or fills. The folder is removed
-    at the end; with a `resume_key` it stays after an interruption: a killed process, Ctrl-C, InterruptedWork.
+    at the end; with a `resume_key` it stays after an interruption: a killed process, Ctrl-C, InterruptedWorkError.
     """
     refuse_existing(url, kind)
     try:
@@ -49,7 +49,7 @@ def staging(url: str, kind: str, resume_key: str | None = None) -> Iterator[Path
     except OSError as error:
         raise InputError(f"{url}: {error.strerror or error}: nothing was written") from error
     except BaseException as error:
-        keep = resume_key is not None and (isinstance(error, InterruptedWork) or not isinstance(error, Exception))
+        keep = resume_key is not None and (isinstance(error, InterruptedWorkError) or not isinstance(error, Exception))
         raise
     finally:
         if not keep:
@@ -57,13 +57,13 @@ def staging(url: str, kind: str, resume_key: str | None = None) -> Iterator[Path
         os.close(lock)
 
 
-def publish(folder: Path, url: str, kind: str, body: dict[str, Any], files: dict[str, commit.FileEntry]) -> None:
+def publish(folder: Path, url: str, kind: str, body: dict[str, Any], files: dict[str, FileEntry]) -> None:
     """Commit a staged folder: its `files`, and `body` as their manifest, appear at `url` together.
 
     Raises InputError when another writer was there first; its set stays untouched.
     """
     if storage.is_local(url):
-        commit.put_manifest(str(folder), MANIFEST, body, files)
+        put_manifest(str(folder), MANIFEST, body, files)
         try:
             folder.rename(storage.local_path(url))
         except OSError:
@@ -74,14 +74,14 @@ def publish(folder: Path, url: str, kind: str, body: dict[str, Any], files: dict
         refuse_existing(url, kind)
         for name in files:
             storage.upload(folder / name, storage.join(url, name))
-        if not commit.put_manifest(url, MANIFEST, body, files):
+        if not put_manifest(url, MANIFEST, body, files):
             refuse_existing(url, kind)
 
 
 def refuse_existing(url: str, kind: str) -> None:
     """Raise InputError when `url` is taken: by a committed set, or locally by anything at all."""
     advice = "it is never overwritten: remove it or choose another name"
-    if storage.size(storage.join(url, MANIFEST)) is not None:
+    if storage.exists(storage.join(url, MANIFEST)):
         raise AlreadyThereError(f"{url}: a {kind} already stands there; {advice}")
     if storage.is_local(url):
         path = storage.local_path(url)

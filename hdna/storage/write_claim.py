@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from hdna import commit, storage
+from hdna import storage
 from hdna.errors import InputError
+from hdna.storage.manifest import FileEntry
 
 CLAIM = "claim.json"
 
@@ -23,7 +24,7 @@ class AlreadyThereError(InputError):
 
 
 @contextmanager
-def claimed(url: str, kind: str, body: dict[str, Any], files: dict[str, commit.FileEntry]) -> Iterator[None]:
+def claimed(url: str, kind: str, body: dict[str, Any], files: dict[str, FileEntry]) -> Iterator[None]:
     """Hold the claim on the remote `url` for the set of `body` and `files`, until a manifest stands there.
 
     That is when the block ends without error, or with AlreadyThereError: look for a manifest inside it, because the
@@ -47,7 +48,7 @@ def claimed(url: str, kind: str, body: dict[str, Any], files: dict[str, commit.F
     storage.delete(url, [CLAIM])
 
 
-def _digest(body: dict[str, Any], files: dict[str, commit.FileEntry]) -> bytes:
+def _digest(body: dict[str, Any], files: dict[str, FileEntry]) -> bytes:
     table = {name: [entry.bytes, entry.sha256] for name, entry in files.items()}
     digest = hashlib.sha256(json.dumps([body, table], sort_keys=True).encode()).hexdigest()
     return json.dumps({"format": "hdna-claim", "sha256": digest}).encode() + b"\n"

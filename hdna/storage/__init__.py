@@ -1,0 +1,39 @@
+"""Everything that touches files and buckets: opening URLs, manifests, staging, write claims.
+
+This face holds the operations on single objects; the protocols built on them have modules of their own. The room is the
+door to the object-store library.
+"""
+
+from hdna.storage.objects import (
+    delete,
+    download,
+    exists,
+    join,
+    list_objects,
+    object_size,
+    read,
+    read_blocks,
+    read_range,
+    upload,
+    write,
+    write_if_absent,
+)
+from hdna.storage.stores import is_local, local_path, locate
+
+__all__ = [
+    "is_local",
+    "local_path",
+    "join",
+    "exists",
+    "object_size",
+    "list_objects",
+    "read",
+    "read_range",
+    "read_blocks",
+    "write",
+    "write_if_absent",
+    "upload",
+    "download",
+    "delete",
+    "locate",
+]

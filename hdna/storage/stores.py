@@ -1,0 +1,130 @@
+"""Which object store a URL belongs to, opened with the provider's own credentials and our retry policy.
+
+Credentials come from each provider's standard chain (environment, AWS profile, instance role), never from us. Every
+scheme but those in SCHEMES is refused, `pipe:` and `http:` among them, so a URL from somebody else's manifest cannot
+run or fetch anything.
+"""
+
+import os
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from obstore.store import AzureStore, GCSStore, LocalStore, ObjectStore, S3Store
+
+from hdna.errors import InputError
+from hdna.storage import retry
+from hdna.storage.aws_profile import profile_settings
+from hdna.storage.bucket_errors import one_line_errors
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig
+
+SCHEMES = ("file", "s3", "gs", "az")
+_STORE_VARIABLES = ("AWS_", "GOOGLE_", "AZURE_", "HOME")
+"""Prefixes of the environment variables that a store reads by itself."""
+_PROFILE_LIFETIME = timedelta(minutes=10)
+"""How long the keys of a profile are trusted before its file is read again: other programs renew short-lived keys."""
+
+
+def is_local(url: str) -> bool:
+    """Whether `url` names a path of this machine's file system."""
+    return _scheme(url) == "file"
+
+
+def local_path(url: str) -> Path:
+    """The file-system path of a local URL.
+
+    Raises InputError when `url` is remote.
+    """
+    if not is_local(url):
+        raise InputError(f"{url}: want a local path here")
+    return Path(url.removeprefix("file://")).expanduser().absolute()
+
+
+def locate(url: str, request_bytes: int = 0, retries: int | None = None) -> tuple[ObjectStore, str]:
+    """The store and the key of `url`, with time-outs long enough for requests that send `request_bytes`.
+
+    `retries` overrides how often the library repeats a failed request.
+    """
+    scheme = _scheme(url)
+    if scheme == "file":
+        return _open_local(), str(local_path(url)).lstrip("/")
+    address = urlsplit(url)
+    if not address.netloc:
+        raise InputError(f"{url}: names no bucket: want {scheme}://BUCKET/PATH")
+    policy = retry.RETRY
+    settings = tuple(sorted((k, v) for k, v in os.environ.items() if k.startswith(_STORE_VARIABLES)))
+    repeats = policy.retries if retries is None else retries
+    store = _open(scheme, address.netloc, policy, policy.patience(request_bytes), repeats, settings)
+    return store, address.path.strip("/")
+
+
+def _scheme(url: str) -> str:
+    scheme = urlsplit(url).scheme if ":" in url.split("/", 1)[0] else "file"
+    if scheme not in SCHEMES:
+        raise InputError(f"{url}: scheme {scheme!r} is not supported: use a local path, file://, s3://, gs:// or az://")
+    return scheme
+
+
+@lru_cache(maxsize=1)
+def _open_local() -> ObjectStore:
+    return LocalStore("/", mkdir=True)
+
+
+@lru_cache(maxsize=64)
+def _open(
+    scheme: str,
+    bucket: str,
+    policy: retry.Retry,
+    patience: float,
+    retries: int,
+    environment: tuple[tuple[str, str], ...],
+) -> ObjectStore:
+    """`environment` is what the library reads by itself; when it changes, a new store is opened."""
+    client: ClientConfig = {
+        "connect_timeout": timedelta(seconds=policy.connect),
+        "read_timeout": timedelta(seconds=patience),
+        "timeout": timedelta(hours=12),  # for a whole body of any size; silence is what ends a broken one
+    }
+    repeat: RetryConfig = {
+        "max_retries": retries,
+        "retry_timeout": timedelta(seconds=policy.total),
+        "backoff": {
+            "init_backoff": timedelta(seconds=policy.first_pause),
+            "max_backoff": timedelta(seconds=policy.longest_pause),
+            "base": 2,
+        },
+    }
+    with one_line_errors(f"{scheme}://{bucket}"):
+        if scheme == "gs":
+            return GCSStore(bucket, client_options=client, retry_config=repeat)
+        if scheme == "az":
+            return AzureStore(container_name=bucket, client_options=client, retry_config=repeat)
+        return _open_s3(bucket, client, repeat, dict(environment))
+
+
+def _open_s3(bucket: str, client: "ClientConfig", repeat: "RetryConfig", environment: dict[str, str]) -> ObjectStore:
+    profile = profile_settings()
+    settings: dict[str, Any] = {}
+    endpoint = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
+    if not endpoint and (endpoint := profile.get("endpoint_url")):
+        settings["endpoint"] = endpoint
+    if "region" in profile and not {"AWS_REGION", "AWS_DEFAULT_REGION"} & set(environment):
+        settings["region"] = profile["region"]
+    if "aws_access_key_id" in profile:
+        settings["credential_provider"] = _profile_keys
+    client["allow_http"] = (endpoint or "").startswith("http://")
+    return S3Store(bucket, client_options=client, retry_config=repeat, **settings)
+
+
+def _profile_keys() -> dict[str, Any]:
+    profile = profile_settings()
+    return {
+        "access_key_id": profile["aws_access_key_id"],
+        "secret_access_key": profile["aws_secret_access_key"],
+        "token": profile.get("aws_session_token"),
+        "expires_at": datetime.now(UTC) + _PROFILE_LIFETIME,
+    }
