@@ -13,8 +13,8 @@ from typing import Any, ParamSpec, TypeVar
 from hdna import storage
 from hdna.config import RunConfig
 from hdna.errors import InputError, LostWorkerError
+from hdna.run.ownership import claim, refuse_taken, release
 from hdna.storage.staging import InterruptedWorkError
-from hdna.train.claim import claim, refuse_taken, release
 from hdna.train.preflight import preflight
 
 Report = Callable[[dict[str, Any]], None]

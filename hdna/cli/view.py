@@ -81,7 +81,7 @@ def report(
     Example:
       hdna report runs/quickstart
     """
-    from hdna.evaluate.report import write_report
+    from hdna.report.page import write_report
 
     typer.echo(write_report(url, out))
 

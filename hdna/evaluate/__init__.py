@@ -1,1 +1,1 @@
-"""How good a model is: bits per base, what simpler models reach, and the page that shows a run."""
+"""How good a model is: bits per base on held-out sequence, and what simpler models reach there."""

@@ -11,6 +11,7 @@ import torch
 
 from hdna import storage
 from hdna.checkpoint import Snapshot, load_checkpoint, newest_whole, prune
+from hdna.checkpoint.state import RunState
 from hdna.config import RunConfig, dump_recipe
 from hdna.data.batch import Sampler, StepBatch
 from hdna.data.cache import ShardCache
@@ -20,19 +21,18 @@ from hdna.data.stream import WindowReader, prefetched
 from hdna.errors import InputError
 from hdna.evaluate.bits import Score, evaluation_crops, score
 from hdna.evaluate.markov import baselines
-from hdna.evaluate.record import BASELINES, ENVIRONMENT, read_json, write_json
 from hdna.genome.shard import load_shard_set
 from hdna.model import HyenaDNA
 from hdna.model.batch import MicroBatch
 from hdna.model.taps import MicroStep
 from hdna.parallel import Mesh, shard_sequence
 from hdna.parallel.mesh import lost_ranks_explained
+from hdna.run.files import BASELINES, ENVIRONMENT, read_json, write_json
+from hdna.run.metrics import Metrics
 from hdna.train import snapshot
 from hdna.train.engine import Engine, apex_is_nvidia, use_apex_layer_norm
-from hdna.train.metrics import Metrics
 from hdna.train.optim import learning_rate
 from hdna.train.start import environment, start_block
-from hdna.train.state import RunState
 from hdna.train.step import StepResult, micro_batch_nats, optimizer_step, share_of_step
 
 Report = Callable[[dict[str, Any]], None]

@@ -4,10 +4,10 @@ import torch
 
 from hdna.checkpoint import Snapshot, commit_checkpoint, free_place, write_part
 from hdna.checkpoint.files import PARAMETERS, checkpoint_url
+from hdna.checkpoint.state import RunState
 from hdna.parallel.mesh import Mesh
 from hdna.storage.manifest import FileEntry
 from hdna.train.engine import MOMENTS, Engine
-from hdna.train.state import RunState
 
 
 def save(engine: Engine, mesh: Mesh, run_url: str, state: RunState) -> str:

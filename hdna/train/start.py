@@ -7,13 +7,13 @@ from importlib import metadata
 import torch
 
 from hdna import __version__
+from hdna.checkpoint.state import RunState
 from hdna.config import RunConfig
 from hdna.data.curriculum import Curriculum, StagePlan
 from hdna.data.stream import WindowReader
 from hdna.genome.shard import ShardSet
 from hdna.model.flops import parameter_count, train_flops_per_token
 from hdna.train.engine import fused_kernels
-from hdna.train.state import RunState
 
 _VERSIONS = ("torch", "deepspeed", "ray", "zarr", "webdataset", "numpy")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from hdna.evaluate.record import read_json
+from hdna.run.files import read_json
 
 RAY = Path(sys.executable).with_name("ray")
 START_TIMEOUT_S = 120

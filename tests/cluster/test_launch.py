@@ -13,7 +13,7 @@ import torch
 from ranks import REPO
 
 from hdna.checkpoint import list_checkpoints, load_weights
-from hdna.evaluate.record import read_json, read_metrics
+from hdna.run.files import read_json, read_metrics
 from hdna_cluster.launch import processors_each
 
 HDNA = Path(sys.executable).with_name("hdna")

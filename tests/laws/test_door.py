@@ -17,7 +17,7 @@ DOORS = {
     "deepspeed": {"hdna/train/engine.py"},
     "apex": {"hdna/train/engine.py"},
     "ray": {"cluster/hdna_cluster/launch.py"},
-    "matplotlib": {"hdna/evaluate/plots.py"},
+    "matplotlib": {"hdna/report/plots.py"},
     "safetensors": {"hdna/checkpoint/files.py"},
 }
 HEAVY = ("torch", "deepspeed", "ray", "webdataset", "zarr", "matplotlib", "omegaconf", "obstore", "numpy")

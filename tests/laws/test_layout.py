@@ -26,9 +26,9 @@ from hdna.data.cache import ShardCache
 from hdna.data.curriculum import Curriculum
 from hdna.data.order import Order
 from hdna.data.stream import WindowReader
-from hdna.evaluate.record import read_metrics
 from hdna.genome.shard import load_shard_set
 from hdna.model import HyenaDNA, weighted_nats
+from hdna.run.files import read_metrics
 
 LOSS_TOLERANCE, GRADIENT_TOLERANCE = 1e-6, 1e-5
 """Relative; the law's own. fp32 sums of some thousand terms in another order differ by a few 1e-7."""

@@ -10,7 +10,7 @@ import torch
 from ranks import start_ranks
 
 from hdna.checkpoint import list_checkpoints, load_checkpoint, load_weights, newest_whole
-from hdna.evaluate.record import read_metrics
+from hdna.run.files import read_metrics
 
 STEPS = 10
 LAYOUT_TOLERANCE = 1e-4

@@ -10,9 +10,9 @@ from ranks import start_ranks
 
 from hdna import storage
 from hdna.checkpoint import list_checkpoints, load_weights
-from hdna.evaluate.record import read_metrics
-from hdna.evaluate.report import write_report
 from hdna.genome.shard import load_shard_set
+from hdna.report.page import write_report
+from hdna.run.files import read_metrics
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import torch
 from ranks import start_ranks
 from safetensors.torch import load_file
 
-from hdna.evaluate.record import read_metrics
+from hdna.run.files import read_metrics
 
 
 @pytest.mark.parametrize("world_size", [1, 2])

@@ -9,8 +9,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from hdna.evaluate.plots import COLOURS
-from hdna.evaluate.report import write_report
+from hdna.report.page import write_report
+from hdna.report.plots import COLOURS
 
 pytestmark = pytest.mark.browser
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 
 from hdna import storage
-from hdna.evaluate.record import METRICS, read_metrics
+from hdna.run.files import METRICS, read_metrics
 
 _PLOTTED = ("loss", "learning_rate", "grad_norm", "tokens_per_second", "memory_gib", "valid_bits_per_base")
 

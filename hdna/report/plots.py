@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator, NullFormatter
 
-from hdna.evaluate.history import History
+from hdna.report.history import History
 
 COLOURS = {
     "ink": "#1c2733",

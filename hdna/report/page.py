@@ -8,11 +8,11 @@ from statistics import median
 
 from hdna import __version__, storage
 from hdna.data.curriculum import Curriculum
-from hdna.evaluate import page
-from hdna.evaluate.history import History, read_history
-from hdna.evaluate.page import Html
-from hdna.evaluate.plots import MAX_POINTS, UNIFORM_BITS, beyond_range, bits_plot, trace_plot
 from hdna.model.flops import parameter_count
+from hdna.report import markup
+from hdna.report.history import History, read_history
+from hdna.report.markup import Html
+from hdna.report.plots import MAX_POINTS, UNIFORM_BITS, beyond_range, bits_plot, trace_plot
 
 PAGE = "index.html"
 _STATUS = {"done": "finished", "running": "in progress", "stopped": "stopped before its end"}
@@ -34,8 +34,8 @@ def render(history: History) -> str:
     """The page's HTML."""
     known = history.status if history.status in _STATUS else "unknown"
     status = (known, _STATUS.get(history.status, history.status))
-    header = page.header("hdna training run", history.name, status, history.url)
-    return page.document(f"{history.name}: {status[1]}", header, _body(history), f"Written by hdna {__version__}.")
+    header = markup.header("hdna training run", history.name, status, history.url)
+    return markup.document(f"{history.name}: {status[1]}", header, _body(history), f"Written by hdna {__version__}.")
 
 
 def verdict(history: History) -> str:
@@ -74,24 +74,26 @@ def _longer_context(history: History) -> str:
 
 
 def _body(history: History) -> Iterator[Html]:
-    yield page.cards(_cards(history))
-    yield page.paragraph(verdict(history), "lead")
-    yield page.heading("Bits per base")
-    yield page.figure(_bits_caption(history), bits_plot(history, "bits"), bits_plot(history, "bits-phone", narrow=True))
-    yield page.heading("Against simple models")
-    yield page.table(("Model", "Bits per base", "Below order-0 entropy"), _ladder(history), marked="this run")
-    yield page.paragraph(
+    yield markup.cards(_cards(history))
+    yield markup.paragraph(verdict(history), "lead")
+    yield markup.heading("Bits per base")
+    yield markup.figure(
+        _bits_caption(history), bits_plot(history, "bits"), bits_plot(history, "bits-phone", narrow=True)
+    )
+    yield markup.heading("Against simple models")
+    yield markup.table(("Model", "Bits per base", "Below order-0 entropy"), _ladder(history), marked="this run")
+    yield markup.paragraph(
         "Bits per base is the mean surprise at each base of the valid split; a uniform guess scores 2. The unigram and "
         "order-5 Markov models were counted on the train split. N and other codes are not scored."
     )
-    yield page.heading("Stages of the curriculum")
-    yield page.table(
+    yield markup.heading("Stages of the curriculum")
+    yield markup.table(
         ("Stage", "Context length", "Steps", "Tokens", "Last train bits per base", "Last valid bits per base"),
         _stage_rows(history),
     )
     yield from _skipped(history)
-    yield page.heading("The course of training")
-    yield page.figures(_traces(history))
+    yield markup.heading("The course of training")
+    yield markup.figures(_traces(history))
     yield from _records(history)
 
 
@@ -155,8 +157,8 @@ def _stage_rows(history: History) -> Iterator[tuple[str, ...]]:
 def _skipped(history: History) -> Iterator[Html]:
     if not history.skipped:
         return
-    yield page.heading("Skipped steps")
-    yield page.paragraph(
+    yield markup.heading("Skipped steps")
+    yield markup.paragraph(
         f"{len(history.skipped):,} of {len(history.steps):,} steps had a loss or gradient that was not finite and "
         f"changed nothing: step {', '.join(f'{step.step:,}' for step in history.skipped[:20])}"
         + (", and more." if len(history.skipped) > 20 else ".")
@@ -172,21 +174,21 @@ def _traces(history: History) -> Iterator[Html]:
         ("norm", "Gradient norm", "", [s.grad_norm for s in steps], "Global norm before clipping."),
     )
     for name, label, unit, values, caption in traces:
-        yield page.figure(caption, trace_plot(history, name, values, label, unit, log=name == "norm"), title=label)
+        yield markup.figure(caption, trace_plot(history, name, values, label, unit, log=name == "norm"), title=label)
 
 
 def _records(history: History) -> Iterator[Html]:
     """What the run was: checkpoints, data, recipe, environment."""
-    yield page.heading("Checkpoints")
+    yield markup.heading("Checkpoints")
     rows = [(c.name, f"{c.step:,}", f"{c.bytes / 2**20:.1f} MiB") for c in history.checkpoints]
-    yield page.table(("Checkpoint", "Step", "Size"), rows) if rows else page.paragraph("None yet.")
-    yield page.heading("Data")
-    yield page.facts(_data(history))
-    yield page.heading("Recipe, as resolved")
-    yield page.verbatim(history.recipe) if history.recipe else page.paragraph("The run has no recipe.yaml.")
-    yield page.heading("Environment")
+    yield markup.table(("Checkpoint", "Step", "Size"), rows) if rows else markup.paragraph("None yet.")
+    yield markup.heading("Data")
+    yield markup.facts(_data(history))
+    yield markup.heading("Recipe, as resolved")
+    yield markup.verbatim(history.recipe) if history.recipe else markup.paragraph("The run has no recipe.yaml.")
+    yield markup.heading("Environment")
     entries = [(name, str(value)) for name, value in history.environment.items()]
-    yield page.facts(entries) if entries else page.paragraph("The run has no environment.json.")
+    yield markup.facts(entries) if entries else markup.paragraph("The run has no environment.json.")
 
 
 def _data(history: History) -> Iterator[tuple[str, str]]:

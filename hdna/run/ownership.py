@@ -8,7 +8,7 @@ from hdna import storage
 from hdna.config import RunConfig, dump_recipe
 from hdna.config.recipe import flatten, parse_recipe
 from hdna.errors import InputError
-from hdna.evaluate.record import RECIPE, STATE, read_json, write_json
+from hdna.run.files import RECIPE, STATE, read_json, write_json
 
 _FREE_SECTIONS = ("run.url", "run.resume", "data.shards", "parallel.", "checkpoint.", "evaluate.")
 _FREE_STAGE_KEYS = ("micro_batch_size", "sequence_parallel")

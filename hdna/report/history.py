@@ -9,7 +9,7 @@ from hdna import storage
 from hdna.config import RunConfig
 from hdna.config.recipe import parse_recipe
 from hdna.errors import InputError
-from hdna.evaluate.record import BASELINES, ENVIRONMENT, METRICS, RECIPE, STATE, read_json, read_metrics
+from hdna.run.files import BASELINES, ENVIRONMENT, METRICS, RECIPE, STATE, read_json, read_metrics
 
 _CHECKPOINT = re.compile(r"(step-(\d{6,})(?:-r(\d+))?)/MANIFEST\.json")
 

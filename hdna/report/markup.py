@@ -18,7 +18,7 @@ class Html:
 
 def document(title: str, header: Html, body: Iterable[Html], footer: str) -> str:
     """A whole page with its style sheet inside."""
-    style = files("hdna.evaluate").joinpath("report.css").read_text(encoding="utf-8")
+    style = files("hdna.report").joinpath("report.css").read_text(encoding="utf-8")
     return "\n".join(
         [
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',

@@ -13,9 +13,9 @@ import pytest
 from made_up_run import BASELINES, CHECKSUM, RECIPE, metrics
 
 from hdna.errors import InputError
-from hdna.evaluate.history import read_history
-from hdna.evaluate.plots import MAX_POINTS, readable_range
-from hdna.evaluate.report import render, verdict, write_report
+from hdna.report.history import read_history
+from hdna.report.page import render, verdict, write_report
+from hdna.report.plots import MAX_POINTS, readable_range
 
 MakeRun = Callable[..., Path]
 SVG = "{http://www.w3.org/2000/svg}"
