@@ -1,10 +1,13 @@
-"""`hdna`: the roof. Heavy imports stay inside the handlers, so that `hdna --help` answers at once."""
+"""The `hdna` command, one module per subcommand.
+
+Heavy imports stay inside the handlers, so that `hdna --help` answers at once.
+"""
 
 import sys
 
 import typer
 
-from hdna.cli import plan, prep, run, view
+from hdna.cli import checkpoints, doctor, plan, prep, recipes, report, train
 from hdna.errors import InputError
 
 app = typer.Typer(
@@ -16,12 +19,12 @@ app = typer.Typer(
     help="Pretrain HyenaDNA models, from a FASTA file to a checkpoint and a report.",
 )
 app.add_typer(prep.app, name="prep")
-app.add_typer(view.checkpoints, name="checkpoints")
-app.command("recipes")(run.recipes)
 app.command("plan")(plan.plan)
-app.command("train")(run.train)
-app.command("report")(view.report)
-app.command("doctor")(view.doctor)
+app.command("train")(train.train)
+app.command("recipes")(recipes.recipes)
+app.add_typer(checkpoints.app, name="checkpoints")
+app.command("report")(report.report)
+app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:

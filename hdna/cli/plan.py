@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hdna.cli.run import Overrides
+from hdna.cli.arguments import Overrides, Recipe
 
 if TYPE_CHECKING:
     from hdna_cluster.plan import Plan, StageEstimate
@@ -25,7 +25,7 @@ class DeviceName(StrEnum):
 
 
 def plan(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or a YAML file.")],
+    recipe: Recipe,
     overrides: Overrides = None,
     devices: Annotated[int | None, typer.Option(help="Devices, in place of parallel.workers.")] = None,
     device: Annotated[DeviceName, typer.Option(help="Their kind.")] = DeviceName.h100,

@@ -1,51 +1,15 @@
-"""`hdna recipes` and `hdna train`."""
+"""`hdna train`: train a recipe, and show how it goes."""
 
 import time
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-Overrides = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[key=value ...]", help="Overrides, as in curriculum.0.micro_batch_size=4."),
-]
-
-
-def recipes(
-    name: Annotated[str | None, typer.Argument(help="A shipped recipe to print.")] = None,
-    copy: Annotated[Path | None, typer.Option(help="Write it to this file instead, to be edited.")] = None,
-) -> None:
-    r"""List the shipped recipes, print one, or copy one to start your own from.
-
-    \b
-    Example:
-      hdna recipes
-      hdna recipes small_32k --copy mine.yaml
-    """
-    from hdna.config import list_recipes, recipe_text
-    from hdna.errors import InputError
-
-    if name is None:
-        if copy is not None:
-            raise InputError("--copy: say which recipe, as in: hdna recipes quickstart --copy mine.yaml")
-        for known, path in list_recipes().items():
-            typer.echo(f"{known:<14}{path.read_text(encoding='utf-8').splitlines()[0].lstrip('# ')}")
-        return
-    text = recipe_text(name)
-    if copy is None:
-        typer.echo(text, nl=False)
-        return
-    if copy.exists():
-        raise InputError(f"{copy}: already exists: choose another name")
-    if not copy.parent.is_dir():
-        raise InputError(f"{copy}: there is no folder {copy.parent}")
-    copy.write_text(text, encoding="utf-8")
-    typer.echo(f"{copy}: edit it, then run: hdna train {copy}")
+from hdna.cli.arguments import Overrides, Recipe
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or a YAML file.")],
+    recipe: Recipe,
     overrides: Overrides = None,
 ) -> None:
     r"""Train a recipe: on this machine, or on the Ray cluster that this command was submitted to.

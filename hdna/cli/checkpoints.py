@@ -1,17 +1,20 @@
-"""`hdna checkpoints`, `hdna report` and `hdna doctor`: looking at runs and at this machine."""
+"""`hdna checkpoints`: list, verify and prune a run's checkpoints."""
 
 from typing import Annotated
 
 import typer
 
-checkpoints = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="List, verify and prune a run's checkpoints."
+from hdna.cli.arguments import RunUrl
+
+app = typer.Typer(
+    name="checkpoints",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="List, verify and prune a run's checkpoints.",
 )
 
-RunUrl = Annotated[str, typer.Argument(metavar="RUN_URL", help="A run's directory or bucket URL.")]
 
-
-@checkpoints.command("list")
+@app.command("list")
 def list_(url: RunUrl) -> None:
     r"""List a run's committed checkpoints.
 
@@ -30,7 +33,7 @@ def list_(url: RunUrl) -> None:
         typer.echo(f"{ref.url}  step {ref.step:,}, {state['tokens']:,} tokens, stage {state['stage']}")
 
 
-@checkpoints.command()
+@app.command()
 def verify(url: RunUrl) -> None:
     r"""Check every checksum of a run's checkpoints; exit 1 when one does not hold.
 
@@ -53,7 +56,7 @@ def verify(url: RunUrl) -> None:
         raise typer.Exit(1)
 
 
-@checkpoints.command()
+@app.command()
 def prune(
     url: RunUrl,
     keep_last: Annotated[int, typer.Option(min=1, help="Newest checkpoints that stay.")] = 3,
@@ -69,39 +72,3 @@ def prune(
 
     for ref in prune_checkpoints(url, keep_last, keep_every):
         typer.echo(f"removed {ref.url}")
-
-
-def report(
-    url: RunUrl,
-    out: Annotated[str | None, typer.Option(help="Folder to write to, instead of RUN_URL/report.")] = None,
-) -> None:
-    r"""Write a self-contained HTML page that shows a run.
-
-    \b
-    Example:
-      hdna report runs/quickstart
-    """
-    from hdna.report.page import write_report
-
-    typer.echo(write_report(url, out))
-
-
-def doctor(
-    url: Annotated[str | None, typer.Argument(metavar="[URL]", help="Bucket or folder to try writing to.")] = None,
-) -> None:
-    r"""Say what this machine has for training, and what to do about what is missing.
-
-    \b
-    Example:
-      hdna doctor s3://bucket/runs
-    """
-    from hdna_cluster.doctor import examine
-
-    healthy = True
-    for finding in examine(url):
-        healthy &= finding.fine
-        typer.echo(
-            f"{'ok  ' if finding.fine else 'MEND'}  {finding.what}" + (f": {finding.mend}" if finding.mend else "")
-        )
-    if not healthy:
-        raise typer.Exit(1)

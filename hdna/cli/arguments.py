@@ -1,0 +1,12 @@
+"""Arguments that several commands share."""
+
+from typing import Annotated, TypeAlias
+
+import typer
+
+Recipe: TypeAlias = Annotated[str, typer.Argument(help="A shipped recipe's name, or a YAML file.")]
+Overrides: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[key=value ...]", help="Overrides, as in curriculum.0.micro_batch_size=4."),
+]
+RunUrl: TypeAlias = Annotated[str, typer.Argument(metavar="RUN_URL", help="A run's directory or bucket URL.")]

@@ -1,0 +1,26 @@
+"""`hdna doctor`: what this machine has for training, and how to fix what is missing."""
+
+from typing import Annotated
+
+import typer
+
+
+def doctor(
+    url: Annotated[str | None, typer.Argument(metavar="[URL]", help="Bucket or folder to try writing to.")] = None,
+) -> None:
+    r"""Say what this machine has for training, and what to do about what is missing.
+
+    \b
+    Example:
+      hdna doctor s3://bucket/runs
+    """
+    from hdna_cluster.doctor import examine
+
+    healthy = True
+    for finding in examine(url):
+        healthy &= finding.fine
+        typer.echo(
+            f"{'ok  ' if finding.fine else 'MEND'}  {finding.what}" + (f": {finding.mend}" if finding.mend else "")
+        )
+    if not healthy:
+        raise typer.Exit(1)
