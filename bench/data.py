@@ -26,14 +26,15 @@ from hg38_dataset import Read, intervals, reference, stand_in
 from prep_parts import parts
 
 from hdna.config import DataConfig, Stage
-from hdna.data.batch import Sampler, StepBatch
 from hdna.data.cache import ShardCache
+from hdna.data.collate import Collator, StepBatch
 from hdna.data.curriculum import Curriculum
-from hdna.data.order import Order, WindowTable
+from hdna.data.order import DataOrder, WindowTable
 from hdna.data.stream import WindowReader
 from hdna.errors import InputError
 from hdna.genome import GenomeStore
 from hdna.genome.shard import load_shard_set
+from hdna.run.files import read_metrics
 from hdna_prep.encode import encode_genome
 from hdna_prep.shards import write_shards
 from hdna_prep.synthetic import write_genome
@@ -188,13 +189,13 @@ def ours(shards: Path, context: int) -> tuple[Callable[[], object], Callable[[],
     reader = WindowReader([load_shard_set(str(shards))], "train", ShardCache())
     stage = Stage(context, STEP_TOKENS * 10**6, max(1, MICRO_BATCH_TOKENS // context))
     curriculum = Curriculum([stage], STEP_TOKENS)
-    order = Order(reader.tables, curriculum, seed=1)
-    sampler = Sampler(reader.read_batch, DataConfig(shards=[str(shards)]), seed=1)
+    order = DataOrder(reader.tables, curriculum, seed=1)
+    collator = Collator(reader.read_batch, DataConfig(shards=[str(shards)]), seed=1)
     steps = iter(range(curriculum.steps))
 
     def step() -> StepBatch:
         number = next(steps)
-        return sampler.step_batch(number, curriculum.stage(number), order.batch(number), 0, 1, slice(0, context))
+        return collator.step_batch(number, curriculum.stage(number), order.batch(number), 0, 1, slice(0, context))
 
     def widened() -> None:
         for batch in step().micro_batches:
@@ -236,7 +237,7 @@ def resume() -> None:
     curriculum = Curriculum([Stage(1024, 1024 * 1024 * 10**6)], 1024 * 1024)
 
     def batch() -> None:
-        Order([table], curriculum, seed=1).batch(777_777)
+        DataOrder([table], curriculum, seed=1).batch(777_777)
 
     crops = int(((bases - 1) // 1024).sum())
     print(f"\nResume: {1e3 * best(batch, rounds=3):.0f} ms to the batch of step 777,777 in a set of {crops:,} crops")
@@ -252,11 +253,11 @@ def training(shards: Path, folder: Path) -> None:
     if done.returncode:
         print(f"\nTraining: not measured: {done.stderr.strip().splitlines()[-1]}")
         return
-    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    tokens = records[0]["tokens"]
-    seconds = [tokens / record["tokens_per_second"] for record in records]
-    waited = [s * record["waited_fraction"] for s, record in zip(seconds, records, strict=True)]
-    late = [100 * record["waited_fraction"] for record in records[1:]]
+    records = read_metrics(str(run))
+    tokens = records[0].tokens
+    seconds = [tokens / record.tokens_per_second for record in records]
+    waited = [s * record.data_wait_fraction for s, record in zip(seconds, records, strict=True)]
+    late = [100 * record.data_wait_fraction for record in records[1:]]
     print(
         f"\nTraining (quickstart, {len(records)} steps of {tokens:,} tokens, one process): waited for data "
         f"{100 * sum(waited[1:]) / sum(seconds[1:]):.3f} % of the time after the first step, at most {max(late):.2f} % "

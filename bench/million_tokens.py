@@ -25,10 +25,10 @@ import torch.distributed as dist
 
 from hdna.config import RunConfig
 from hdna.config.recipe import parse_recipe
-from hdna.data.batch import Sampler
 from hdna.data.cache import ShardCache
+from hdna.data.collate import Collator
 from hdna.data.curriculum import Curriculum
-from hdna.data.order import Order
+from hdna.data.order import DataOrder
 from hdna.data.stream import WindowReader
 from hdna.genome import GenomeStore
 from hdna.genome.shard import load_shard_set
@@ -112,7 +112,7 @@ def rank_step(config: RunConfig) -> dict[str, float]:
     """The step on one rank."""
     curriculum = Curriculum.of(config)
     windows = WindowReader([load_shard_set(url) for url in config.data.shards], "train", ShardCache())
-    crops = Order(windows.tables, curriculum, config.run.seed).batch(0)
+    crops = DataOrder(windows.tables, curriculum, config.run.seed).batch(0)
     torch.manual_seed(config.run.seed)
     model = HyenaDNA(config.model)
     model.backbone.activation_checkpointing = config.parallel.activation_checkpointing
@@ -120,7 +120,7 @@ def rank_step(config: RunConfig) -> dict[str, float]:
     stage = curriculum.stage(0)
     mesh = Mesh.of_this_process(stage.sequence_parallel)
     shard_sequence(model, mesh, config.parallel.long_conv)
-    batch = share_of_step(Sampler(windows.read_batch, config.data, config.run.seed), 0, stage, crops, mesh)
+    batch = share_of_step(Collator(windows.read_batch, config.data, config.run.seed), 0, stage, crops, mesh)
     mesh.barrier()
     began = time.perf_counter()
     result = optimizer_step(engine, mesh, batch, learning_rate=1e-3)

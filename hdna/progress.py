@@ -1,68 +1,77 @@
-"""How far a long piece of work is: a bar on a terminal, a plain line every few seconds in a job log."""
+"""Progress of long operations, on stderr: a bar on a terminal, a line every few seconds in a job log."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
 
 _SECONDS_BETWEEN_LINES = 5.0
 
 Advance = Callable[[float], None]
-"""Says that so many more units are done."""
+"""Called with the number of units done since the last call."""
+
+
+class Progress:
+    """Where an operation stands, in a line of text; use it as a context manager."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._bar = RichProgress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", visible=False)
+        self._last_line = time.monotonic()
+
+    def __enter__(self) -> "Progress":
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def print(self, text: str) -> None:
+        """Print a text that stays, above the bar."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def update(self, done: float, total: float | None, line: str, keep: bool = False) -> None:
+        """Show that `done` of `total` (None: unknown) is done, as `line` says; with `keep` the line stays.
+
+        Where there is no terminal, a line is printed every few seconds, and each one with `keep`.
+        """
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=done, total=total, description=line, visible=True)
+            if keep:
+                self.print(line)
+        elif keep or time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            self.print(line)
 
 
 @contextmanager
 def progress(total: float | None, what: str, unit: str) -> Iterator[Advance]:
-    """Show on stderr how much of `total` (in `unit`, None when unknown) of the work `what` is done.
+    """Show how much of `total` (in `unit`, None when unknown) of the operation `what` is done.
 
-    Gives a function to call with the units done since the last call. Work that ends within a few seconds prints no
-    plain line at all.
+    Yields a function to call with the units done since the last call. An operation that ends within a few seconds
+    prints no line.
     """
-    console = Console(stderr=True)
-    if console.is_terminal:
-        with _bar(console, total, what, unit) as advance:
-            yield advance
-    else:
-        yield _lines(total, what, unit)
-
-
-@contextmanager
-def _bar(console: Console, total: float | None, what: str, unit: str) -> Iterator[Advance]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[amount]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(what, total=total, amount="")
-        done = 0.0
+    done, started = 0.0, time.monotonic()
+    with Progress() as display:
 
         def advance(units: float) -> None:
             nonlocal done
             done += units
-            bar.update(task, completed=done, amount=_amount(done, total, unit))
+            display.update(done, total, f"{what}: {_amount(done, total, unit)}, {time.monotonic() - started:.0f} s")
 
         yield advance
-
-
-def _lines(total: float | None, what: str, unit: str) -> Advance:
-    done = 0.0
-    started = last = time.monotonic()
-
-    def advance(units: float) -> None:
-        nonlocal done, last
-        done += units
-        now = time.monotonic()
-        if now - last >= _SECONDS_BETWEEN_LINES:
-            last = now
-            sys.stderr.write(f"{what}: {_amount(done, total, unit)}, {now - started:.0f} s\n")
-            sys.stderr.flush()
-
-    return advance
 
 
 def _amount(done: float, total: float | None, unit: str) -> str:

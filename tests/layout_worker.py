@@ -15,10 +15,10 @@ from rank_worker import prepared
 from safetensors.torch import save_file
 
 from hdna.config import load_recipe
-from hdna.data.batch import StepBatch
+from hdna.data.collate import StepBatch
 from hdna.genome import alphabet
 from hdna.model import backbone
-from hdna.model.batch import MicroBatch
+from hdna.model.micro_batch import MicroBatch
 from hdna.parallel import Mesh, all_to_all
 from hdna.train import engine as engine_module
 from hdna.train.step import optimizer_step
@@ -56,7 +56,7 @@ def run_layouts(recipe: str, layouts: list[dict[str, Any]], out: str) -> None:
     engine_module._adamw = lambda groups, device: GradientAsWeight(groups)  # type: ignore[assignment]
     for layout in layouts:
         config = load_recipe(recipe, layout["overrides"])
-        all_to_all.SMALLEST_MESSAGE = layout["smallest_message"]
+        all_to_all.MIN_MESSAGE_BYTES = layout["smallest_message"]
         backbone.MLP_POSITIONS = layout["mlp_positions"]
         mesh = Mesh.of_this_process()
         engine, sampled = prepared(config)

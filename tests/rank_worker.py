@@ -13,17 +13,18 @@ import torch.distributed as dist
 from safetensors.torch import save_file
 
 from hdna.config import RunConfig, load_recipe
-from hdna.data.batch import Sampler, StepBatch
 from hdna.data.cache import ShardCache
+from hdna.data.collate import Collator, StepBatch
 from hdna.data.curriculum import Curriculum
-from hdna.data.order import Order
+from hdna.data.order import DataOrder
 from hdna.data.stream import WindowReader
 from hdna.genome import alphabet
 from hdna.genome.shard import load_shard_set
 from hdna.model import HyenaDNA
-from hdna.model.taps import MicroStep
+from hdna.model.filter_cache import MicroStep
 from hdna.parallel import Mesh, shard_sequence
 from hdna.parallel.mesh import lost_ranks_explained
+from hdna.run.events import Event
 from hdna.train.engine import Engine
 from hdna.train.loop import train
 from hdna.train.step import micro_batch_nats, optimizer_step, share_of_step
@@ -42,7 +43,12 @@ def main() -> None:
 
 def run_training(recipe: str, overrides: list[str]) -> None:
     """A whole training run, announcing each step once its record is written."""
-    train(load_recipe(recipe, overrides), CPU, lambda event: print(json.dumps(event), flush=True))
+    train(load_recipe(recipe, overrides), CPU, announce)
+
+
+def announce(event: Event) -> None:
+    """Print a step as its line of metrics.jsonl, a text as it is."""
+    print(event if isinstance(event, str) else event.record.to_line().decode().rstrip(), flush=True)
 
 
 def run_absent(recipe: str, overrides: list[str]) -> None:
@@ -78,7 +84,7 @@ def run_poisoned(recipe: str, out: str) -> None:
             micro_batch.tokens.fill_(alphabet.N)
         empty = optimizer_step(engine, mesh, batch, learning_rate=1e-2)
         found["empty"] = torch.tensor([empty.finite, empty.bases == 0, empty.grad_norm == 0, empty.loss != empty.loss])
-        if mesh.leads:
+        if mesh.is_leader:
             save_file(found, Path(out) / f"zero-{zero}.safetensors")
 
 
@@ -86,7 +92,7 @@ def prepared(config: RunConfig) -> tuple[Engine, Callable[[int], StepBatch]]:
     """An engine for a recipe's first stage, its accumulation set, and what gives this rank's batch of a step."""
     curriculum = Curriculum.of(config)
     windows = WindowReader([load_shard_set(url) for url in config.data.shards], "train", ShardCache())
-    order = Order(windows.tables, curriculum, config.run.seed)
+    order = DataOrder(windows.tables, curriculum, config.run.seed)
     torch.manual_seed(config.run.seed)
     model = HyenaDNA(config.model)
     model.backbone.activation_checkpointing = config.parallel.activation_checkpointing
@@ -94,9 +100,9 @@ def prepared(config: RunConfig) -> tuple[Engine, Callable[[int], StepBatch]]:
     stage = curriculum.stage(0)
     mesh = Mesh.of_this_process(stage.sequence_parallel)
     shard_sequence(model, mesh, config.parallel.long_conv)
-    sampler = Sampler(windows.read_batch, config.data, config.run.seed)
+    collator = Collator(windows.read_batch, config.data, config.run.seed)
     engine.set_accumulation(stage.accumulation(mesh.data_parallel_size))
-    return engine, lambda step: share_of_step(sampler, step, stage, order.batch(step), mesh)
+    return engine, lambda step: share_of_step(collator, step, stage, order.batch(step), mesh)
 
 
 if __name__ == "__main__":

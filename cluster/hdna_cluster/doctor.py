@@ -26,10 +26,10 @@ from hdna.train.engine import apex_is_nvidia, fused_kernels
 
 PYTHONS = ((3, 11), (3, 14))
 """The Python versions that work: from the first, below the second."""
-LEAST_DISK_GIB = 5.0
-LEAST_MEMORY_GIB = 4.0
-LEAST_SHARED_GIB = 1.0
-LEAST_OPEN_FILES = 1024
+MIN_DISK_GIB = 5.0
+MIN_MEMORY_GIB = 4.0
+MIN_SHARED_GIB = 1.0
+MIN_OPEN_FILES = 1024
 _GIB = 2**30
 _OBJECT = "object"
 _SECRET_NAME = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|SAS|CREDENTIAL", re.IGNORECASE)
@@ -39,9 +39,9 @@ _SECRET_NAME = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|SAS|CREDENTIAL", re.IGNORE
 class Finding:
     """One thing looked at."""
 
-    fine: bool
+    ok: bool
     what: str
-    mend: str = ""
+    fix: str = ""
     """What to do about it, or a hint; empty where nothing is to be done."""
 
 
@@ -65,8 +65,8 @@ def examine(url: str | None) -> Iterator[Finding]:
 def _python() -> Finding:
     first, end = PYTHONS
     wanted = f"want Python {first[0]}.{first[1]} or newer, below {end[0]}.{end[1]}"
-    fine = first <= sys.version_info[:2] < end
-    return Finding(fine, f"Python {platform.python_version()}", "" if fine else wanted)
+    ok = first <= sys.version_info[:2] < end
+    return Finding(ok, f"Python {platform.python_version()}", "" if ok else wanted)
 
 
 def _torch() -> Finding:
@@ -140,18 +140,18 @@ def _token() -> Finding:
 
 def _disk(folder: Path) -> Finding:
     free = shutil.disk_usage(folder).free / _GIB
-    return _enough("disk", "free here", free, LEAST_DISK_GIB, "make room, or run where there is more")
+    return _enough("disk", "free here", free, MIN_DISK_GIB, "make room, or run where there is more")
 
 
 def _memory() -> Finding:
     available = _available_memory(Path("/proc/meminfo"))
     if available is None:
         return Finding(True, "memory: this system does not say how much is free")
-    return _enough("memory", "available", available / _GIB, LEAST_MEMORY_GIB, "end other programs, or take more")
+    return _enough("memory", "available", available / _GIB, MIN_MEMORY_GIB, "end other programs, or take more")
 
 
 def _available_memory(meminfo: Path) -> int | None:
-    """Bytes, as Linux reckons them."""
+    """MemAvailable, in bytes."""
     try:
         lines = meminfo.read_text().splitlines()
     except OSError:
@@ -164,22 +164,22 @@ def _shared_memory(folder: Path) -> Iterator[Finding]:
     if not folder.is_dir():
         return
     total = shutil.disk_usage(folder).total / _GIB
-    if total < LEAST_SHARED_GIB:
+    if total < MIN_SHARED_GIB:
         yield Finding(False, f"{folder}: {total:.2f} GiB in all", "start the container with --shm-size=2g or more")
 
 
-def _enough(name: str, how: str, have: float, least: float, mend: str) -> Finding:
+def _enough(name: str, how: str, have: float, least: float, fix: str) -> Finding:
     what = f"{name}: {have:.1f} GiB {how}"
-    return Finding(True, what) if have >= least else Finding(False, f"{what}, want {least:.0f}", mend)
+    return Finding(True, what) if have >= least else Finding(False, f"{what}, want {least:.0f}", fix)
 
 
 def _open_files() -> Finding:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= LEAST_OPEN_FILES:
+    if soft == resource.RLIM_INFINITY or soft >= MIN_OPEN_FILES:
         return Finding(True, f"open files: {'no limit' if soft == resource.RLIM_INFINITY else f'up to {soft:,}'}")
     limit = "unlimited" if hard == resource.RLIM_INFINITY else f"{hard:,}"
     return Finding(
-        False, f"open files: up to {soft:,}, want {LEAST_OPEN_FILES:,}", f"ulimit -n {LEAST_OPEN_FILES} (hard {limit})"
+        False, f"open files: up to {soft:,}, want {MIN_OPEN_FILES:,}", f"ulimit -n {MIN_OPEN_FILES} (hard {limit})"
     )
 
 
@@ -200,7 +200,7 @@ def _place(url: str) -> Iterator[Finding]:
         )
         for trial, passes, fault in trials:
             yield (finding := _tried(url, trial, passes, fault))
-            if not finding.fine:
+            if not finding.ok:
                 return
     finally:
         deleted = _tried(url, "delete", lambda: _deleted(folder), "the object is still there")
@@ -221,8 +221,8 @@ def _tried(url: str, trial: str, passes: Callable[[], bool], fault: str) -> Find
         fault = "no such object or bucket"
     except InputError as error:
         fault = str(error).partition(": ")[2]
-    mend = "see that the URL is right and that this machine's credentials may use it"
-    return Finding(False, _without_secrets(f"{url}: {trial} failed: {fault}"), mend)
+    fix = "see that the URL is right and that this machine's credentials may use it"
+    return Finding(False, _without_secrets(f"{url}: {trial} failed: {fault}"), fix)
 
 
 def _without_secrets(text: str) -> str:

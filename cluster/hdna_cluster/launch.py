@@ -1,36 +1,18 @@
-"""The door to Ray: runs training workers on this machine's embedded Ray, or on the cluster a job was submitted to."""
+"""Training on Ray workers: on this machine, or on the cluster a job was submitted to."""
 
-import logging
 import os
 import tempfile
 import threading
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from hdna import storage
 from hdna.config import RunConfig
 from hdna.errors import InputError, LostWorkerError
+from hdna.run.events import Report
 from hdna.run.ownership import claim, refuse_taken, release
-from hdna.storage.staging import InterruptedWorkError
 from hdna.train.preflight import preflight
-
-Report = Callable[[dict[str, Any]], None]
-
-MOST_PREP_WORKERS = 32
-"""One reader of FASTA keeps no more than that busy, and each holds a segment in the reader's memory."""
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-_END = {"end": True}
-
-
-def submitted_job() -> bool:
-    """Whether this process is the entry point of a `ray job submit`."""
-    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+from hdna_cluster.session import is_submitted_job, ray_session
 
 
 def launch(config: RunConfig, report: Report) -> None:
@@ -41,15 +23,7 @@ def launch(config: RunConfig, report: Report) -> None:
     config = _with_absolute_urls(config)
     preflight(config)
     refuse_taken(config)
-    # Ray's usage report would go to its makers, and its warning about this default only puzzles.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # Without it, a call after an interrupt's shutdown would start Ray anew and hang.
-    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
-    import ray
-
-    _start_ray(ray)
-    try:
+    with ray_session() as ray:
         resources = _resources(ray, config.parallel.workers)
         claim(config)
         status = "stopped"
@@ -58,52 +32,10 @@ def launch(config: RunConfig, report: Report) -> None:
             status = "done"
         finally:
             release(config.run.url, status)
-    finally:
-        ray.shutdown()
-
-
-@contextmanager
-def ray_pool(workers: int | None = None) -> Iterator["RayPool"]:
-    """Workers for the preparation of data: Ray tasks on the cluster of a submitted job, or on this machine.
-
-    `workers` is how many run at once: by default one for each processor of the cluster, at most MOST_PREP_WORKERS.
-    """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    import ray
-
-    _start_ray(ray)
-    try:
-        yield RayPool(ray, workers or min(int(ray.cluster_resources().get("CPU", 1)), MOST_PREP_WORKERS))
-    finally:
-        ray.shutdown()
-
-
-class RayPool:
-    """Runs functions with their arguments as Ray tasks, one processor each; what they need must be in the arguments."""
-
-    def __init__(self, ray: Any, workers: int) -> None:  # noqa: ANN401 - Ray has no types
-        self._ray = ray
-        self.workers = workers
-
-    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:
-        """Start `function(*args)`; what is returned waits for its result, or raises what it raised."""
-        reference = self._ray.remote(function).remote(*args, **kwargs)
-
-        def wait() -> T:
-            try:
-                result: T = self._ray.get(reference)
-            except self._ray.exceptions.RayTaskError as error:
-                raise error.cause from None
-            except self._ray.exceptions.RayError as error:
-                text = str(error).strip().splitlines()[0]
-                raise InterruptedWorkError(f"a Ray worker was lost ({text}): start the command again") from None
-            return result
-
-        return wait
 
 
 def _train(config: RunConfig, resources: dict[str, float], report: Report) -> None:
-    """Run the workers and pass on what they say, until they end.
+    """Run the workers and pass their events on to `report`, until they end.
 
     Ray's `fit` runs in a thread of its own: in the main thread it would answer Ctrl-C itself, and end the process.
     """
@@ -121,11 +53,11 @@ def _train(config: RunConfig, resources: dict[str, float], report: Report) -> No
             failures.append(error)
         finally:
             if not interrupted.is_set():
-                queue.put(_END)
+                queue.put(None)  # after the last event
 
     threading.Thread(target=fit, daemon=True).start()
     try:
-        while (event := queue.get()) != _END:
+        while (event := queue.get()) is not None:
             report(event)
     except KeyboardInterrupt:
         interrupted.set()
@@ -133,24 +65,6 @@ def _train(config: RunConfig, resources: dict[str, float], report: Report) -> No
         raise
     if failures:
         raise failures[0]
-
-
-def _start_ray(ray: Any) -> None:  # noqa: ANN401 - Ray has no types
-    """Join the job's cluster, or start Ray on this machine. Ray turns on token authentication for what it starts."""
-    warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
-    if submitted_job() or os.environ.get("RAY_ADDRESS"):
-        ray.init(logging_level=logging.ERROR, log_to_driver=False)
-        return
-    # With the dashboard's server: without it Ray Train waits ten seconds at the end for an actor list from it.
-    ray.init(address="local", include_dashboard=True, logging_level=logging.ERROR, log_to_driver=False)
-    _hide_token()
-
-
-def _hide_token() -> None:
-    """Ray writes the token of a cluster it starts readable by everyone on the machine."""
-    token = os.path.expanduser("~/.ray/auth_token")  # noqa: PTH111 - as Ray documents it
-    if os.path.isfile(token):  # noqa: PTH113
-        os.chmod(token, 0o600)  # noqa: PTH101
 
 
 def _resources(ray: Any, workers: int) -> dict[str, float]:  # noqa: ANN401
@@ -236,7 +150,7 @@ def _with_absolute_urls(config: RunConfig) -> RunConfig:
         if not storage.is_local(url):
             return url
         path = url.removeprefix("file://")
-        if submitted_job() and not os.path.isabs(path):  # noqa: PTH117 - of the text, not of a path that exists
+        if is_submitted_job() and not os.path.isabs(path):  # noqa: PTH117 - of the text, not of a path that exists
             raise InputError(
                 f"{url}: a relative path in a submitted job lies in Ray's temporary copy of the working directory: "
                 f"give an absolute path that all nodes share, or a bucket URL"

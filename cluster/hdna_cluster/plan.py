@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from hdna.config import RunConfig, Stage
-from hdna.config.slices import SHORTEST_SLICE, divisors
+from hdna.config.slices import MIN_SLICE, divisors
 from hdna.data.curriculum import Curriculum, StagePlan
 from hdna.model.flops import train_flops_per_token
 from hdna.model.memory import MicroStepShape, saved_bytes, state_bytes, working_bytes
-from hdna.parallel.volume import Slice, Traffic, busiest
+from hdna.parallel.traffic import Slice, Traffic, busiest
 from hdna_cluster.devices import Device
-from hdna_cluster.step_time import Floors, floors
+from hdna_cluster.step_time import LowerBounds, lower_bounds
 
 USABLE = 0.9
 """Of a device's memory. The rest is for what is not computed here: CUDA's context, NCCL, an allocator's gaps."""
@@ -28,7 +28,7 @@ class StageEstimate:
     accumulation: int
     step_flops: float
     """Model FLOPs of an optimizer step over all workers, without recomputation."""
-    floors: Floors | None
+    bounds: LowerBounds | None
     sent: dict[str, Traffic]
     """By strategy of the long convolution: of one layer and optimizer step."""
     saved: dict[bool, int]
@@ -48,7 +48,7 @@ class StageEstimate:
     @property
     def seconds(self) -> float | None:
         """The least time of the whole stage."""
-        return None if self.floors is None else self.floors.seconds * self.steps
+        return None if self.bounds is None else self.bounds.seconds * self.steps
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def estimate(config: RunConfig, stage: StagePlan, device: Device) -> StageEstima
         data_ranks=data_ranks,
         accumulation=accumulation,
         step_flops=per_token * config.optim.global_batch_tokens,
-        floors=floors(config, stage, shape, accumulation, bytes_sent, device),
+        bounds=lower_bounds(config, stage, shape, accumulation, bytes_sent, device),
         sent=sent,
         saved=saved,
         working=working,
@@ -152,7 +152,7 @@ def _changes(config: RunConfig, index: int) -> Iterator[tuple[str, RunConfig]]:
 def _degrees(stage: Stage, workers: int) -> list[int]:
     """Higher degrees of sequence parallelism that a stage's context allows: on these workers, or doubling on more."""
     ranks = {*divisors(workers), *(stage.sequence_parallel << power for power in range(1, 11))}
-    return sorted(r for r in ranks if r > stage.sequence_parallel and stage.context_length % (SHORTEST_SLICE * r) == 0)
+    return sorted(r for r in ranks if r > stage.sequence_parallel and stage.context_length % (MIN_SLICE * r) == 0)
 
 
 def _staged(config: RunConfig, index: int, **changes: int) -> RunConfig:

@@ -1,6 +1,6 @@
-"""The least time a step can take: floors by matrix products, by device memory and by the link between devices.
+"""Lower bounds on the time of a step: by matrix products, by device memory, and by the link between devices.
 
-Real steps take longer than the longest floor; how much depends on kernels, overlap and the cluster.
+Real steps take longer than the largest bound; how much longer depends on kernels, overlap and the cluster.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from hdna_cluster.devices import Device
 
 
 @dataclass(frozen=True)
-class Floors:
+class LowerBounds:
     """Seconds of one optimizer step below which no implementation of this model comes, by what limits it."""
 
     products: float
@@ -34,17 +34,17 @@ class Floors:
         return max(("products", "memory", "link"), key=lambda name: getattr(self, name))
 
 
-def floors(
+def lower_bounds(
     config: RunConfig, stage: StagePlan, shape: MicroStepShape, accumulation: int, sent_bytes: int, device: Device
-) -> Floors | None:
-    """The floors of a stage's step; None where the device's rates are not known. `sent_bytes`: of a rank and step."""
+) -> LowerBounds | None:
+    """Bounds of a stage's step, None where the device's rates are unknown; a rank sends `sent_bytes` in each step."""
     peak = device.bf16_flops if config.parallel.precision == "bf16" else device.fp32_flops
     if peak is None or device.memory_rate is None or device.link_rate is None:
         return None
     each = product_flops_per_token(config.model, config.parallel.activation_checkpointing)
     products = each * config.optim.global_batch_tokens / config.parallel.workers
     moved = accumulation * moved_bytes(config, stage, shape)
-    return Floors(products / peak, moved / device.memory_rate, sent_bytes / device.link_rate)
+    return LowerBounds(products / peak, moved / device.memory_rate, sent_bytes / device.link_rate)
 
 
 def product_flops_per_token(model: ModelConfig, recompute: bool) -> float:

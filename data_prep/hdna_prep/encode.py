@@ -19,8 +19,8 @@ from hdna.progress import progress
 from hdna.storage.manifest import describe_folder
 from hdna.storage.staging import publish, refuse_existing, staging
 from hdna_prep.fasta_writer import fasta_file
-from hdna_prep.finished import FinishedSegments
 from hdna_prep.pool import InThisProcess, Pool, in_order
+from hdna_prep.resume import FinishedSegments
 from hdna_prep.segments import SegmentReader, segment_bases
 from hdna_prep.source import Source
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from hdna.errors import InputError
 from hdna.genome.alphabet import TOKEN_OF_BYTE
-from hdna_prep.fault import START_BYTES, Position, describe_byte, describe_start
+from hdna_prep.fasta_errors import START_BYTES, Position, describe_byte, describe_start
 from hdna_prep.source import Source
 
 _BAD = b"\0"
-_LONGEST_HEADER = 1 << 16
+_MAX_HEADER_BYTES = 1 << 16
 _LETTERS = bytes(byte if TOKEN_OF_BYTE[byte] else 0 for byte in range(256))
 """Translation table: nucleotide codes to themselves, everything else to `_BAD`."""
 
@@ -87,7 +87,7 @@ class _Reader:
         assert self._header is not None
         end = block.find(b"\n", place)
         self._header += block[place:] if end < 0 else block[place:end]
-        if len(self._header) > _LONGEST_HEADER:
+        if len(self._header) > _MAX_HEADER_BYTES:
             raise self._at.fault(0, "the header line is longer than 64 KiB: is this FASTA?")
         return (len(block), False) if end < 0 else (end + 1, True)
 

@@ -16,7 +16,7 @@ from typing import ParamSpec, Protocol, TypeVar
 
 from hdna.storage.staging import InterruptedWorkError
 
-MOST_WORKERS = 8
+MAX_WORKERS = 8
 """One reader of FASTA keeps no more than that busy."""
 
 P = ParamSpec("P")
@@ -103,9 +103,9 @@ def processes(workers: int) -> Iterator[Pool]:
 
 
 def processors() -> int:
-    """The processors this process may use, at most MOST_WORKERS: how many workers there are by default."""
+    """The processors this process may use, at most MAX_WORKERS: how many workers there are by default."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(usable, MOST_WORKERS)
+    return min(usable, MAX_WORKERS)
 
 
 def _begin_worker() -> None:

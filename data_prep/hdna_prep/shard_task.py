@@ -13,7 +13,7 @@ from hdna.genome.packing import Bytes, Flags
 from hdna.genome.shard import COUNTED, ShardEntry, SplitTotals
 from hdna.genome.store import GenomeStore
 from hdna.storage.manifest import describe_file
-from hdna_prep.tar import shard_file
+from hdna_prep.shard_file import shard_file
 from hdna_prep.windows import Window
 
 StorePlace = tuple[str, str]

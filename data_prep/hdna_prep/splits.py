@@ -18,7 +18,7 @@ from hdna_prep.source import Source
 
 HELD_OUT_SHARE = 0.1
 """Share of the bases that a rule gives to valid, and to test."""
-_FEWEST_BLOCKS = 20
+_MIN_BLOCKS = 20
 _SKIPPED = ("#", "track", "browser")
 
 Stores = Mapping[str, GenomeStore]
@@ -84,7 +84,7 @@ def split_by_hash(stores: Stores, window: int) -> list[Stretch]:
     of one split become one stretch.
     """
     total = sum(store.bases for store in stores.values())
-    block = max(2, min(window, total // _FEWEST_BLOCKS))
+    block = max(2, min(window, total // _MIN_BLOCKS))
     blocks = [
         Stretch(assembly, contig, length * i // count, length * (i + 1) // count, "train")
         for assembly, store in stores.items()

@@ -23,21 +23,21 @@ _CONTEXTS = 4**_ORDER
 _CHAIN_BASES = 1024
 _CHAINS_AT_ONCE = 1 << 14
 _GC_LEVELS = 9
-_LOWEST_GC_BIAS, _HIGHEST_GC_BIAS = -0.20, 0.20
+_MIN_GC_BIAS, _MAX_GC_BIAS = -0.20, 0.20
 _CPG_FACTOR = 0.35
 _CPG_WORD = 0b0110
 _STRENGTH = (0.18, 0.25, 0.17, 0.12, 0.10)
 """Standard deviation of the log-weights of words of 2, 3, …, 6 bases."""
 _POWER_ITERATIONS = 60
-_LARGEST_N_RUN = 10_000
-_SMALLEST_CONTIG = 1_000
+_MAX_N_RUN = 10_000
+_MIN_CONTIG = 1_000
 _WRITTEN_BASES = 1 << 20
 _LETTERS = np.frombuffer(b"ACGTNacgtn", np.uint8)
 _N, _LOWER = 4, 5
 
 
 @dataclass(frozen=True)
-class Recipe:
+class GenomeSpec:
     """What lies in the background. Shares are of a contig's bases."""
 
     distances: tuple[int, int] = (100, 100_000)
@@ -52,23 +52,21 @@ class Recipe:
     family_divergence: float = 0.10
 
 
-def write_genome(path: Path, bases: int, contigs: int = 1, seed: int = 0, recipe: Recipe | None = None) -> None:
+def write_genome(path: Path, bases: int, contigs: int = 1, seed: int = 0, spec: GenomeSpec | None = None) -> None:
     """Write a synthetic genome of `bases` bases in equal contigs chr1, chr2, … as FASTA; gzip where `path` ends in .gz.
 
     The same arguments give the same bytes. Raises InputError for fewer than 1,000 bases a contig,
     or when `path` exists.
     """
-    if contigs < 1 or bases < contigs * _SMALLEST_CONTIG:
-        raise InputError(f"--bases {bases} --contigs {contigs}: want at least {_SMALLEST_CONTIG} bases in each contig")
-    recipe = recipe or Recipe()
+    if contigs < 1 or bases < contigs * _MIN_CONTIG:
+        raise InputError(f"--bases {bases} --contigs {contigs}: want at least {_MIN_CONTIG} bases in each contig")
+    spec = spec or GenomeSpec()
     tables = _chain_tables(np.random.default_rng([seed, 0]))
-    families = [
-        _chain(np.random.default_rng([seed, 1, i]), tables, recipe.family_length) for i in range(recipe.families)
-    ]
+    families = [_chain(np.random.default_rng([seed, 1, i]), tables, spec.family_length) for i in range(spec.families)]
     borders = [bases * i // contigs for i in range(contigs + 1)]
     with fasta_file(path) as fasta, progress(bases, "synthesising", "bases") as advance:
         for i in range(contigs):
-            codes = _contig(np.random.default_rng([seed, 2, i]), borders[i + 1] - borders[i], tables, families, recipe)
+            codes = _contig(np.random.default_rng([seed, 2, i]), borders[i + 1] - borders[i], tables, families, spec)
             fasta.header(f"chr{i + 1} synthetic, seed {seed}".encode())
             for start in range(0, codes.size, _WRITTEN_BASES):
                 part = codes[start : start + _WRITTEN_BASES]
@@ -77,14 +75,14 @@ def write_genome(path: Path, bases: int, contigs: int = 1, seed: int = 0, recipe
 
 
 def _contig(
-    rng: np.random.Generator, length: int, tables: npt.NDArray[np.float32], families: list[Codes], recipe: Recipe
+    rng: np.random.Generator, length: int, tables: npt.NDArray[np.float32], families: list[Codes], spec: GenomeSpec
 ) -> Codes:
     """Codes 0..3, 4 for N, 5 more where soft-masked."""
-    n_run = min(_LARGEST_N_RUN, length // 100)
+    n_run = min(_MAX_N_RUN, length // 100)
     codes = _chain(rng, tables, length - 2 * n_run)
     masked = np.zeros(codes.size, np.bool_)
-    _insert_families(rng, codes, masked, families, recipe)
-    _insert_copies(rng, codes, masked, recipe)
+    _insert_families(rng, codes, masked, families, spec)
+    _insert_copies(rng, codes, masked, spec)
     gap = np.full(n_run, _N, np.uint8)
     return np.concatenate((gap, codes + masked.astype(np.uint8) * np.uint8(_LOWER), gap))
 
@@ -106,7 +104,7 @@ def _chain_tables(rng: np.random.Generator) -> npt.NDArray[np.float32]:
         both = drawn.reshape(-1) + drawn.reshape(-1)[_reverse_complements(length)]
         energy += (strength * both / both.std())[words % 4**length]
     strong = np.isin(words % 4, (1, 2))
-    biases = np.linspace(_LOWEST_GC_BIAS, _HIGHEST_GC_BIAS, _GC_LEVELS)
+    biases = np.linspace(_MIN_GC_BIAS, _MAX_GC_BIAS, _GC_LEVELS)
     tables = [np.cumsum(_perron_chain(np.exp(energy + bias * strong)), -1)[:, :3] for bias in biases]
     return np.stack(tables).astype(np.float32)
 
@@ -119,7 +117,8 @@ def _perron_chain(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         vector = (weights.reshape(-1, 4) * vector[following]).sum(-1)
         vector /= vector.mean()
     flow: npt.NDArray[np.float64] = weights.reshape(-1, 4) * vector[following]
-    return flow / flow.sum(-1, keepdims=True)
+    flow /= flow.sum(-1, keepdims=True)
+    return flow
 
 
 def _reverse_complements(length: int) -> npt.NDArray[np.int64]:
@@ -157,34 +156,34 @@ def _grow(rng: np.random.Generator, tables: npt.NDArray[np.float32], levels: npt
 
 
 def _insert_families(
-    rng: np.random.Generator, codes: Codes, masked: npt.NDArray[np.bool_], families: list[Codes], recipe: Recipe
+    rng: np.random.Generator, codes: Codes, masked: npt.NDArray[np.bool_], families: list[Codes], spec: GenomeSpec
 ) -> None:
-    if not families or codes.size <= 2 * recipe.family_length:
+    if not families or codes.size <= 2 * spec.family_length:
         return
-    for _ in range(round(codes.size * recipe.family_share / (0.75 * recipe.family_length))):
+    for _ in range(round(codes.size * spec.family_share / (0.75 * spec.family_length))):
         consensus = families[int(rng.integers(len(families)))]
-        length = int(rng.integers(recipe.family_length // 2, recipe.family_length + 1))
+        length = int(rng.integers(spec.family_length // 2, spec.family_length + 1))
         begin = int(rng.integers(consensus.size - length + 1))
         copy = consensus[begin : begin + length]
         if rng.random() < 0.5:
             copy = 3 - copy[::-1]
         place = int(rng.integers(codes.size - length))
-        codes[place : place + length] = _diverged(rng, copy, recipe.family_divergence)
+        codes[place : place + length] = _diverged(rng, copy, spec.family_divergence)
         masked[place : place + length] = True
 
 
-def _insert_copies(rng: np.random.Generator, codes: Codes, masked: npt.NDArray[np.bool_], recipe: Recipe) -> None:
+def _insert_copies(rng: np.random.Generator, codes: Codes, masked: npt.NDArray[np.bool_], spec: GenomeSpec) -> None:
     """Copies from left to right, so that a copy may be copied again; longer than its distance, a tandem repeat."""
-    shortest, longest = recipe.distances
-    mean_length = sum(recipe.copy_lengths) / 2
-    mean_gap = mean_length * (1 / recipe.copy_share - 1) if recipe.copy_share > 0 else np.inf
+    shortest, longest = spec.distances
+    mean_length = sum(spec.copy_lengths) / 2
+    mean_gap = mean_length * (1 / spec.copy_share - 1) if spec.copy_share > 0 else np.inf
     place = shortest + rng.exponential(mean_gap)
     while place < codes.size:
         start = int(place)
-        length = min(int(rng.integers(recipe.copy_lengths[0], recipe.copy_lengths[1] + 1)), codes.size - start)
+        length = min(int(rng.integers(spec.copy_lengths[0], spec.copy_lengths[1] + 1)), codes.size - start)
         distance = int(np.exp(rng.uniform(np.log(shortest), np.log(min(longest, start) + 1))))
         source = slice(start - distance, min(start - distance + length, start))
-        codes[start : start + length] = _diverged(rng, np.resize(codes[source], length), recipe.copy_divergence)
+        codes[start : start + length] = _diverged(rng, np.resize(codes[source], length), spec.copy_divergence)
         masked[start : start + length] = np.resize(masked[source], length)
         place = start + length + rng.exponential(mean_gap)
 

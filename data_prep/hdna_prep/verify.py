@@ -27,7 +27,7 @@ from hdna.genome.shard import (
 from hdna.genome.store import GenomeStore
 from hdna.progress import progress
 from hdna.storage.manifest import MANIFEST, FileEntry, find_damage, find_file_damage
-from hdna_prep.twins import Twins
+from hdna_prep.duplicates import DuplicateWindows
 
 _SPAN_BASES = 1 << 22
 _TOKENS = (alphabet.A, alphabet.C, alphabet.G, alphabet.T, alphabet.N, alphabet.UNK)
@@ -99,7 +99,7 @@ class _ShardSetCheck:
         self._masked = dict.fromkeys(SPLITS, 0)
         self._keys: set[str] = set()
         self._distinct = _distinct_by_key(shard_set)
-        self.twins = Twins(shard_set.url)
+        self.twins = DuplicateWindows(shard_set.url)
 
     def problems(self) -> Iterator[str]:
         """Every problem found, in words."""

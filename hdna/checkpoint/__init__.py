@@ -1,33 +1,36 @@
 """Checkpoints: full fp32 parameters and Adam moments by name, independent of world size and ZeRO stage, no pickles."""
 
 from hdna.checkpoint.files import (
-    Snapshot,
+    LoadedCheckpoint,
     commit_checkpoint,
     load_checkpoint,
     load_weights,
-    read_state,
-    write_part,
+    write_checkpoint_part,
 )
 from hdna.checkpoint.listing import (
     CheckpointRef,
     checkpoint_damage,
-    free_place,
+    checkpoint_url,
     list_checkpoints,
-    newest_whole,
+    newest_intact,
+    next_attempt,
     prune,
 )
+from hdna.checkpoint.state import RunState, read_state
 
 __all__ = [
-    "Snapshot",
+    "LoadedCheckpoint",
     "CheckpointRef",
-    "write_part",
+    "RunState",
+    "write_checkpoint_part",
     "commit_checkpoint",
     "load_checkpoint",
     "load_weights",
     "read_state",
     "list_checkpoints",
-    "newest_whole",
+    "checkpoint_url",
+    "newest_intact",
     "checkpoint_damage",
-    "free_place",
+    "next_attempt",
     "prune",
 ]

@@ -1,15 +1,16 @@
 """The files of one checkpoint, and the protocol that commits them.
 
-    RUN/checkpoints/step-000123/part-00000-of-00002.safetensors   each rank's share of the tensors, whole and in fp32
+    RUN/checkpoints/step-000123/part-00000-of-00002.safetensors   some of the tensors, whole and in fp32; one per rank
                                 part-00001-of-00002.safetensors
                                 state.json                        step, tokens, updates, seed, recipe, data
-                                MANIFEST.json                     sizes and sha256 of all of these; put last
+                                MANIFEST.json                     sizes and sha256 of all of these; written last
 
 Tensors are named `parameters.NAME`, `exp_avg.NAME` and `exp_avg_sq.NAME` with the parameter names of HyenaDNA.
 """
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,70 +19,59 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from hdna import storage
-from hdna.checkpoint.listing import FORMAT, MANIFEST, VERSION, CheckpointRef, checkpoint_name, newest_whole
+from hdna.checkpoint.listing import FORMAT, MANIFEST, VERSION, CheckpointRef, checkpoint_url, newest_intact
+from hdna.checkpoint.state import STATE_FILE, RunState, read_state
 from hdna.errors import InputError
 from hdna.storage.manifest import FileEntry, put_manifest, read_manifest
 
 PARAMETERS = "parameters"
-"""Prefix of the parameters' tensors; moments have their own names."""
+"""Prefix of the parameters' tensors; each moment has a prefix of its own."""
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class LoadedCheckpoint:
     """A checkpoint in memory: tensors by kind (`parameters`, `exp_avg`, `exp_avg_sq`) and name, and the run's state."""
 
     tensors: dict[str, dict[str, torch.Tensor]]
-    state: dict[str, Any]
+    state: RunState
 
 
-def write_part(url: str, part: int, parts: int, tensors: dict[str, torch.Tensor]) -> FileEntry:
-    """Write one rank's share of the tensors, CPU and fp32; gives what the manifest will say of it.
+def write_checkpoint_part(url: str, part: int, parts: int, tensors: dict[str, torch.Tensor]) -> FileEntry:
+    """Write one rank's tensors (CPU, fp32) into the checkpoint at `url`; returns the file's manifest entry.
 
-    Raises InputError when another run is writing at this place.
+    Raises InputError when another run is writing this checkpoint.
     """
     return _put_new(url, _part_name(part, parts), save({name: t.contiguous() for name, t in tensors.items()}))
 
 
-def commit_checkpoint(run_url: str, step: int, retry: int, parts: list[FileEntry], state: dict[str, Any]) -> None:
+def commit_checkpoint(run_url: str, state: RunState, attempt: int, parts: Sequence[FileEntry]) -> None:
     """Write state.json, then the manifest: from here on the checkpoint exists.
 
-    Raises InputError when another run is writing at this place, or has committed a checkpoint there.
+    Raises InputError when another run is writing this checkpoint, or has committed it.
     """
-    url = checkpoint_url(run_url, step, retry)
+    url = checkpoint_url(run_url, state.step, attempt)
     files = {_part_name(part, len(parts)): entry for part, entry in enumerate(parts)}
-    files["state.json"] = _put_new(url, "state.json", json.dumps(state, indent=1).encode() + b"\n")
-    if not put_manifest(url, MANIFEST, {"format": FORMAT, "version": VERSION, "step": step}, files):
-        raise _shared(url)
+    files[STATE_FILE] = _put_new(url, STATE_FILE, json.dumps(state.to_json(), indent=1).encode() + b"\n")
+    if not put_manifest(url, MANIFEST, {"format": FORMAT, "version": VERSION, "step": state.step}, files):
+        raise _shared_by_two_runs(url)
 
 
-def checkpoint_url(run_url: str, step: int, retry: int) -> str:
-    """Where the checkpoint of a step lies."""
-    return storage.join(run_url, "checkpoints", checkpoint_name(step, retry))
-
-
-def read_state(url: str) -> dict[str, Any]:
-    """The state.json of a committed checkpoint."""
-    state: dict[str, Any] = json.loads(storage.read(storage.join(url, "state.json")))
-    return state
-
-
-def load_checkpoint(url: str) -> Snapshot:
-    """A committed checkpoint, every checksum verified as it is read.
+def load_checkpoint(url: str) -> LoadedCheckpoint:
+    """A committed checkpoint, every tensor file's checksum verified as it is read.
 
     Raises InputError naming the file that is missing or damaged.
     """
     tensors: dict[str, dict[str, torch.Tensor]] = {}
-    manifest = _manifest(url)
-    for path, entry in manifest["files"].items():
+    for path, entry in _manifest(url)["files"].items():
         if path.endswith(".safetensors"):
             for key, tensor in _read_part(storage.join(url, path), entry).items():
                 kind, _, name = key.partition(".")
                 tensors.setdefault(kind, {})[name] = tensor
-    return Snapshot(tensors, read_state(url))
+    return LoadedCheckpoint(tensors, read_state(url))
 
 
 def load_weights(run_or_checkpoint_url: str) -> dict[str, torch.Tensor]:
-    """Full fp32 parameters by HyenaDNA parameter name: of a checkpoint, or of a run's newest whole checkpoint.
+    """Full fp32 parameters by HyenaDNA parameter name: of a checkpoint, or of a run's newest intact checkpoint.
 
     Raises InputError when there is none.
     """
@@ -92,22 +82,22 @@ def load_weights(run_or_checkpoint_url: str) -> dict[str, torch.Tensor]:
 
 
 def newest_checkpoint(run_url: str) -> CheckpointRef:
-    """A run's newest whole checkpoint. Raises InputError when it has none."""
-    ref, passed_over = newest_whole(run_url)
+    """A run's newest intact checkpoint. Raises InputError when it has none."""
+    ref, passed_over = newest_intact(run_url)
     if ref is None:
         reason = f": {'; '.join(passed_over)}" if passed_over else ""
-        raise InputError(f"{run_url}: holds no whole checkpoint{reason}")
+        raise InputError(f"{run_url}: has no intact checkpoint{reason}")
     return ref
 
 
 def _put_new(url: str, name: str, data: bytes) -> FileEntry:
-    """Write a file that must not be there: the place was free, so one that is there belongs to another run."""
+    """Write a file that must not exist: the attempt's path was unused, so an existing file belongs to another run."""
     if not storage.write_if_absent(storage.join(url, name), data):
-        raise _shared(url)
+        raise _shared_by_two_runs(url)
     return FileEntry(len(data), hashlib.sha256(data).hexdigest())
 
 
-def _shared(url: str) -> InputError:
+def _shared_by_two_runs(url: str) -> InputError:
     return InputError(f"{url}: another run is writing this checkpoint: two runs must not share a run URL")
 
 
@@ -122,7 +112,7 @@ def _read_part(url: str, entry: dict[str, Any]) -> dict[str, torch.Tensor]:
     try:
         data = storage.read(url)
         if hashlib.sha256(data).hexdigest() != entry["sha256"]:
-            raise InputError(f"{url}: does not have the sha256 its manifest says: use an earlier checkpoint")
+            raise InputError(f"{url}: sha256 differs from its manifest's: use an earlier checkpoint")
         return load(data)
     except FileNotFoundError:
         raise InputError(f"{url}: missing though the manifest names it: use an earlier checkpoint") from None

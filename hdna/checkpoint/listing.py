@@ -1,8 +1,8 @@
-"""Which checkpoints a run has, which of them are whole, and which may go.
+"""Which checkpoints a run has, which of them are intact, and which may be removed.
 
 Checkpoints are ordered by step, never by modification time. A directory without a manifest is no checkpoint, and its
-path is never used again: a run that comes back to the same step writes to `step-000123-r1`, so that files of two
-attempts cannot mix.
+path is never used again: a run that returns to the same step writes `step-000123-r1`, so that files of two attempts
+cannot mix.
 """
 
 import re
@@ -14,6 +14,8 @@ from hdna.storage.manifest import find_damage, read_manifest
 FORMAT = "hdna-checkpoint"
 VERSION = 1
 MANIFEST = "MANIFEST.json"
+FOLDER = "checkpoints"
+"""Below the run's URL."""
 _NAME = re.compile(r"step-(\d{6,})(?:-r(\d+))?")
 
 
@@ -22,20 +24,38 @@ class CheckpointRef:
     """One committed checkpoint of a run."""
 
     step: int
-    retry: int
+    attempt: int
+    """Counts the attempts to save this step; 0 for the first."""
     url: str
+    bytes: int
+    """Size of all its files."""
+
+    @property
+    def name(self) -> str:
+        """The last part of its URL: `step-000123`."""
+        return checkpoint_name(self.step, self.attempt)
+
+
+def checkpoint_name(step: int, attempt: int) -> str:
+    """`step-000123`, or `step-000123-r1` for a second attempt."""
+    return f"step-{step:06d}" + (f"-r{attempt}" if attempt else "")
+
+
+def checkpoint_url(run_url: str, step: int, attempt: int) -> str:
+    """URL of the checkpoint of a step."""
+    return storage.join(run_url, FOLDER, checkpoint_name(step, attempt))
 
 
 def list_checkpoints(run_url: str) -> list[CheckpointRef]:
-    """Committed checkpoints of a run by rising step; whether their checksums hold is another question."""
-    root = storage.join(run_url, "checkpoints")
-    found = []
-    for path in storage.list_objects(root):
-        folder, _, name = path.partition("/")
-        match = _NAME.fullmatch(folder)
-        if match and name == MANIFEST:
-            found.append(CheckpointRef(int(match[1]), int(match[2] or 0), storage.join(root, folder)))
-    return sorted(found)
+    """Committed checkpoints of a run by rising step; their checksums are not verified."""
+    sizes: dict[str, dict[str, int]] = {}
+    for path, size in storage.list_objects(storage.join(run_url, FOLDER)).items():
+        name, _, file = path.partition("/")
+        sizes.setdefault(name, {})[file] = size
+    committed = ((match, files) for name, files in sizes.items() if (match := _NAME.fullmatch(name)))
+    keys = ((int(match[1]), int(match[2] or 0), files) for match, files in committed if MANIFEST in files)
+    refs = (CheckpointRef(s, a, checkpoint_url(run_url, s, a), sum(files.values())) for s, a, files in keys)
+    return sorted(refs)
 
 
 def checkpoint_damage(checkpoint_url: str) -> str | None:
@@ -46,36 +66,30 @@ def checkpoint_damage(checkpoint_url: str) -> str | None:
         return f"{checkpoint_url} has no {MANIFEST}"
 
 
-def newest_whole(run_url: str) -> tuple[CheckpointRef | None, list[str]]:
+def newest_intact(run_url: str) -> tuple[CheckpointRef | None, list[str]]:
     """The newest checkpoint whose checksums hold, and why each newer one was passed over."""
     passed_over: list[str] = []
     for ref in reversed(list_checkpoints(run_url)):
-        problem = checkpoint_damage(ref.url)
-        if problem is None:
+        damage = checkpoint_damage(ref.url)
+        if damage is None:
             return ref, passed_over
-        passed_over.append(problem)
+        passed_over.append(damage)
     return None, passed_over
 
 
-def free_place(run_url: str, step: int) -> int:
-    """The first retry number under which nothing has ever been written for this step."""
-    root = storage.join(run_url, "checkpoints")
-    used = {path.partition("/")[0] for path in storage.list_objects(root)}
-    retry = 0
-    while checkpoint_name(step, retry) in used:
-        retry += 1
-    return retry
-
-
-def checkpoint_name(step: int, retry: int) -> str:
-    """`step-000123`, or `step-000123-r1` where that path is taken."""
-    return f"step-{step:06d}" + (f"-r{retry}" if retry else "")
+def next_attempt(run_url: str, step: int) -> int:
+    """The first attempt number under which nothing has ever been written for this step."""
+    used = {path.partition("/")[0] for path in storage.list_objects(storage.join(run_url, FOLDER))}
+    attempt = 0
+    while checkpoint_name(step, attempt) in used:
+        attempt += 1
+    return attempt
 
 
 def prune(run_url: str, keep_last: int, keep_every: int = 0) -> list[CheckpointRef]:
-    """Remove all but the newest `keep_last` checkpoints and multiples of `keep_every` steps; gives the removed ones.
+    """Remove all but the newest `keep_last` checkpoints and multiples of `keep_every` steps; returns the removed ones.
 
-    A checkpoint's manifest goes first, so that a half-removed one is no checkpoint.
+    A checkpoint's manifest is removed first, so that a half-removed one is no checkpoint.
     """
     refs = list_checkpoints(run_url)
     kept = set(refs[-keep_last:]) | {ref for ref in refs if keep_every and ref.step % keep_every == 0}

@@ -1,12 +1,18 @@
-"""Where a run stands: what a checkpoint's state.json says, and what resuming starts from."""
+"""Where a run stands: the content of a checkpoint's state.json, from which training resumes."""
 
+import json
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+from hdna import storage
+from hdna.errors import InputError
+
+STATE_FILE = "state.json"
 
 
 @dataclass
 class RunState:
-    """The run's position. Its data position is the step alone (order law)."""
+    """The position of a run. Its position in the data is the step alone (order law)."""
 
     step: int = 0
     """Optimizer steps done, skipped ones included."""
@@ -17,7 +23,7 @@ class RunState:
     updates: int = 0
     """Steps that changed the weights: Adam's own count."""
     skipped: int = 0
-    """Steps passed over because their loss or gradient was not finite."""
+    """Steps skipped because their loss or gradient was not finite."""
     seed: int = 0
     """The recipe's seed."""
     recipe: str = ""
@@ -25,11 +31,22 @@ class RunState:
     data: dict[str, str] = field(default_factory=dict)
     """sha256 of each shard set's manifest, by its number in the recipe."""
 
-    def as_json(self) -> dict[str, Any]:
-        """For state.json."""
+    def to_json(self) -> dict[str, Any]:
+        """The content of state.json."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, state: dict[str, Any]) -> "RunState":
-        """From a checkpoint's state.json."""
+        """From the content of a checkpoint's state.json; raises KeyError where a field is missing."""
         return cls(**{known.name: state[known.name] for known in fields(cls)})
+
+
+def read_state(checkpoint_url: str) -> RunState:
+    """The state of a committed checkpoint. Raises InputError when its state.json is missing or damaged."""
+    url = storage.join(checkpoint_url, STATE_FILE)
+    try:
+        return RunState.from_json(json.loads(storage.read(url)))
+    except FileNotFoundError:
+        raise InputError(f"{url}: missing though the manifest names it: use an earlier checkpoint") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{url}: damaged ({error}): use an earlier checkpoint") from None

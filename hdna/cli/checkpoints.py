@@ -30,7 +30,7 @@ def list_(url: RunUrl) -> None:
         raise InputError(f"{url}: holds no checkpoint")
     for ref in refs:
         state = read_state(ref.url)
-        typer.echo(f"{ref.url}  step {ref.step:,}, {state['tokens']:,} tokens, stage {state['stage']}")
+        typer.echo(f"{ref.url}  step {ref.step:,}, {state.tokens:,} tokens, stage {state.stage}")
 
 
 @app.command()

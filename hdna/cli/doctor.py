@@ -18,9 +18,7 @@ def doctor(
 
     healthy = True
     for finding in examine(url):
-        healthy &= finding.fine
-        typer.echo(
-            f"{'ok  ' if finding.fine else 'MEND'}  {finding.what}" + (f": {finding.mend}" if finding.mend else "")
-        )
+        healthy &= finding.ok
+        typer.echo(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.what}" + (f": {finding.fix}" if finding.fix else ""))
     if not healthy:
         raise typer.Exit(1)

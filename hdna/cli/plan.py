@@ -66,30 +66,30 @@ def _text(recipe: str, made: "Plan") -> str:
 
 
 def _work(made: "Plan") -> str:
-    """Batches, FLOPs and floors."""
+    """Batches, FLOPs and lower bounds of the time."""
     head = "stage|context|batch|sequence_parallel|steps|TFLOP/step|s/step >=|limit|stage h >="
     rows = [head.split("|")]
     for s in made.stages:
         batch = f"{s.stage.micro_batch_size} x {s.data_ranks} x {s.accumulation}"
         context, shared = f"{s.stage.context_length:,}", str(s.stage.sequence_parallel)
-        times = ("-", "-", "-") if s.floors is None else _times(s)
+        times = ("-", "-", "-") if s.bounds is None else _times(s)
         rows.append([str(s.stage.index), context, batch, shared, f"{s.steps:,}", f"{s.step_flops / 1e12:,.2f}", *times])
     if made.seconds is None:
         end = "No time is estimated: the rates of this device are not known."
     else:
         end = (
-            f"whole run: at least {made.seconds / 3600:,.1f} h. Floors, not forecasts: the longest of matrix products\n"
-            f"at the dense {made.config.parallel.precision} peak, activations and transforms at the full memory rate, "
-            "and what is sent at\nthe full rate of the link within a node (vendor data sheet, dense). Real steps take "
-            "longer;\nevaluations, checkpoints and links between nodes come on top."
+            f"whole run: at least {made.seconds / 3600:,.1f} h. Lower bounds, not forecasts: the largest of matrix\n"
+            f"products at the dense {made.config.parallel.precision} peak, activations and transforms at the full\n"
+            "memory rate, and messages at the full rate of the link within a node (vendor data sheet,\n"
+            "dense). Real steps take longer; evaluations, checkpoints and links between nodes come on top."
         )
     note = "batch: micro-batch x data ranks x accumulation. TFLOP: of the model, all devices, recomputation left out."
     return f"Work\n{_table(rows)}\n{note}\n{end}"
 
 
 def _times(s: "StageEstimate") -> tuple[str, str, str]:
-    assert s.floors is not None and s.seconds is not None
-    return f"{s.floors.seconds:.3g}", s.floors.limit, f"{s.seconds / 3600:.3g}"
+    assert s.bounds is not None and s.seconds is not None
+    return f"{s.bounds.seconds:.3g}", s.bounds.limit, f"{s.seconds / 3600:.3g}"
 
 
 def _traffic(made: "Plan") -> str:

@@ -27,7 +27,7 @@ class SplitRule(StrEnum):
     contig = "contig"
 
 
-class WorkersOn(StrEnum):
+class Backend(StrEnum):
     """Where workers run."""
 
     processes = "processes"
@@ -74,8 +74,8 @@ def genome(
     out: Annotated[str, typer.Option(help="Genome store to make: a path or URL, by custom ending in .zarr.")],
     assembly: Annotated[str | None, typer.Option(help="Its name; by default that of the first file.")] = None,
     workers: Workers = None,
-    on: Annotated[WorkersOn, typer.Option(help="Processes of this machine, or tasks on a Ray cluster.")] = (
-        WorkersOn.processes
+    backend: Annotated[Backend, typer.Option(help="Processes of this machine, or tasks on a Ray cluster.")] = (
+        Backend.processes
     ),
 ) -> None:
     """Make a genome store from the FASTA files of one assembly. After an interruption, the same command continues.
@@ -87,7 +87,7 @@ def genome(
     from hdna_prep.encode import encode_genome
 
     started = time.monotonic()
-    with _pool(on, workers) as pool:
+    with _pool(backend, workers) as pool:
         made = encode_genome(fastas, out, assembly, pool)
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in made.counts.items())
     size = f"{_size(made.array_bytes)}, {made.bits_per_base:.3f} bits per base"
@@ -139,7 +139,7 @@ def shards(
         raise typer.BadParameter("give either --splits or --split-by, not both")
     started = time.monotonic()
     rule = (split_by or SplitRule.hash).value
-    with _pool(WorkersOn.processes, workers) as pool:
+    with _pool(Backend.processes, workers) as pool:
         made = write_shards(stores, out, str(splits) if splits else None, rule, window, pool)
     parts = ", ".join(f"{split} {entry.bases:,} bases in {entry.windows:,}" for split, entry in made.totals.items())
     size = sum(shard.bytes for shard in made.shards)
@@ -176,13 +176,13 @@ def verify(
     _close(f"{url}: sound", started)
 
 
-def _pool(on: WorkersOn, workers: int | None) -> AbstractContextManager["Pool"]:
+def _pool(backend: Backend, workers: int | None) -> AbstractContextManager["Pool"]:
     """The workers that the options ask for."""
     from hdna_prep.pool import processes, processors
 
-    if on == WorkersOn.processes:
+    if backend == Backend.processes:
         return processes(workers or processors())
-    from hdna_cluster.launch import ray_pool
+    from hdna_cluster.pool import ray_pool
 
     return ray_pool(workers)
 

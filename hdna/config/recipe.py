@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from hdna.config.checks import check
 from hdna.config.schema import RunConfig
 from hdna.config.shape import shaped
-from hdna.config.source import LARGEST_CHARACTERS, apply_override, read_recipe
+from hdna.config.source import MAX_CHARACTERS, apply_override, read_recipe
 from hdna.errors import InputError
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -51,7 +51,7 @@ def recipe_text(name_or_path: str) -> str:
     path = find_recipe(name_or_path)
     try:
         with path.open(encoding="utf-8") as file:
-            return file.read(LARGEST_CHARACTERS + 1)
+            return file.read(MAX_CHARACTERS + 1)
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file: want a recipe in YAML") from None
     except OSError as error:

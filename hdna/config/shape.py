@@ -11,7 +11,7 @@ from hdna.config.source import Path, Places, shown
 from hdna.errors import InputError
 
 _MISSING = "???"
-_LARGEST_INT = 2**63 - 1
+_MAX_INT = 2**63 - 1
 
 
 def shaped(value: Any, wanted: Any, path: Path, places: Places) -> Any:  # noqa: ANN401 - a tree of plain values
@@ -60,9 +60,9 @@ def _leaf(value: Any, wanted: type, at: str) -> Any:  # noqa: ANN401
         return _want(value, isinstance(value, str) and value not in ("", _MISSING), at, "text, in quotes if need be")
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if wanted is float:
-        finite = number and (isinstance(value, int) or math.isfinite(value)) and abs(value) <= _LARGEST_INT
+        finite = number and (isinstance(value, int) or math.isfinite(value)) and abs(value) <= _MAX_INT
         return float(_want(value, finite, at, "a finite number"))
-    whole = number and (isinstance(value, int) or value.is_integer()) and abs(value) <= _LARGEST_INT
+    whole = number and (isinstance(value, int) or value.is_integer()) and abs(value) <= _MAX_INT
     return int(_want(value, whole, at, "a whole number below 2^63"))
 
 

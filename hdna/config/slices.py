@@ -2,7 +2,7 @@
 
 from hdna.errors import InputError
 
-SHORTEST_SLICE = 2
+MIN_SLICE = 2
 """Positions: the short convolution's three taps reach two positions back, into one neighbour and no further."""
 
 
@@ -16,12 +16,12 @@ def slice_length(context_length: int, sequence_parallel: int) -> int:
 
     Raises InputError naming the nearest valid context lengths when the ranks cannot share this one equally.
     """
-    shortest = sequence_parallel * SHORTEST_SLICE if sequence_parallel > 1 else 1
+    shortest = sequence_parallel * MIN_SLICE if sequence_parallel > 1 else 1
     if context_length % sequence_parallel == 0 and context_length >= shortest:
         return context_length // sequence_parallel
     below = context_length // sequence_parallel * sequence_parallel
     near = sorted({max(length, shortest) for length in (below, below + sequence_parallel)})
     raise InputError(
         f"context_length={context_length} cannot be cut into {sequence_parallel} equal slices of at least "
-        f"{SHORTEST_SLICE} positions: the nearest lengths that can are {' and '.join(map(str, near))}"
+        f"{MIN_SLICE} positions: the nearest lengths that can are {' and '.join(map(str, near))}"
     )

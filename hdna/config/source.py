@@ -12,10 +12,10 @@ import yaml
 
 from hdna.errors import InputError
 
-LARGEST_CHARACTERS = 1 << 18
+MAX_CHARACTERS = 1 << 18
 """A recipe is a page; a FASTA file given by mistake is not read to its end."""
-_DEEPEST = 8
-_LONGEST_VALUE = 2048
+_MAX_DEPTH = 8
+_MAX_VALUE_CHARACTERS = 2048
 _SHOWN = 80
 _NO_INTERPOLATION = "interpolation (${...}) is not allowed in a recipe: write the value itself"
 
@@ -74,8 +74,8 @@ def shown(value: object) -> str:
 
 def read_recipe(text: str, source: str) -> tuple[dict[str, Any], Places]:
     """The tree of a recipe's text. Raises InputError, naming `source` and the line, for anything that is no recipe."""
-    if len(text) > LARGEST_CHARACTERS:
-        raise InputError(f"{source}: longer than {LARGEST_CHARACTERS:,} characters: want a recipe in YAML")
+    if len(text) > MAX_CHARACTERS:
+        raise InputError(f"{source}: longer than {MAX_CHARACTERS:,} characters: want a recipe in YAML")
     tree, lines = _plain(text, lambda line: f"{source}:{line}")
     if not isinstance(tree, dict) or not tree:
         raise InputError(f"{source}: want a recipe: a YAML mapping with run, model, data and curriculum")
@@ -136,7 +136,7 @@ def _refuse_events(text: str, where: Callable[[int], str]) -> None:
         here = where(mark.line + 1 if mark else 1)
         if isinstance(event, yaml.CollectionStartEvent | yaml.CollectionEndEvent):
             depth += 1 if isinstance(event, yaml.CollectionStartEvent) else -1
-            if depth > _DEEPEST:
+            if depth > _MAX_DEPTH:
                 raise InputError(f"{here}: nested too deeply for a recipe")
         if getattr(event, "anchor", None) is not None:
             raise InputError(f"{here}: anchors and aliases (&, *) are not allowed in a recipe: write the value itself")
@@ -171,6 +171,6 @@ def _scalar(node: yaml.Node, where: Callable[[int], str]) -> str:
     text = str(node.value)
     if "${" in text:
         raise InputError(f"{here}: {shown(text)}: {_NO_INTERPOLATION}")
-    if len(text) > _LONGEST_VALUE:
-        raise InputError(f"{here}: a value of {len(text):,} characters: want at most {_LONGEST_VALUE:,}")
+    if len(text) > _MAX_VALUE_CHARACTERS:
+        raise InputError(f"{here}: a value of {len(text):,} characters: want at most {_MAX_VALUE_CHARACTERS:,}")
     return text

@@ -98,7 +98,7 @@ def window_table(shard_set: ShardSet, split: str) -> WindowTable:
     return WindowTable(np.array(bases, dtype=np.int64), numbers)
 
 
-class Order:
+class DataOrder:
     """Global batches of a run.
 
     `tables` has one entry per shard set; windows are numbered through all of them. `weights` are the sets' shares of

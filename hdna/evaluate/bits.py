@@ -9,7 +9,7 @@ import torch
 from hdna.data.order import Crop, Crops
 from hdna.data.stream import WindowReader
 from hdna.genome import alphabet
-from hdna.model.batch import MicroBatch
+from hdna.model.micro_batch import MicroBatch
 from hdna.parallel import Mesh, slice_batch
 
 

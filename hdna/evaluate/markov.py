@@ -28,7 +28,7 @@ class Baselines:
     train_bases: int
     valid_bases: int
 
-    def as_json(self) -> dict[str, float | int]:
+    def to_json(self) -> dict[str, float | int]:
         """For baselines.json."""
         return asdict(self)
 

@@ -13,7 +13,7 @@ Flags = npt.NDArray[np.bool_]
 Lengths = npt.NDArray[np.uint32]
 
 BASES_PER_BYTE = 4
-_LONGEST_RUN = 2**32 - 1
+_MAX_RUN = 2**32 - 1
 
 
 def _four_tokens_of_each_byte() -> npt.NDArray[np.uint32]:
@@ -101,12 +101,12 @@ class JoinedRuns:
 
 
 def _within_limit(lengths: npt.NDArray[np.int64]) -> Lengths:
-    if lengths.size == 0 or lengths.max() <= _LONGEST_RUN:
+    if lengths.size == 0 or lengths.max() <= _MAX_RUN:
         return lengths.astype(np.uint32)
     split: list[int] = []
     for length in lengths.tolist():
-        whole, rest = divmod(length, _LONGEST_RUN)
-        split += [_LONGEST_RUN, 0] * whole + [rest]
+        whole, rest = divmod(length, _MAX_RUN)
+        split += [_MAX_RUN, 0] * whole + [rest]
     return np.array(split, np.uint32)
 
 

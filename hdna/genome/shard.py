@@ -23,8 +23,8 @@ META_FIELD, SEQUENCE_FIELD, MASK_FIELD = "json", "seq.npy", "mask.npy"
 
 _SHARD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}\.tar")
 _KEY = re.compile(r"w\d{9,15}")
-_LARGEST_SHARD_BYTES = 1 << 40
-_LONGEST_WINDOW = 1 << 32
+_MAX_SHARD_BYTES = 1 << 40
+_MAX_WINDOW = 1 << 32
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _shard(entry: Any, files: dict[str, FileEntry]) -> ShardEntry:  # noqa: ANN4
     name = _str(entry, "url")
     if not _SHARD_NAME.fullmatch(name):
         raise ValueError(f"shard name {name!r} refused: want a plain NAME.tar that lies beside the manifest")
-    size, digest = _int(entry, "bytes", 0, _LARGEST_SHARD_BYTES), _str(entry, "sha256")
+    size, digest = _int(entry, "bytes", 0, _MAX_SHARD_BYTES), _str(entry, "sha256")
     if files.get(name) != FileEntry(size, digest):
         raise ValueError(f"shard {name} is not in the table of files with the same size and sha256")
     samples = [_sample(sample, size, name) for sample in _list(entry, "samples")]
@@ -146,7 +146,7 @@ def _sample(entry: Any, size: int, shard: str) -> SampleEntry:  # noqa: ANN401
     key = _str(entry, "key")
     _want(_KEY.fullmatch(key) is not None, f"key {key!r} of {shard}")
     start = _int(entry, "start", 0)
-    end = _int(entry, "end", start + 2, start + _LONGEST_WINDOW)
+    end = _int(entry, "end", start + 2, start + _MAX_WINDOW)
     last = size - (end - start)
     mask = None if entry.get("mask_offset") is None else _int(entry, "mask_offset", 0, last)
     return SampleEntry(

@@ -16,9 +16,9 @@ from torch.utils.checkpoint import checkpoint
 from hdna.config.schema import ModelConfig
 from hdna.genome.alphabet import EMBEDDING_ROWS
 from hdna.model.filter import FilterTables
+from hdna.model.filter_cache import MicroStep
 from hdna.model.hyena import HyenaOperator
 from hdna.model.recompute import recomputed
-from hdna.model.taps import MicroStep
 from hdna.ops import positional_dropout
 
 INIT_STD = 0.02
@@ -37,8 +37,8 @@ class EmbeddingDropout(nn.Module):
         self.seed, self.first_position = 0, 0
         self.samples_B: Tensor | None = None
 
-    def at(self, seed: int, samples: Tensor, first_position: int = 0) -> None:
-        """Say what the next forward passes see; the training loop calls this before each of them.
+    def set_position(self, seed: int, samples: Tensor, first_position: int = 0) -> None:
+        """Say which samples and positions the next forward passes see; training calls this before each of them.
 
         Args:
             seed: the step's seed.
@@ -49,7 +49,7 @@ class EmbeddingDropout(nn.Module):
         self.seed, self.samples_B, self.first_position = seed, samples, first_position
 
     def forward(self, x_BLD: Tensor) -> Tensor:
-        """Drop in training mode, else return x. Before any `at`: seed 0, rows counted from 0."""
+        """Drop in training mode, else return x. Before any `set_position`: seed 0, rows counted from 0."""
         if not self.training or self.p == 0:
             return x_BLD
         samples_B = self.samples_B if self.samples_B is not None else torch.arange(len(x_BLD))
@@ -66,7 +66,8 @@ class MLP(nn.Module):
 
     def forward(self, x_BLD: Tensor) -> Tensor:
         """(B, L, D) → (B, L, D)."""
-        return self.fc2(F.gelu(self.fc1(x_BLD), approximate="tanh"))
+        y_BLD: Tensor = self.fc2(F.gelu(self.fc1(x_BLD), approximate="tanh"))
+        return y_BLD
 
 
 class Block(nn.Module):
@@ -96,7 +97,8 @@ class Block(nn.Module):
         return torch.cat(parts, dim=1)
 
     def _transformed(self, x_BLD: Tensor) -> Tensor:
-        return x_BLD + self.mlp(self.mlp_norm(x_BLD))
+        y_BLD: Tensor = x_BLD + self.mlp(self.mlp_norm(x_BLD))
+        return y_BLD
 
 
 class Backbone(nn.Module):
@@ -121,7 +123,8 @@ class Backbone(nn.Module):
             assert isinstance(block, Block)
             k_ODL = block.hyena.taps(x_BLD.shape[1], self.micro_step, recompute)
             x_BLD = recomputed(block, x_BLD, k_ODL, True) if recompute else block(x_BLD, k_ODL, False)
-        return self.norm(x_BLD)
+        y_BLD: Tensor = self.norm(x_BLD)
+        return y_BLD
 
 
 class HyenaDNA(nn.Module):
@@ -137,7 +140,8 @@ class HyenaDNA(nn.Module):
 
     def hidden(self, input_ids: Tensor) -> Tensor:
         """Return the final norm's output (B, L, D) for int64 token ids (B, L); L over l_max raises InputError."""
-        return self.backbone(self.embed_dropout(self.embedding(input_ids)))
+        x_BLD: Tensor = self.backbone(self.embed_dropout(self.embedding(input_ids)))
+        return x_BLD
 
     def forward(self, input_ids: Tensor) -> Tensor:
         """Return logits (B, L, V) of the token after each of (B, L) int64 ids; L over l_max raises InputError."""

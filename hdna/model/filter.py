@@ -81,4 +81,5 @@ class ImplicitFilter(nn.Module):
             for layer in self.layers:
                 x_SF = torch.sin(self.frequency * layer(x_SF))
             k_SC = self.output(x_SF) * modulation_SC
-        return k_SC.T.unflatten(0, (-1, self.d_model))
+        k_ODS: Tensor = k_SC.T.unflatten(0, (-1, self.d_model))
+        return k_ODS

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from hdna.config.schema import ModelConfig
 from hdna.model.filter import FilterTables, ImplicitFilter
-from hdna.model.taps import MicroStep, StepTaps
+from hdna.model.filter_cache import FilterCache, MicroStep
 from hdna.ops import causal_fft_conv, short_conv
 
 SHORT_TAPS = 3
@@ -49,7 +49,7 @@ class HyenaOperator(nn.Module):
         self.short_conv: Callable[[Tensor, Tensor, Tensor], Tensor] = short_conv
         self.long_convs: list[Callable[[Tensor, Tensor, Tensor], Tensor]] = [causal_fft_conv] * (config.order - 1)
         self.filter_span: Callable[[int], tuple[int, int]] = whole_context
-        self._taps = StepTaps(self.filter)
+        self._taps = FilterCache(self.filter)
 
     def taps(self, length: int, micro_step: MicroStep, recompute: bool) -> Tensor:
         """Return the filters k (O, D, L) for an input of `length` positions; beyond l_max raises InputError."""
@@ -62,4 +62,5 @@ class HyenaOperator(nn.Module):
         biases = self.long_bias.chunk(self.order - 1)
         for long_conv, gate_BDL, k_DL, bias_D in zip(self.long_convs, reversed(gates), k_ODL, biases, strict=True):
             v_BDL = long_conv(v_BDL * gate_BDL, k_DL, bias_D)
-        return self.out_proj((v_BDL * first).transpose(1, 2))
+        y_BLD: Tensor = self.out_proj((v_BDL * first).transpose(1, 2))
+        return y_BLD

@@ -54,7 +54,7 @@ def causal_fft_conv(u: Tensor, k: Tensor, bias: Tensor) -> Tensor:
     if u.ndim != 3 or k.shape != u.shape[1:] or bias.shape != u.shape[1:2]:
         raise ValueError(f"shapes (B, D, L), (D, L), (D,) wanted, got {[tuple(x.shape) for x in (u, k, bias)]}")
     with torch.autocast(u.device.type, enabled=False):
-        y_BDL: Tensor = _CausalFFTConv.apply(u, k, bias)
+        y_BDL: Tensor = _CausalFFTConv.apply(u, k, bias)  # type: ignore[no-untyped-call]
     return y_BDL
 
 

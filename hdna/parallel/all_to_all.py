@@ -19,15 +19,15 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from hdna.model.recompute import kept
-from hdna.model.taps import MicroStep
+from hdna.model.filter_cache import MicroStep
+from hdna.model.recompute import run_once
 from hdna.ops.fft_conv import convolve, correlate
 from hdna.parallel.exchange import Share, channel_shares, to_channels, to_positions
 from hdna.parallel.mesh import Mesh
 
-MOST_GROUPS = 8
+MAX_GROUPS = 8
 """Groups of channels that a long convolution is exchanged in: all but 1 / 8 of the transfer can hide behind FFTs."""
-SMALLEST_MESSAGE = 4 * 2**20
+MIN_MESSAGE_BYTES = 4 * 2**20
 """Bytes of a rank's message below which groups are not divided further: latency would eat what overlap gives."""
 
 
@@ -36,7 +36,7 @@ Finish = Callable[[], None]
 
 def group_count(message_bytes: int, channels_per_rank: int) -> int:
     """Groups of channels for a slice's (B, D, S) of `message_bytes`; the same number on every rank."""
-    return max(1, min(MOST_GROUPS, message_bytes // SMALLEST_MESSAGE, channels_per_rank))
+    return max(1, min(MAX_GROUPS, message_bytes // MIN_MESSAGE_BYTES, channels_per_rank))
 
 
 class AllToAllConv:
@@ -53,7 +53,7 @@ class AllToAllConv:
     def __call__(self, u_BDS: Tensor, k_DS: Tensor, bias_D: Tensor) -> Tensor:
         """Give this rank's slice of the convolution of the whole: y (B, D, S)."""
         with torch.autocast(u_BDS.device.type, enabled=False):
-            y_BDS: Tensor = kept(_Exchanged.apply, u_BDS, k_DS, bias_D, self)
+            y_BDS: Tensor = run_once(_Exchanged.apply, u_BDS, k_DS, bias_D, self)
         return y_BDS
 
 

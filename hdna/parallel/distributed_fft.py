@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.fft import fft, ifft
 
-from hdna.model.recompute import kept
+from hdna.model.recompute import run_once
 from hdna.parallel.exchange import columns_of, columns_to_row, row_to_columns
 from hdna.parallel.mesh import Mesh
 
@@ -42,7 +42,7 @@ class DistributedFFTConv:
     def __call__(self, u_BDS: Tensor, k_DS: Tensor, bias_D: Tensor) -> Tensor:
         """Give this rank's slice of the convolution of the whole: y (B, D, S)."""
         with torch.autocast(u_BDS.device.type, enabled=False):
-            y_BDS: Tensor = kept(_Transformed.apply, u_BDS, k_DS, bias_D, self.mesh)
+            y_BDS: Tensor = run_once(_Transformed.apply, u_BDS, k_DS, bias_D, self.mesh)
         return y_BDS
 
 

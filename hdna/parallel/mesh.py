@@ -67,7 +67,7 @@ class Mesh:
         return cls(rank, world_size, sequence_parallel_size, group)
 
     @property
-    def leads(self) -> bool:
+    def is_leader(self) -> bool:
         """Whether this rank does what is done once: logs, manifests, reports."""
         return self.rank == 0
 

@@ -6,9 +6,9 @@ from functools import partial
 from torch import Tensor
 
 from hdna.model import HyenaDNA
-from hdna.model.batch import MicroBatch
 from hdna.model.hyena import HyenaOperator, whole_context
-from hdna.model.recompute import kept
+from hdna.model.micro_batch import MicroBatch
+from hdna.model.recompute import run_once
 from hdna.ops import causal_fft_conv, short_conv
 from hdna.parallel.all_to_all import AllToAllConv
 from hdna.parallel.distributed_fft import DistributedFFTConv
@@ -58,7 +58,7 @@ def _long_conv(kind: str, model: HyenaDNA, mesh: Mesh) -> LongConv:
 
 def _short_conv_with_halo(mesh: Mesh, x_BCS: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     reach = weight.shape[-1] - 1
-    halo_BCH = kept(LeftHalo.apply, x_BCS[..., -reach:], mesh)
+    halo_BCH = run_once(LeftHalo.apply, x_BCS[..., -reach:], mesh)
     return short_conv(x_BCS, weight, bias, halo_BCH)
 
 

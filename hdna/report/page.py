@@ -20,7 +20,7 @@ _NONE = "–"
 
 
 def write_report(run_url: str, out: str | None = None) -> str:
-    """Write the page of the run at `run_url` to the folder `out`, by default RUN_URL/report; gives the page's URL.
+    """Write the page of the run at `run_url` to the folder `out`, by default RUN_URL/report; returns its URL.
 
     Raises InputError when there is no run, or one that has not finished a step.
     """
@@ -40,29 +40,29 @@ def render(history: History) -> str:
 
 def verdict(history: History) -> str:
     """What the comparison with simple models says, in one or two sentences."""
-    bits, bars = history.valid_bits, history.bars
-    if bits is None or not {"entropy", "markov"} <= bars.keys():
+    bits, baselines = history.valid_bits_per_base, history.baselines
+    if bits is None or not {"entropy", "markov"} <= baselines.keys():
         return "There is no evaluation on a valid split to compare with simple models yet."
-    gain = bars["entropy"] - bits
+    gain = baselines["entropy"] - bits
     if gain <= 0:
         return (
             f"At {bits:.3f} valid bits per base the model has not yet learned more than the composition of the "
-            f"sequence, whose order-0 entropy is {bars['entropy']:.3f}."
+            f"sequence, whose order-0 entropy is {baselines['entropy']:.3f}."
         )
     used = (
         f"At {bits:.3f} valid bits per base the model is {gain:.3f} below the order-0 entropy of the split "
-        f"({bars['entropy']:.3f}), the least that composition alone could reach: it predicts from context"
+        f"({baselines['entropy']:.3f}), the least that composition alone could reach: it predicts from context"
     )
-    against = "also beats" if bits < bars["markov"] else "has not reached"
+    against = "also beats" if bits < baselines["markov"] else "has not reached"
     return (
-        f"{used}. It {against} an order-5 Markov model ({bars['markov']:.3f}), which sees five bases back."
+        f"{used}. It {against} an order-5 Markov model ({baselines['markov']:.3f}), which sees five bases back."
         f"{_longer_context(history)}"
     )
 
 
 def _longer_context(history: History) -> str:
     """The last scored stage beside the first; empty for a run of one stage."""
-    scored = [(stage.valid_bits, stage) for stage in history.stages if stage.valid_bits is not None]
+    scored = [(stage.valid_bits_per_base, stage) for stage in history.stages if stage.valid_bits_per_base is not None]
     if len(scored) < 2:
         return ""
     (first_bits, first), (last_bits, last) = scored[0], scored[-1]
@@ -102,11 +102,12 @@ def _cards(history: History) -> Iterator[tuple[str, str, str]]:
     plan = Curriculum.of(config) if config else None
     yield "Steps", f"{last.step:,}", f"of {plan.steps:,}" if plan else ""
     yield "Tokens seen", _short(last.tokens), f"of {_short(plan.tokens)}" if plan else ""
-    scored = next((step for step in reversed(steps) if step.valid_bits is not None), None)
-    yield "Valid bits/base", _bits(history.valid_bits, 3), f"context {scored.context_length:,}" if scored else ""
-    if history.valid_bits is not None and "entropy" in history.bars:
-        gain = history.bars["entropy"] - history.valid_bits
-        yield "Below entropy", f"{gain:.3f}", f"order-0: {history.bars['entropy']:.3f}"
+    scored = history.last_scored
+    context = f"context {scored.context_length:,}" if scored else ""
+    yield "Valid bits/base", _bits(history.valid_bits_per_base, 3), context
+    if history.valid_bits_per_base is not None and "entropy" in history.baselines:
+        gain = history.baselines["entropy"] - history.valid_bits_per_base
+        yield "Below entropy", f"{gain:.3f}", f"order-0: {history.baselines['entropy']:.3f}"
     speeds = [step.tokens_per_second for step in steps if step.tokens_per_second is not None]
     if speeds:
         yield "Tokens/s", f"{median(speeds):,.0f}", "median"
@@ -128,13 +129,14 @@ def _bits_caption(history: History) -> str:
 
 def _ladder(history: History) -> list[tuple[str, str, str]]:
     """Simple models and this run's stages, the best last."""
-    bars, entropy = history.bars, history.bars.get("entropy")
+    baselines, entropy = history.baselines, history.baselines.get("entropy")
     names = {"unigram": "unigram", "entropy": "order-0 entropy of the split", "markov": "order-5 Markov"}
-    entries = [(UNIFORM_BITS, "uniform guess"), *((bars[key], name) for key, name in names.items() if key in bars)]
+    simple = [(baselines[key], name) for key, name in names.items() if key in baselines]
+    entries = [(UNIFORM_BITS, "uniform guess"), *simple]
     entries += [
-        (stage.valid_bits, f"this run, stage {stage.index} (context {stage.context_length:,})")
+        (stage.valid_bits_per_base, f"this run, stage {stage.index} (context {stage.context_length:,})")
         for stage in history.stages
-        if stage.valid_bits is not None
+        if stage.valid_bits_per_base is not None
     ]
     return [
         (name, _bits(bits), _NONE if entropy is None else _signed(entropy - bits))
@@ -148,9 +150,9 @@ def _stage_rows(history: History) -> Iterator[tuple[str, ...]]:
             str(stage.index),
             f"{stage.context_length:,}",
             f"{stage.steps:,}",
-            f"{stage.until_tokens - stage.after_tokens:,}",
-            _bits(stage.train_bits),
-            _bits(stage.valid_bits),
+            f"{stage.last_token - stage.first_token:,}",
+            _bits(stage.bits_per_base),
+            _bits(stage.valid_bits_per_base),
         )
 
 
@@ -195,10 +197,10 @@ def _data(history: History) -> Iterator[tuple[str, str]]:
     urls = history.config.data.shards if history.config else []
     for number, url in enumerate(urls):
         yield f"Shard set {number}", url
-        if str(number) in history.checksums:
-            yield f"Checksum of set {number}", history.checksums[str(number)]
+        if str(number) in history.shard_checksums:
+            yield f"Checksum of set {number}", history.shard_checksums[str(number)]
     for split in ("train", "valid"):
-        if (bases := history.bars.get(f"{split}_bases")) is not None:
+        if (bases := history.baselines.get(f"{split}_bases")) is not None:
             yield f"{split.capitalize()} bases the simple models counted", f"{bases:,.0f}"
     if history.config:
         yield "Reverse complement", "yes" if history.config.data.reverse_complement else "no"

@@ -31,7 +31,7 @@ COLOURS = {
     "uniform": "#98a2ad",
 }
 """By role, for a light page. report.css gives the dark ones under the same names."""
-BARS = {
+BASELINE_STYLES = {
     "uniform": ("uniform guess", ":"),
     "unigram": ("unigram", (0, (4, 2))),
     "entropy": ("order-0 entropy", (0, (6, 2, 1, 2))),
@@ -50,16 +50,17 @@ def bits_plot(history: History, name: str, narrow: bool = False) -> str:
     `narrow` gives the shape for a phone.
     """
     figure, axes = _figure((4.0, 4.4) if narrow else (9.2, 4.6))
-    tokens, train = _thinned(history, [step.bits for step in history.steps])
+    tokens, train = _thinned(history, [step.bits_per_base for step in history.steps])
     _stages(axes, history, narrow)
     _line(axes, tokens, train, "train", "train", linewidth=1.3)
     _valid_line(axes, history)
-    bars = _all_bars(history)
-    for bar, (label, style) in BARS.items():
-        if bar in bars:
-            line = axes.axhline(bars[bar], color=COLOURS[bar], linestyle=style, linewidth=1.3, zorder=2)
-            line.set_gid(bar)
-            line.set_label(f"{label} {bars[bar]:.3f}")
+    baselines = _all_baselines(history)
+    for baseline, (label, style) in BASELINE_STYLES.items():
+        if baseline in baselines:
+            bits = baselines[baseline]
+            line = axes.axhline(bits, color=COLOURS[baseline], linestyle=style, linewidth=1.3, zorder=2)
+            line.set_gid(baseline)
+            line.set_label(f"{label} {bits:.3f}")
     if history.skipped:
         skipped = [step.tokens for step in history.skipped]
         (marks,) = axes.plot(
@@ -67,7 +68,7 @@ def bits_plot(history: History, name: str, narrow: bool = False) -> str:
         )
         marks.set_gid("skipped")
         marks.set_label("skipped step")
-    axes.set_ylim(*readable_range(train, [*bars_shown(bars), *_valid(history)]))
+    axes.set_ylim(*readable_range(train, [*shown_baselines(baselines), *_valid(history)]))
     axes.set_ylabel("bits per base")
     figure.legend(loc="outside lower center", ncols=2 if narrow else 3, frameon=False, labelcolor=COLOURS["ink"])
     return _svg(figure, name, "Train and valid bits per base by tokens seen")
@@ -101,20 +102,20 @@ def readable_range(curve: Values, others: Sequence[float]) -> tuple[float, float
     return float(low - margin), float(high + margin)
 
 
-def bars_shown(bars: dict[str, float]) -> list[float]:
+def shown_baselines(baselines: dict[str, float]) -> list[float]:
     """Bits per base of those entries of baselines.json that the plot draws."""
-    return [bars[bar] for bar in BARS if bar in bars]
+    return [baselines[name] for name in BASELINE_STYLES if name in baselines]
 
 
 def beyond_range(history: History) -> tuple[int, float]:
     """How many points of the train curve lie above the plot's upper edge, and where that edge is."""
-    _, train = _thinned(history, [step.bits for step in history.steps])
-    high = readable_range(train, [*bars_shown(_all_bars(history)), *_valid(history)])[1]
+    _, train = _thinned(history, [step.bits_per_base for step in history.steps])
+    high = readable_range(train, [*shown_baselines(_all_baselines(history)), *_valid(history)])[1]
     return int((train > high).sum()), high
 
 
-def _all_bars(history: History) -> dict[str, float]:
-    return {"uniform": UNIFORM_BITS, **history.bars}
+def _all_baselines(history: History) -> dict[str, float]:
+    return {"uniform": UNIFORM_BITS, **history.baselines}
 
 
 def _tick(value: float, place: int) -> str:
@@ -123,7 +124,7 @@ def _tick(value: float, place: int) -> str:
 
 
 def _valid(history: History) -> list[float]:
-    return [step.valid_bits for step in history.steps if step.valid_bits is not None]
+    return [step.valid_bits_per_base for step in history.steps if step.valid_bits_per_base is not None]
 
 
 def _valid_line(axes: Axes, history: History) -> None:
@@ -132,10 +133,10 @@ def _valid_line(axes: Axes, history: History) -> None:
     bits: list[float] = []
     for stage in history.stages:
         for step in history.steps:
-            if step.stage == stage.index and step.valid_bits is not None:
+            if step.stage == stage.index and step.valid_bits_per_base is not None:
                 tokens.append(step.tokens)
-                bits.append(step.valid_bits)
-        tokens.append(stage.until_tokens)
+                bits.append(step.valid_bits_per_base)
+        tokens.append(stage.last_token)
         bits.append(np.nan)
     if _valid(history):
         _line(axes, np.array(tokens), np.array(bits), "valid", "valid", linewidth=2.2, marker="o", markersize=5.5)
@@ -171,16 +172,16 @@ def _line(axes: Axes, x: Values, y: Values, gid: str, colour: str, **style: Any)
 
 def _stages(axes: Axes, history: History, narrow: bool) -> None:
     """The axis of all tokens seen, every other stage shaded, its context length above it where there is room."""
-    last = history.stages[-1].until_tokens
+    last = history.stages[-1].last_token
     axes.set_xlim(0, 1.01 * last)
     for stage in history.stages:
         if stage.index % 2:
-            axes.axvspan(stage.after_tokens, stage.until_tokens, color=COLOURS["ink"], alpha=0.06, linewidth=0)
-        share = (stage.until_tokens - stage.after_tokens) / last
+            axes.axvspan(stage.first_token, stage.last_token, color=COLOURS["ink"], alpha=0.06, linewidth=0)
+        share = (stage.last_token - stage.first_token) / last
         if share > (0.15 if narrow else 0.08):
             axes.annotate(
                 f"{stage.context_length:,}" if narrow else f"context {stage.context_length:,}",
-                ((stage.after_tokens + stage.until_tokens) / 2, 1.0),
+                ((stage.first_token + stage.last_token) / 2, 1.0),
                 xycoords=("data", "axes fraction"),
                 xytext=(0, 4),
                 textcoords="offset points",

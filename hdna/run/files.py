@@ -1,6 +1,6 @@
-"""The files under a run's URL, by name, and how to read them.
+"""The files under a run's URL, by name, and how to read and write them.
 
-recipe.yaml       as resolved               state.json         status and position, for people and other programs
+recipe.yaml       as resolved               state.json         whose run it is and how it stands
 metrics.jsonl     one line per step         baselines.json     what simple models reach on the valid split
 environment.json  versions and hardware     checkpoints/  tensorboard/  report/
 """
@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from hdna import storage
+from hdna.run.step_record import StepRecord
 
 RECIPE = "recipe.yaml"
 METRICS = "metrics.jsonl"
@@ -17,32 +18,29 @@ BASELINES = "baselines.json"
 ENVIRONMENT = "environment.json"
 
 
-def read_metrics(run_url: str) -> list[dict[str, Any]]:
-    """The lines of a run's metrics.jsonl; none where there is no such file."""
+def read_metrics(run_url: str) -> list[StepRecord]:
+    """The steps of a run's metrics.jsonl, in the order of its lines; empty where there is no such file."""
+    records = (StepRecord.from_line(line) for line in read_metrics_lines(run_url))
+    return [record for record in records if record is not None]
+
+
+def read_metrics_lines(run_url: str) -> list[bytes]:
+    """The lines of a run's metrics.jsonl with their line ends; empty where there is no such file."""
     try:
-        lines = storage.read(storage.join(run_url, METRICS)).splitlines()
+        return storage.read(storage.join(run_url, METRICS)).splitlines(keepends=True)
     except FileNotFoundError:
         return []
-    return [record for line in lines if (record := _parsed(line))]
 
 
 def read_json(run_url: str, name: str) -> dict[str, Any]:
-    """One of a run's JSON files; empty where there is no such file."""
+    """One of a run's JSON files; empty where there is no such file, or a killed process left it half-written."""
     try:
-        return _parsed(storage.read(storage.join(run_url, name)))
-    except FileNotFoundError:
+        value = json.loads(storage.read(storage.join(run_url, name)))
+    except (FileNotFoundError, ValueError):
         return {}
+    return value if isinstance(value, dict) else {}
 
 
 def write_json(run_url: str, name: str, value: dict[str, Any]) -> None:
     """Write one of a run's JSON files."""
     storage.write(storage.join(run_url, name), json.dumps(value, indent=1).encode() + b"\n")
-
-
-def _parsed(text: bytes) -> dict[str, Any]:
-    """A JSON object; empty for one that a killed process left half-written."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}

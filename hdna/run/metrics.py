@@ -1,14 +1,13 @@
-"""What a run leaves behind as it goes: metrics.jsonl, TensorBoard events, and their copy in a bucket."""
+"""The metrics of a run while it trains: metrics.jsonl, TensorBoard events, and their copies in a bucket."""
 
-import json
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
 from hdna import storage
-from hdna.run.files import METRICS, read_metrics
+from hdna.run.files import METRICS, read_metrics_lines
+from hdna.run.step_record import StepRecord
 
 _PLOTTED = ("loss", "learning_rate", "grad_norm", "tokens_per_second", "memory_gib", "valid_bits_per_base")
 
@@ -16,7 +15,7 @@ _PLOTTED = ("loss", "learning_rate", "grad_norm", "tokens_per_second", "memory_g
 class Metrics:
     """Appends one line per step to RUN/metrics.jsonl, and the same numbers to RUN/tensorboard.
 
-    A bucket has no appending: there the files grow in a scratch directory and are copied up by `publish`.
+    Objects in a bucket cannot be appended to: there the files grow in a scratch directory, and `publish` uploads them.
     """
 
     def __init__(self, run_url: str, resumed_step: int) -> None:
@@ -32,13 +31,13 @@ class Metrics:
         self._file = path.open("ab")
         self._board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=resumed_step + 1)
 
-    def log(self, record: dict[str, Any]) -> None:
-        """Write one step's numbers; `record` has its `step`."""
-        self._file.write(json.dumps(record).encode() + b"\n")
+    def log(self, record: StepRecord) -> None:
+        """Write one step's numbers."""
+        self._file.write(record.to_line())
         self._file.flush()
         for name in _PLOTTED:
-            if record.get(name) is not None:
-                self._board.add_scalar(name, record[name], record["step"])
+            if (value := getattr(record, name)) is not None:
+                self._board.add_scalar(name, value, record.step)
 
     def publish(self) -> None:
         """Copy the files to the run's bucket; nothing to do for a local run."""
@@ -59,5 +58,6 @@ class Metrics:
 
 
 def _lines_up_to(run_url: str, step: int) -> list[bytes]:
-    """Lines of steps that the resumed run has not undone; what came after its checkpoint will be written again."""
-    return [json.dumps(r).encode() + b"\n" for r in read_metrics(run_url) if r.get("step", 0) <= step]
+    """Lines up to the checkpoint that the run resumes from; later steps will be made, and written, again."""
+    parsed = ((line, StepRecord.from_line(line)) for line in read_metrics_lines(run_url))
+    return [line for line, record in parsed if record is not None and record.step <= step]

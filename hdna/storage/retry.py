@@ -32,7 +32,7 @@ class Retry:
     def patience(self, request_bytes: int) -> float:
         """Seconds of silence allowed while that many bytes are sent, rounded up so that few stores are opened."""
         steps = (self.silence * 2**turn for turn in count())
-        return next(seconds for seconds in steps if seconds * self.slowest >= request_bytes)
+        return float(next(seconds for seconds in steps if seconds * self.slowest >= request_bytes))
 
 
 RETRY = Retry()

@@ -54,27 +54,28 @@ class Engine:
         self._world_size = Mesh.of_this_process().world_size
         self.module = NatsOfBatch(model, config.parallel.precision == "bf16")
         groups = parameter_groups(self.module.named_parameters(), config.optim.weight_decay)
-        self.engine, *_ = deepspeed.initialize(
+        self._deepspeed_engine, *_ = deepspeed.initialize(
             model=self.module,
             optimizer=_adamw(groups, device),
             config=_deepspeed_config(self._stage, self._clip_norm),
             dist_init_required=False,
         )
-        self.device = self.engine.device
+        self.device = self._deepspeed_engine.device
         self._bound_waiting(timedelta(seconds=config.parallel.collective_timeout_s))
         self._create_moments()
 
     def set_accumulation(self, micro_steps: int) -> None:
         """Micro steps per optimizer step, from the next step on."""
-        self.engine.set_train_batch_size(micro_steps * self._world_size)
+        self._deepspeed_engine.set_train_batch_size(micro_steps * self._world_size)
 
     def nats(self, input_ids: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Sum of weighted nats of this rank's micro-batch."""
-        return self.engine(input_ids, targets, weights)
+        nats: torch.Tensor = self._deepspeed_engine(input_ids, targets, weights)
+        return nats
 
     def train_mode(self, training: bool) -> None:
         """Dropout on or off."""
-        self.engine.train(training)
+        self._deepspeed_engine.train(training)
 
     def backward(self, nats: torch.Tensor, global_weight: float, last: bool) -> None:
         """Add this micro-batch's share of the gradient of (nats of the global batch / global_weight).
@@ -83,32 +84,36 @@ class Engine:
         is exact however unevenly the ignored targets fall. `last` says that the step's micro-batches end here: left to
         itself, DeepSpeed takes it from a count of all micro steps, which goes wrong when the accumulation changes.
         """
-        scale = self._world_size * self.engine.gradient_accumulation_steps() / global_weight
-        self.engine.set_gradient_accumulation_boundary(last)
-        self.engine.backward(nats * scale)
+        scale = self._world_size * self._deepspeed_engine.gradient_accumulation_steps() / global_weight
+        self._deepspeed_engine.set_gradient_accumulation_boundary(last)
+        self._deepspeed_engine.backward(nats * scale)
 
     def step(self, learning_rate: float) -> float:
         """Clip, update and clear gradients; gives the gradient norm before clipping.
 
         A norm that is not finite updates nothing.
         """
-        for group in self.engine.optimizer.param_groups:
+        for group in self._deepspeed_engine.optimizer.param_groups:
             group["lr"] = learning_rate
         if self._stage == 0:
             return self._plain_step()
-        self.engine.step()
+        self._deepspeed_engine.step()
         if self._stage == 3:
             # Its first micro-step overwrites the last step's gradients and the others add to them: the filters', which
-            # come with a step's last micro-step alone (StepTaps), would be added to the last step's.
-            self.engine.optimizer.grad_partitions_flat_buffer.zero_()
-        return float("nan") if self.engine.optimizer.overflow else float(self.engine.get_global_grad_norm())
+            # come with a step's last micro-step alone (FilterCache), would be added to the last step's.
+            self._deepspeed_engine.optimizer.grad_partitions_flat_buffer.zero_()
+        return (
+            float("nan")
+            if self._deepspeed_engine.optimizer.overflow
+            else float(self._deepspeed_engine.get_global_grad_norm())
+        )
 
     def _plain_step(self) -> float:
         """Stage 0, where DeepSpeed neither reports the norm nor passes over a non-finite gradient."""
         norm = nn.utils.clip_grad_norm_(self.module.parameters(), self._clip_norm)
         if not torch.isfinite(norm):
-            self.engine.zero_grad()  # to None: AdamW passes over parameters without a gradient
-        self.engine.step()
+            self._deepspeed_engine.zero_grad()  # to None: AdamW passes over parameters without a gradient
+        self._deepspeed_engine.step()
         return float(norm)
 
     def sizes(self) -> dict[str, int]:
@@ -125,7 +130,7 @@ class Engine:
         """One Adam moment of every parameter, whole. All ranks must iterate together."""
         for name, parameter in self.module.model.named_parameters():
             if self._stage == 0:
-                yield name, self.engine.optimizer.state[parameter][moment]
+                yield name, self._deepspeed_engine.optimizer.state[parameter][moment]
             else:
                 yield name, self._tensors.safe_get_full_optimizer_state(parameter, moment)
 
@@ -135,7 +140,7 @@ class Engine:
             for name, parameter in self.module.model.named_parameters():
                 value = tensors[name].to(self.device)
                 if self._stage == 0:
-                    self.engine.optimizer.state[parameter][moment].copy_(value)
+                    self._deepspeed_engine.optimizer.state[parameter][moment].copy_(value)
                 else:
                     self._tensors.safe_set_full_optimizer_state(parameter, value, moment)
         for state in self._adam.state.values():
@@ -147,7 +152,7 @@ class Engine:
     def _bound_waiting(self, timeout: timedelta) -> None:
         """Give DeepSpeed's own process group the run's time-out: it is made with torch's default of half an hour."""
         if self._world_size > 1:
-            _set_pg_timeout(timeout, self.engine.data_parallel_group)
+            _set_pg_timeout(timeout, self._deepspeed_engine.data_parallel_group)
 
     def _create_moments(self) -> None:
         """Make Adam's state exist before the first step, so that a checkpoint can be put into it.
@@ -155,7 +160,7 @@ class Engine:
         ZeRO 1 and 2 link it to the parameters after the first parameter group's first step and so miss the second
         group's state, which does not exist yet then (DeepSpeed 0.19.8); with all of it there, one call links all.
         """
-        optimizer = self.engine.optimizer
+        optimizer = self._deepspeed_engine.optimizer
         if self._stage == 0:
             owned = list(self.module.parameters())
         elif self._stage == 3:
@@ -171,8 +176,9 @@ class Engine:
     @property
     def _adam(self) -> torch.optim.Optimizer:
         """The optimizer under ZeRO's."""
-        optimizer = self.engine.optimizer
-        return optimizer if self._stage == 0 else optimizer.optimizer
+        optimizer = self._deepspeed_engine.optimizer
+        adam: torch.optim.Optimizer = optimizer if self._stage == 0 else optimizer.optimizer
+        return adam
 
     @property
     def _tensors(self) -> Any:  # noqa: ANN401 - DeepSpeed has no types

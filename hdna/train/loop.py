@@ -3,40 +3,38 @@
 import math
 import resource
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import torch
 
 from hdna import storage
-from hdna.checkpoint import Snapshot, load_checkpoint, newest_whole, prune
-from hdna.checkpoint.state import RunState
+from hdna.checkpoint import LoadedCheckpoint, RunState, load_checkpoint, newest_intact, prune
 from hdna.config import RunConfig, dump_recipe
-from hdna.data.batch import Sampler, StepBatch
 from hdna.data.cache import ShardCache
+from hdna.data.collate import Collator, StepBatch
 from hdna.data.curriculum import Curriculum, StagePlan
-from hdna.data.order import Order
+from hdna.data.order import DataOrder
 from hdna.data.stream import WindowReader, prefetched
 from hdna.errors import InputError
 from hdna.evaluate.bits import Score, evaluation_crops, score
 from hdna.evaluate.markov import baselines
 from hdna.genome.shard import load_shard_set
 from hdna.model import HyenaDNA
-from hdna.model.batch import MicroBatch
-from hdna.model.taps import MicroStep
+from hdna.model.filter_cache import MicroStep
+from hdna.model.micro_batch import MicroBatch
 from hdna.parallel import Mesh, shard_sequence
 from hdna.parallel.mesh import lost_ranks_explained
+from hdna.run.events import Report, StepDone
 from hdna.run.files import BASELINES, ENVIRONMENT, read_json, write_json
 from hdna.run.metrics import Metrics
-from hdna.train import snapshot
+from hdna.run.step_record import StepRecord
+from hdna.train import checkpointing
+from hdna.train.banner import environment, start_block
 from hdna.train.engine import Engine, apex_is_nvidia, use_apex_layer_norm
 from hdna.train.optim import learning_rate
-from hdna.train.start import environment, start_block
 from hdna.train.step import StepResult, micro_batch_nats, optimizer_step, share_of_step
-
-Report = Callable[[dict[str, Any]], None]
-"""Receives what happens, on rank 0: {"text": ...} for people, or a step's record with the run's number of steps."""
 
 PREFETCHED_STEPS = 32
 """Steps ahead whose shards are copied from a bucket: a group of shards holds hundreds to thousands of steps, so its
@@ -58,13 +56,13 @@ class _Training:
         self.config = config
         self.meshes = _meshes(config)
         self.mesh = self.meshes[1]
-        self.report: Report = report if self.mesh.leads else lambda event: None
+        self.report: Report = report if self.mesh.is_leader else lambda event: None
         self.curriculum = Curriculum.of(config)
         shard_sets = [load_shard_set(url) for url in config.data.shards]
         cache = ShardCache()
         self.train_windows = WindowReader(shard_sets, "train", cache)
         self.valid_windows = WindowReader(shard_sets, "valid", cache)
-        self.order = Order(
+        self.order = DataOrder(
             self.train_windows.tables,
             self.curriculum,
             config.run.seed,
@@ -72,32 +70,31 @@ class _Training:
             config.data.reverse_complement,
         )
         self._in_buckets = not all(storage.is_local(url) for url in config.data.shards)
-        self.sampler = Sampler(self.train_windows.read_batch, config.data, config.run.seed)
+        self.collator = Collator(self.train_windows.read_batch, config.data, config.run.seed)
         data = {str(number): shard_set.checksum for number, shard_set in enumerate(shard_sets)}
         saved = self._newest(data)
-        self.state = RunState.from_json(saved.state) if saved else RunState(seed=config.run.seed)
+        self.state = saved.state if saved else RunState(seed=config.run.seed)
         self.state.recipe, self.state.data = dump_recipe(config), data
-        self.engine = _engine(config, device, saved, self.state.updates)
+        self.engine = _engine(config, device, saved)
         self._skipped_in_a_row = 0
-        if self.mesh.leads:
+        if self.mesh.is_leader:
             text = start_block(config, shard_sets, self.train_windows, self.valid_windows, self.state, device)
-            self.report({"text": text})
+            self.report(text)
             self._describe_run(device)
 
     def run(self) -> RunState:
         """Every step that is left."""
-        metrics = Metrics(self.config.run.url, self.state.step) if self.mesh.leads else None
+        metrics = Metrics(self.config.run.url, self.state.step) if self.mesh.is_leader else None
         self._prefetch(range(self.state.step, self.state.step + PREFETCHED_STEPS))
         batches = map(self._batch, range(self.state.step, self.curriculum.steps))
         began = time.perf_counter()
         for batch in prefetched(batches):
             waited = time.perf_counter() - began
             self._enter(batch.stage)
-            record = self._step(batch, waited)
-            record.update(self._evaluate(batch.stage))
+            record = self._evaluated(self._step(batch, waited), batch.stage)
             if metrics:
                 metrics.log(record)
-            self.report({**record, "steps": self.curriculum.steps})
+            self.report(StepDone(record, self.curriculum.steps))
             self._save(metrics)
             began = time.perf_counter()
         if metrics:
@@ -107,7 +104,7 @@ class _Training:
     def _batch(self, step: int) -> StepBatch:
         self._prefetch([step + PREFETCHED_STEPS])
         stage = self.curriculum.stage(step)
-        return share_of_step(self.sampler, step, stage, self.order.batch(step), self.meshes[stage.sequence_parallel])
+        return share_of_step(self.collator, step, stage, self.order.batch(step), self.meshes[stage.sequence_parallel])
 
     def _prefetch(self, steps: Iterable[int]) -> None:
         """Have the shards of steps to come, those that lie in buckets, copied while the steps before are made."""
@@ -122,8 +119,8 @@ class _Training:
             self.mesh = mesh
             shard_sequence(self.engine.module.model, mesh, self.config.parallel.long_conv)
 
-    def _step(self, batch: StepBatch, waited: float) -> dict[str, Any]:
-        """One optimizer step, counted and put into words."""
+    def _step(self, batch: StepBatch, waited: float) -> StepRecord:
+        """One optimizer step, after a wait of `waited` seconds for its data."""
         began = time.perf_counter()
         stage, tokens = batch.stage, self.config.optim.global_batch_tokens
         self.engine.set_accumulation(len(batch.micro_batches))
@@ -133,22 +130,22 @@ class _Training:
         self.state.tokens += tokens
         self._count(result)
         seconds = time.perf_counter() - began
-        return {
-            "step": self.state.step,
-            "tokens": self.state.tokens,
-            "stage": stage.index,
-            "context_length": stage.context_length,
-            "sequence_parallel": stage.sequence_parallel,
-            "loss": result.loss if math.isfinite(result.loss) else None,
-            "bits_per_base": result.loss / math.log(2) if math.isfinite(result.loss) else None,
-            "learning_rate": rate,
-            "grad_norm": result.grad_norm if math.isfinite(result.grad_norm) else None,
-            "predicted_bases": result.bases,
-            "tokens_per_second": tokens / (seconds + waited),
-            "waited_fraction": waited / (seconds + waited),
-            "memory_gib": _peak_memory(self.engine.device) / 2**30,
-            "skipped": self.state.skipped,
-        }
+        return StepRecord(
+            step=self.state.step,
+            tokens=self.state.tokens,
+            stage=stage.index,
+            context_length=stage.context_length,
+            sequence_parallel=stage.sequence_parallel,
+            loss=result.loss if math.isfinite(result.loss) else None,
+            bits_per_base=result.loss / math.log(2) if math.isfinite(result.loss) else None,
+            learning_rate=rate,
+            grad_norm=result.grad_norm if math.isfinite(result.grad_norm) else None,
+            predicted_bases=result.bases,
+            tokens_per_second=tokens / (seconds + waited),
+            data_wait_fraction=waited / (seconds + waited),
+            memory_gib=_peak_memory(self.engine.device) / 2**30,
+            skipped=self.state.skipped,
+        )
 
     def _count(self, result: StepResult) -> None:
         if result.finite:
@@ -164,15 +161,16 @@ class _Training:
                 f"or train with parallel.precision=fp32"
             )
 
-    def _evaluate(self, stage: StagePlan) -> dict[str, Any]:
-        """The valid split's score at the stage's context, when it is due; {} otherwise."""
-        step = self.state.step
-        if step % self.config.evaluate.every_steps and step != stage.end_step:
-            return {}
+    def _evaluated(self, record: StepRecord, stage: StagePlan) -> StepRecord:
+        """The record with the valid split's score at the stage's context, when an evaluation is due."""
+        if record.step % self.config.evaluate.every_steps and record.step != stage.end_step:
+            return record
         result = self._score(stage)
         if not result.bases:
-            return {}
-        return {"valid_loss": result.loss, "valid_bits_per_base": result.bits_per_base, "valid_bases": result.bases}
+            return record
+        return replace(
+            record, valid_loss=result.loss, valid_bits_per_base=result.bits_per_base, valid_bases=result.bases
+        )
 
     def _score(self, stage: StagePlan) -> Score:
         crops = evaluation_crops(self.valid_windows, stage.context_length, self.config.evaluate.max_bases)
@@ -190,21 +188,21 @@ class _Training:
         step, settings = self.state.step, self.config.checkpoint
         if step % settings.every_steps and step != self.curriculum.steps:
             return
-        url = snapshot.save(self.engine, self.mesh, self.config.run.url, self.state)
+        url = checkpointing.save(self.engine, self.mesh, self.config.run.url, self.state)
         if metrics:
             metrics.publish()
             prune(self.config.run.url, settings.keep_last, settings.keep_every)
-            self.report({"text": f"checkpoint {url}"})
+            self.report(f"checkpoint {url}")
 
-    def _newest(self, data: dict[str, str]) -> Snapshot | None:
+    def _newest(self, data: dict[str, str]) -> LoadedCheckpoint | None:
         """The checkpoint to continue from; says which newer ones were passed over and why."""
-        ref, passed_over = newest_whole(self.config.run.url)
+        ref, passed_over = newest_intact(self.config.run.url)
         for problem in passed_over:
-            self.report({"text": f"passed over a damaged checkpoint: {problem}"})
+            self.report(f"passed over a damaged checkpoint: {problem}")
         if ref is None:
             return None
         saved = load_checkpoint(ref.url)
-        if self.config.run.resume != "force" and saved.state["data"] != data:
+        if self.config.run.resume != "force" and saved.state.data != data:
             raise InputError(
                 f"{self.config.run.url}: its shard sets have changed since {ref.url} was saved: give the same data, "
                 f"choose another run.url, or continue on the new data with run.resume=force"
@@ -215,9 +213,9 @@ class _Training:
         url = self.config.run.url
         write_json(url, ENVIRONMENT, environment(device))
         if not read_json(url, BASELINES):
-            bars = baselines(self.train_windows, self.valid_windows, self.config.evaluate.max_bases)
-            if bars:
-                write_json(url, BASELINES, bars.as_json())
+            found = baselines(self.train_windows, self.valid_windows, self.config.evaluate.max_bases)
+            if found:
+                write_json(url, BASELINES, found.to_json())
 
 
 def _meshes(config: RunConfig) -> dict[int, Mesh]:
@@ -227,7 +225,7 @@ def _meshes(config: RunConfig) -> dict[int, Mesh]:
     return {degree: Mesh.of_this_process(degree, timeout) for degree in degrees}
 
 
-def _engine(config: RunConfig, device: torch.device, saved: Snapshot | None, updates: int) -> Engine:
+def _engine(config: RunConfig, device: torch.device, saved: LoadedCheckpoint | None) -> Engine:
     torch.manual_seed(config.run.seed)
     model = HyenaDNA(config.model)
     model.backbone.activation_checkpointing = config.parallel.activation_checkpointing
@@ -237,7 +235,7 @@ def _engine(config: RunConfig, device: torch.device, saved: Snapshot | None, upd
         model.load_state_dict(saved.tensors["parameters"])
     engine = Engine(model.to(device), config, device)
     if saved:
-        snapshot.restore(engine, saved, updates)
+        checkpointing.restore(engine, saved)
     return engine
 
 

@@ -2,7 +2,7 @@
 
 from hdna.config import RunConfig
 from hdna.data.curriculum import Curriculum
-from hdna.data.order import Order, window_table
+from hdna.data.order import DataOrder, window_table
 from hdna.genome.shard import load_shard_set
 
 
@@ -10,4 +10,4 @@ def preflight(config: RunConfig) -> None:
     """Raise InputError when a shard set is missing or damaged, or has no window long enough for a stage."""
     shard_sets = [load_shard_set(url) for url in config.data.shards]
     tables = [window_table(shard_set, "train") for shard_set in shard_sets]
-    Order(tables, Curriculum.of(config), config.run.seed, config.data.weights)
+    DataOrder(tables, Curriculum.of(config), config.run.seed, config.data.weights)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import torch
 
-from hdna.data.batch import Sampler, StepBatch
+from hdna.data.collate import Collator, StepBatch
 from hdna.data.curriculum import StagePlan
 from hdna.data.order import Crops
-from hdna.model.batch import MicroBatch
-from hdna.model.taps import MicroStep
+from hdna.model.filter_cache import MicroStep
+from hdna.model.micro_batch import MicroBatch
 from hdna.parallel import Mesh
 from hdna.train.engine import Engine
 
@@ -31,10 +31,10 @@ class StepResult:
         return math.isfinite(self.grad_norm) and (math.isfinite(self.loss) or not self.bases)
 
 
-def share_of_step(sampler: Sampler, step: int, stage: StagePlan, crops: Crops, mesh: Mesh) -> StepBatch:
+def share_of_step(collator: Collator, step: int, stage: StagePlan, crops: Crops, mesh: Mesh) -> StepBatch:
     """A rank's share of a step's global batch: its data rank's samples, its sequence rank's slice of them."""
     span = mesh.slice_of(stage.context_length)
-    return sampler.step_batch(step, stage, crops, mesh.data_parallel_rank, mesh.data_parallel_size, span)
+    return collator.step_batch(step, stage, crops, mesh.data_parallel_rank, mesh.data_parallel_size, span)
 
 
 def optimizer_step(engine: Engine, mesh: Mesh, batch: StepBatch, learning_rate: float) -> StepResult:
@@ -60,6 +60,6 @@ def optimizer_step(engine: Engine, mesh: Mesh, batch: StepBatch, learning_rate: 
 def micro_batch_nats(engine: Engine, micro_batch: MicroBatch, dropout_seed: int, micro_step: MicroStep) -> torch.Tensor:
     """Sum of weighted nats of a micro-batch, its dropout keyed by place in the global batch and in the sample."""
     on_device, model = micro_batch.to(engine.device), engine.module.model
-    model.embed_dropout.at(dropout_seed, on_device.samples, on_device.first_position)
+    model.embed_dropout.set_position(dropout_seed, on_device.samples, on_device.first_position)
     model.backbone.micro_step = micro_step
     return engine.nats(on_device.input_ids, on_device.targets, on_device.weights)

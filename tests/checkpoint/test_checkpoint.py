@@ -8,17 +8,18 @@ import torch
 from safetensors.torch import load_file
 
 from hdna.checkpoint import (
+    RunState,
     checkpoint_damage,
+    checkpoint_url,
     commit_checkpoint,
-    free_place,
     list_checkpoints,
     load_checkpoint,
     load_weights,
-    newest_whole,
+    newest_intact,
+    next_attempt,
     prune,
-    write_part,
+    write_checkpoint_part,
 )
-from hdna.checkpoint.files import checkpoint_url
 from hdna.errors import InputError
 
 TENSORS = {
@@ -29,11 +30,11 @@ TENSORS = {
 OTHERS = {"parameters.b": torch.full((4,), 7.0), "exp_avg.b": torch.zeros(4), "exp_avg_sq.b": torch.zeros(4)}
 
 
-def save(run: Path, step: int, retry: int = 0) -> Path:
+def save(run: Path, step: int, attempt: int = 0) -> Path:
     """A checkpoint of two ranks."""
-    url = checkpoint_url(str(run), step, retry)
-    parts = [write_part(url, part, 2, tensors) for part, tensors in enumerate((TENSORS, OTHERS))]
-    commit_checkpoint(str(run), step, retry, parts, {"step": step, "tokens": step * 10})
+    url = checkpoint_url(str(run), step, attempt)
+    parts = [write_checkpoint_part(url, part, 2, tensors) for part, tensors in enumerate((TENSORS, OTHERS))]
+    commit_checkpoint(str(run), RunState(step=step, tokens=step * 10), attempt, parts)
     return Path(url)
 
 
@@ -50,21 +51,21 @@ def test_stock_safetensors_opens_what_was_written(tmp_path):
     weights = load_weights(str(tmp_path))
     assert weights.keys() == {"a", "b"}
     assert torch.equal(load_weights(str(url))["a"], TENSORS["parameters.a"])
-    assert load_checkpoint(str(url)).state == {"step": 5, "tokens": 50}
+    assert load_checkpoint(str(url)).state == RunState(step=5, tokens=50)
 
 
 def test_without_its_manifest_a_checkpoint_is_not_there(tmp_path):
     save(tmp_path, 5)
-    write_part(checkpoint_url(str(tmp_path), 6, 0), 0, 2, TENSORS)  # and then the run was killed
+    write_checkpoint_part(checkpoint_url(str(tmp_path), 6, 0), 0, 2, TENSORS)  # and then the run was killed
     assert steps(tmp_path) == [5]
-    assert free_place(str(tmp_path), 6) == 1  # the half-written path is never used again
+    assert next_attempt(str(tmp_path), 6) == 1  # the half-written path is never used again
     with pytest.raises(InputError, match="not a committed checkpoint"):
         load_checkpoint(checkpoint_url(str(tmp_path), 6, 0))
 
 
 @pytest.mark.parametrize("harm", ["flip", "truncate", "remove"])
 @pytest.mark.parametrize("name", ["part-00001-of-00002.safetensors", "state.json"])
-def test_damage_is_found_and_the_newest_whole_one_is_taken(harm, name, tmp_path):
+def test_damage_is_found_and_the_newest_intact_checkpoint_is_taken(harm, name, tmp_path):
     save(tmp_path, 5)
     path = save(tmp_path, 6) / name
     data = bytearray(path.read_bytes())
@@ -73,7 +74,7 @@ def test_damage_is_found_and_the_newest_whole_one_is_taken(harm, name, tmp_path)
     else:
         data[len(data) // 2] ^= 1
         path.write_bytes(data if harm == "flip" else data[:-1])
-    ref, passed_over = newest_whole(str(tmp_path))
+    ref, passed_over = newest_intact(str(tmp_path))
     assert ref is not None
     assert ref.step == 5
     assert len(passed_over) == 1
@@ -85,9 +86,9 @@ def test_a_second_run_cannot_commit_over_the_first(tmp_path):
     url = save(tmp_path, 5)
     before = {path: path.read_bytes() for path in url.iterdir()}
     with pytest.raises(InputError, match="two runs must not share a run URL"):
-        write_part(str(url), 0, 2, OTHERS)
+        write_checkpoint_part(str(url), 0, 2, OTHERS)
     with pytest.raises(InputError, match="two runs must not share a run URL"):
-        commit_checkpoint(str(tmp_path), 5, 0, [], {"step": 5, "tokens": 0})
+        commit_checkpoint(str(tmp_path), RunState(step=5), 0, [])
     assert before == {path: path.read_bytes() for path in url.iterdir()}
 
 
@@ -95,7 +96,7 @@ def test_order_is_by_step_and_never_by_time(tmp_path):
     for step in (1_000_000, 2, 30):
         save(tmp_path, step)
     os.utime(tmp_path / "checkpoints" / "step-000002" / "MANIFEST.json", (2e9, 2e9))
-    save(tmp_path, 30, retry=1)
+    save(tmp_path, 30, attempt=1)
     assert steps(tmp_path) == [2, 30, 30, 1_000_000]
     assert list_checkpoints(str(tmp_path))[2].url.endswith("step-000030-r1")
 
@@ -114,5 +115,5 @@ def test_pruning_keeps_the_last_and_the_multiples(tmp_path):
 
 
 def test_a_run_without_a_checkpoint_says_so(tmp_path):
-    with pytest.raises(InputError, match="holds no whole checkpoint"):
+    with pytest.raises(InputError, match="has no intact checkpoint"):
         load_weights(str(tmp_path))

@@ -27,7 +27,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def finding(start: str, url: str | None = None) -> Finding:
     """The one finding that begins with `start`."""
     (found,) = [f for f in examine(url) if f.what.startswith(start)]
-    assert SECRET not in found.what + found.mend and "\n" not in found.what + found.mend
+    assert SECRET not in found.what + found.fix and "\n" not in found.what + found.fix
     return found
 
 
@@ -45,7 +45,7 @@ def test_this_machine_can_train(tmp_path: Path) -> None:
 
 
 def test_absent_options_are_no_fault() -> None:
-    assert finding("NVIDIA Apex is not installed").fine
+    assert finding("NVIDIA Apex is not installed").ok
     assert finding("Ray token: none yet") == Finding(
         True, "Ray token: none yet", "for a cluster: ray get-auth-token --generate"
     )
@@ -54,9 +54,9 @@ def test_absent_options_are_no_fault() -> None:
 def test_private_token_is_fine_and_hints_at_the_mode(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_token(home / ".ray" / "auth_token", 0o600)
     found = finding("Ray token")
-    assert found.fine and "RAY_AUTH_MODE=token" in found.mend
+    assert found.ok and "RAY_AUTH_MODE=token" in found.fix
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    assert finding("Ray token").mend == ""
+    assert finding("Ray token").fix == ""
     assert "RAY_AUTH_MODE=token" in finding("Ray 2").what
 
 
@@ -65,12 +65,12 @@ def test_token_that_others_may_read_is_a_fault(home: Path, mode: int) -> None:
     token = home / ".ray" / "auth_token"
     write_token(token, mode)
     found = finding("Ray token")
-    assert not found.fine and found.mend == f"chmod 600 {token}" and f"{mode:04o}" in found.what
+    assert not found.ok and found.fix == f"chmod 600 {token}" and f"{mode:04o}" in found.what
 
 
 def test_token_from_the_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(home / "token"))
-    assert not finding("Ray token").fine
+    assert not finding("Ray token").ok
     write_token(home / "token", 0o600)
     assert finding("Ray token").what == f"Ray token: {home / 'token'}, private"
     monkeypatch.setenv("RAY_AUTH_TOKEN", SECRET)
@@ -82,7 +82,7 @@ def test_unrelated_apex_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "apex" / "__init__.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
     found = finding("the installed `apex` is PyPI's unrelated project")
-    assert found.fine and found.mend == "pip uninstall apex"
+    assert found.ok and found.fix == "pip uninstall apex"
     sys.modules.pop("apex", None)
 
 
@@ -93,10 +93,10 @@ def test_scarce_disk_memory_files_and_python_are_faults(tmp_path: Path, monkeypa
     monkeypatch.setattr(doctor.resource, "getrlimit", lambda which: (256, 4096))
     monkeypatch.setattr(doctor.sys, "version_info", (3, 14, 0))
     assert finding("disk") == Finding(False, "disk: 1.0 GiB free here, want 5", "make room, or run where there is more")
-    assert not finding("memory").fine
-    assert "--shm-size" in finding("/dev/shm").mend
-    assert "ulimit -n 1024" in finding("open files").mend
-    assert not finding("Python").fine
+    assert not finding("memory").ok
+    assert "--shm-size" in finding("/dev/shm").fix
+    assert "ulimit -n 1024" in finding("open files").fix
+    assert not finding("Python").ok
 
 
 def test_available_memory_is_read_from_meminfo(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_good_place_passes_every_trial_and_is_left_as_it_was(tmp_path: Path) -> 
     url = tmp_path / "bucket"
     (url / "an empty folder").mkdir(parents=True)
     found = place_findings(str(url))
-    assert [(f.fine, f.what) for f in found] == [
+    assert [(f.ok, f.what) for f in found] == [
         (True, f"{url}: {trial} works") for trial in ("write", "read back", "conditional put", "delete")
     ]
     assert [path.name for path in url.rglob("*")] == ["an empty folder"]
@@ -122,12 +122,12 @@ def test_good_place_passes_every_trial_and_is_left_as_it_was(tmp_path: Path) -> 
 def test_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     (found,) = place_findings(str(tmp_path / "file" / "below"))
-    assert not found.fine and "write failed" in found.what and found.mend
+    assert not found.ok and "write failed" in found.what and found.fix
 
 
 def test_unsupported_scheme_is_a_finding() -> None:
     (found,) = place_findings("http://somewhere")
-    assert not found.fine and "scheme 'http' is not supported" in found.what
+    assert not found.ok and "scheme 'http' is not supported" in found.what
 
 
 def test_store_that_overwrites_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +139,7 @@ def test_store_that_overwrites_is_found_out(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(storage, "write_if_absent", careless)
     found = place_findings(str(tmp_path / "bucket"))
-    assert [f.fine for f in found] == [True, True, False]
+    assert [f.ok for f in found] == [True, True, False]
     assert "overwrites an object that exists" in found[-1].what
     assert not list((tmp_path / "bucket").rglob("object"))
 

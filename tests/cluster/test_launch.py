@@ -47,7 +47,7 @@ def test_a_run_leaves_what_it_should(finished):
     url, done = finished
     assert "stage 0 steps 1-6: 2 samples x 256 tokens x 2 micro steps x 2 data rank(s) = 2,048 tokens" in done.stderr
     assert "torch AdamW and LayerNorm (no GPU)" in done.stderr or torch.cuda.is_available()
-    assert [record["step"] for record in read_metrics(str(url))] == list(range(1, 11))
+    assert [record.step for record in read_metrics(str(url))] == list(range(1, 11))
     assert read_json(str(url), "state.json")["status"] == "done"
     assert (url / "recipe.yaml").exists()
     assert list((url / "tensorboard").iterdir())

@@ -84,11 +84,11 @@ def test_state_and_floor_of_large_1m_by_hand():
     tables = (1_000_002 * 5 + 256) * 4
     assert last.state == (6_550_528 * 4 + tables, 6_550_528 * 4, 6_550_528 * 12 // 8)
     weights = 8 * (256 * 768 + 256 * 256 + 2 * 256 * 1024)
-    assert last.floors is not None
-    assert last.floors.products == pytest.approx(6 * weights * 128e6 / 8 / 312e12)
-    assert last.floors.link == pytest.approx(8 * last.sent["all_to_all"].bytes_sent / 300e9)
-    assert last.floors.seconds == max(last.floors.products, last.floors.memory, last.floors.link)
-    assert made.seconds == pytest.approx(sum(s.floors.seconds * s.steps for s in made.stages if s.floors))
+    assert last.bounds is not None
+    assert last.bounds.products == pytest.approx(6 * weights * 128e6 / 8 / 312e12)
+    assert last.bounds.link == pytest.approx(8 * last.sent["all_to_all"].bytes_sent / 300e9)
+    assert last.bounds.seconds == max(last.bounds.products, last.bounds.memory, last.bounds.link)
+    assert made.seconds == pytest.approx(sum(s.bounds.seconds * s.steps for s in made.stages if s.bounds))
 
 
 @pytest.mark.parametrize("recompute", [False, True])
@@ -116,7 +116,7 @@ def test_memory_floor_of_quickstart_by_hand():
     n, d = 4096, 128
     layer = 4 * (n * (2 * (d + 2) + 3 * d + 2 * 512 + 2 * d + 2 * d + 9 * 64) + 384 * (2 * n + 2))
     moved = 2 * (2 * layer + 8 * d * 8 * 8192)
-    found = plan(config, DEVICES["h100"]).stages[1].floors
+    found = plan(config, DEVICES["h100"]).stages[1].bounds
     assert found is not None and found.memory == pytest.approx(moved / 3.35e12)
 
 
@@ -134,7 +134,7 @@ def test_the_long_recipes_fit_the_devices_they_are_for(device):
     for name in ("large_1m", "beyond_4m"):
         text = printed(name, "--device", device)
         assert "TOO LARGE" not in text and "does not fit" not in text
-        assert re.search(r"whole run: at least [\d,.]+ h\. Floors, not forecasts", text)
+        assert re.search(r"whole run: at least [\d,.]+ h\. Lower bounds, not forecasts", text)
 
 
 def test_devices_take_the_place_of_workers():

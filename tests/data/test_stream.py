@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from hdna.config import DataConfig
-from hdna.data.batch import Sampler
 from hdna.data.cache import ShardCache
+from hdna.data.collate import Collator
 from hdna.data.order import Crop, Crops
 from hdna.data.stream import WindowReader
 from hdna.errors import InputError
@@ -19,7 +19,7 @@ from hdna.genome.interval import Interval
 from hdna.genome.shard import load_shard_set
 from hdna.genome.store import GenomeStore
 from hdna.model import IGNORE
-from hdna.storage.manifest import describe
+from hdna.storage.manifest import describe_file
 from hdna_prep.encode import encode_genome
 from hdna_prep.shards import write_shards
 
@@ -98,8 +98,8 @@ def test_soft_masks_and_n_reach_the_loss(reader, tiny_set, repeat_weight, reads)
         asked.append(masked)
         return reader.read_batch(crops, bases, part, masked)
 
-    sampler = Sampler(read, DataConfig(shards=["unused"], repeat_weight=repeat_weight), 1)
-    batch = sampler.micro_batch(crops, range(len(crops)), 200, slice(0, 200))
+    collator = Collator(read, DataConfig(shards=["unused"], repeat_weight=repeat_weight), 1)
+    batch = collator.micro_batch(crops, range(len(crops)), 200, slice(0, 200))
     assert asked == [reads]
     for i, crop in enumerate(crops):
         start = samples[crop.window].start + crop.offset
@@ -158,7 +158,7 @@ def test_a_tar_that_is_not_what_the_manifest_lists_is_refused(tiny_set, tmp_path
         info.size = 2
         tar.addfile(info, io.BytesIO(b"{}"))
     manifest = json.loads((folder / "manifest.json").read_text())
-    now = describe(shard)
+    now = describe_file(shard)
     for entry in [*manifest["shards"], {**manifest["files"][shard.name], "url": shard.name}]:
         if entry["url"] == shard.name:
             entry.update(bytes=now.bytes, sha256=now.sha256)

@@ -187,7 +187,7 @@ def test_a_full_disk_is_one_line(source: Path, tmp_path: Path, monkeypatch: pyte
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hdna_prep.tar.ShardFile.add", full)
+    monkeypatch.setattr("hdna_prep.shard_file.ShardFile.add", full)
     with pytest.raises(InputError, match="No space left on device: nothing was written"):
         make("shards", source, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

@@ -21,10 +21,10 @@ from safetensors.torch import load_file
 
 from hdna.checkpoint import load_weights
 from hdna.config import load_recipe
-from hdna.data.batch import Sampler
 from hdna.data.cache import ShardCache
+from hdna.data.collate import Collator
 from hdna.data.curriculum import Curriculum
-from hdna.data.order import Order
+from hdna.data.order import DataOrder
 from hdna.data.stream import WindowReader
 from hdna.genome.shard import load_shard_set
 from hdna.model import HyenaDNA, weighted_nats
@@ -174,18 +174,18 @@ def plain_step(recipe: Path, layout: Layout) -> dict[str, torch.Tensor]:
     config = load_recipe(str(recipe), layout.overrides())
     curriculum = Curriculum.of(config)
     windows = WindowReader([load_shard_set(url) for url in config.data.shards], "train", ShardCache())
-    crops = Order(windows.tables, curriculum, config.run.seed).batch(STEP)
+    crops = DataOrder(windows.tables, curriculum, config.run.seed).batch(STEP)
     stage = curriculum.stage(STEP)
-    sampler = Sampler(windows.read_batch, config.data, config.run.seed)
-    seed = sampler.step_batch(STEP, stage, crops, 0, 1, slice(0, 1)).dropout_seed
+    collator = Collator(windows.read_batch, config.data, config.run.seed)
+    seed = collator.step_batch(STEP, stage, crops, 0, 1, slice(0, 1)).dropout_seed
     whole = slice(0, stage.context_length)
-    batch = sampler.micro_batch(crops, range(len(crops)), stage.context_length, whole)
+    batch = collator.micro_batch(crops, range(len(crops)), stage.context_length, whole)
     if layout.mask_one_end:
         masked_at_one_end(batch, stage.context_length)
     assert_unevenly_masked(batch.weights)
     torch.manual_seed(config.run.seed)
     model = HyenaDNA(config.model)
-    model.embed_dropout.at(seed, batch.samples)
+    model.embed_dropout.set_position(seed, batch.samples)
     loss = weighted_nats(model(batch.input_ids), batch.targets, batch.weights) / batch.weights.sum()
     loss.backward()
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
@@ -246,7 +246,7 @@ def test_sequence_parallel_may_change_from_stage_to_stage(zero, degrees, tiny_re
         error = float((load_weights(url)[name] - value).abs().max() / value.abs().max())
         assert error <= 1e-4, f"{name}: {error:.1e}"  # ten steps of Adam, see test_resume.py
     found, expected = (
-        [(r["sequence_parallel"], r["valid_loss"], r["valid_bases"]) for r in read_metrics(place) if "valid_loss" in r]
+        [(r.sequence_parallel, r.valid_loss, r.valid_bases) for r in read_metrics(place) if r.valid_loss is not None]
         for place in (url, one_rank)
     )
     assert {degree for degree, _, _ in found} == set(degrees)

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from hdna.config import DataConfig, Stage, load_recipe
 from hdna.data import order as order_module
-from hdna.data.batch import Sampler
 from hdna.data.cache import ShardCache
+from hdna.data.collate import Collator
 from hdna.data.curriculum import Curriculum
-from hdna.data.order import MIXTURE_PERIOD, SHARDS_TOGETHER, Order, WindowTable
+from hdna.data.order import MIXTURE_PERIOD, SHARDS_TOGETHER, DataOrder, WindowTable
 from hdna.data.stream import WindowReader, prefetched
 from hdna.errors import InputError
 from hdna.genome.hashing import hash64
@@ -49,37 +49,37 @@ def one_stage(context: int, samples: int, steps: int = 10_000) -> Curriculum:
     return Curriculum([Stage(context, context * samples * steps)], context * samples)
 
 
-def take(order: Order, crops: int) -> list:
+def take(order: DataOrder, crops: int) -> list:
     return list(itertools.islice((crop for step in itertools.count() for crop in order.batch(step)), crops))
 
 
 def test_the_first_batches_are_what_they_have_always_been():
     """Pins the order across versions of Python, numpy and hdna: a changed order breaks every run that resumes."""
-    order = Order([table(5000, 3000, 4097, 2049)], one_stage(1024, 4), seed=2222)
+    order = DataOrder([table(5000, 3000, 4097, 2049)], one_stage(1024, 4), seed=2222)
     assert order.batch(0) == FIRST
     assert order.batch(7) == EIGHTH
-    many = Order([table(*[300] * 60)], one_stage(64, 4), seed=2222)
+    many = DataOrder([table(*[300] * 60)], one_stage(64, 4), seed=2222)
     assert many.batch(29) == OF_TWENTY_SHARDS
 
 
 def test_another_process_gives_the_same_batches():
     code = (
         "import numpy as np; from hdna.config import Stage; from hdna.data.curriculum import Curriculum;"
-        "from hdna.data.order import Order, WindowTable;"
-        "o = Order([WindowTable(np.array([5000, 3000, 4097, 2049]), np.arange(4) // 3)],"
+        "from hdna.data.order import DataOrder, WindowTable;"
+        "o = DataOrder([WindowTable(np.array([5000, 3000, 4097, 2049]), np.arange(4) // 3)],"
         "Curriculum([Stage(1024, 10**9)], 4096), 2222); print([tuple(c) for c in o.batch(123)])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    order = Order([table(5000, 3000, 4097, 2049)], one_stage(1024, 4), seed=2222)
+    order = DataOrder([table(5000, 3000, 4097, 2049)], one_stage(1024, 4), seed=2222)
     assert out.strip() == str([tuple(crop) for crop in order.batch(123)])
 
 
 def test_a_batch_depends_on_nothing_that_was_asked_before():
     windows = [table(*range(2000, 9000, 500)), table(*[4097] * 7)]
-    asked = Order(windows, one_stage(512, 8), 1, weights=[2, 1])
+    asked = DataOrder(windows, one_stage(512, 8), 1, weights=[2, 1])
     in_order = [asked.batch(step) for step in range(40)]
     for step in (39, 0, 17, 18, 3):
-        assert Order(windows, one_stage(512, 8), 1, weights=[2, 1]).batch(step) == in_order[step]
+        assert DataOrder(windows, one_stage(512, 8), 1, weights=[2, 1]).batch(step) == in_order[step]
 
 
 @settings(max_examples=60, deadline=None)
@@ -94,9 +94,9 @@ def test_an_epoch_holds_every_crop_once_and_inside_its_window(bases, context, se
     expected = {window: (length - 1) // context for window, length in enumerate(bases) if length > context}
     if not expected:
         with pytest.raises(InputError, match=f"needs windows of {context + 1} bases"):
-            Order([windows], one_stage(context, 1), seed)
+            DataOrder([windows], one_stage(context, 1), seed)
         return
-    order = Order([windows], one_stage(context, 1, steps=2000), seed)
+    order = DataOrder([windows], one_stage(context, 1, steps=2000), seed)
     epoch = order.crops_per_epoch(0, context)
     crops = take(order, min(2 * epoch, 2000))
     for first in range(0, len(crops) - epoch + 1, epoch):
@@ -109,7 +109,7 @@ def test_an_epoch_holds_every_crop_once_and_inside_its_window(bases, context, se
 
 @pytest.mark.parametrize(("bases", "context"), [(4097, 1024), (4097, 2048), (4097, 4096), (5000, 1024), (2050, 2048)])
 def test_over_epochs_every_base_is_predicted_whatever_the_context(bases, context):
-    order = Order([table(bases)], one_stage(context, 1), seed=3)
+    order = DataOrder([table(bases)], one_stage(context, 1), seed=3)
     predicted = np.zeros(bases, dtype=bool)
     for crop in take(order, 60 * order.crops_per_epoch(0, context)):
         predicted[crop.offset + 1 : crop.offset + context + 1] = True
@@ -117,22 +117,22 @@ def test_over_epochs_every_base_is_predicted_whatever_the_context(bases, context
 
 
 def test_crops_of_one_window_begin_at_many_different_bases():
-    order = Order([table(4097)], one_stage(1024, 1), seed=3)
+    order = DataOrder([table(4097)], one_stage(1024, 1), seed=3)
     assert len({crop.offset % 1024 for crop in take(order, 400)}) > 50
 
 
 def test_strands_are_even_and_can_be_switched_off():
     windows = table(*[4097] * 50)
-    strands = [crop.strand for crop in take(Order([windows], one_stage(512, 8), 9), 4000)]
+    strands = [crop.strand for crop in take(DataOrder([windows], one_stage(512, 8), 9), 4000)]
     assert abs(strands.count("-") - 2000) < 4 * np.sqrt(1000)  # four standard deviations of a fair coin
-    one_strand = Order([windows], one_stage(512, 8), 9, reverse_complement=False)
+    one_strand = DataOrder([windows], one_stage(512, 8), 9, reverse_complement=False)
     assert {crop.strand for crop in take(one_strand, 500)} == {"+"}
 
 
 def test_seeds_stages_and_epochs_read_in_different_orders():
     windows = table(*[2049] * 40)
     curriculum = Curriculum([Stage(512, 512 * 160), Stage(512, 512 * 320)], 512 * 8)
-    first, second = Order([windows], curriculum, 1), Order([windows], curriculum, 2)
+    first, second = DataOrder([windows], curriculum, 1), DataOrder([windows], curriculum, 2)
     stage_0 = [c for step in range(20) for c in first.batch(step)]
     stage_1 = [c for step in range(20, 40) for c in first.batch(step)]
     other_seed = [c for step in range(20) for c in second.batch(step)]
@@ -145,7 +145,7 @@ def test_seeds_stages_and_epochs_read_in_different_orders():
 @given(st.lists(st.floats(0.01, 100), min_size=2, max_size=4), st.integers(0, 1000))
 def test_a_mixture_has_its_weights_in_every_period_and_each_set_its_own_epochs(weights, seed):
     tables = [table(*[1025] * (20 + 7 * number)) for number in range(len(weights))]
-    order = Order(tables, one_stage(256, 64), seed, weights=weights)
+    order = DataOrder(tables, one_stage(256, 64), seed, weights=weights)
     crops = take(order, 2 * MIXTURE_PERIOD)
     borders = np.cumsum([len(t.bases) for t in tables])
     for first in (0, MIXTURE_PERIOD):
@@ -156,14 +156,14 @@ def test_a_mixture_has_its_weights_in_every_period_and_each_set_its_own_epochs(w
 
 def test_a_set_of_a_mixture_is_read_epoch_by_epoch():
     tables = [table(*[1025] * 10), table(*[1025] * 25)]
-    order = Order(tables, one_stage(256, 64), 1, weights=[3, 1])
+    order = DataOrder(tables, one_stage(256, 64), 1, weights=[3, 1])
     crops = [crop.window for crop in take(order, 2000) if crop.window < 10]
     for first in range(0, 400, 40):
         assert sorted(crops[first : first + 40]) == sorted([*range(10)] * 4)
 
 
 def test_without_weights_a_mixture_is_by_bases():
-    order = Order([table(*[1025] * 30), table(*[1025] * 10)], one_stage(256, 64), 1)
+    order = DataOrder([table(*[1025] * 30), table(*[1025] * 10)], one_stage(256, 64), 1)
     crops = take(order, MIXTURE_PERIOD)
     assert sum(c.window < 30 for c in crops) == MIXTURE_PERIOD * 3 // 4
 
@@ -172,17 +172,17 @@ def test_ranks_and_accumulation_only_deal_the_batch_out(tiny_recipe):
     """Whatever the data ranks, sequence ranks and micro-batch, a step's samples are the same, each base read once."""
     config = load_recipe(str(tiny_recipe))
     windows = WindowReader([load_shard_set(url) for url in config.data.shards], "train", ShardCache())
-    sampler = Sampler(windows.read_batch, config.data, 5)
+    collator = Collator(windows.read_batch, config.data, 5)
     whole = None
     for data_ranks, sequence_ranks, micro in ((1, 1, 8), (1, 1, 2), (2, 1, 2), (4, 2, 1), (8, 4, 1), (1, 8, 4)):
         curriculum = Curriculum([Stage(256, 10**6, micro)], 2048)
-        crops = Order(windows.tables, curriculum, 5).batch(3)
+        crops = DataOrder(windows.tables, curriculum, 5).batch(3)
         assert {crop.strand for crop in crops} == {"+", "-"}
         tensors = [torch.full((8, 256), -1.0) for _ in range(3)]
         for rank in range(data_ranks):
             for first in range(0, 256, 256 // sequence_ranks):
                 span = slice(first, first + 256 // sequence_ranks)
-                batch = sampler.step_batch(3, curriculum.stage(3), crops, rank, data_ranks, span)
+                batch = collator.step_batch(3, curriculum.stage(3), crops, rank, data_ranks, span)
                 for m in batch.micro_batches:
                     assert m.first_position == first
                     for tensor, part in zip(tensors, (m.input_ids, m.targets, m.weights), strict=True):
@@ -217,7 +217,7 @@ def test_the_middle_of_a_month_is_found_from_the_step_alone(monkeypatch):
     monkeypatch.setattr(order_module, "hash64", counting)
     for step in (1, 777_777):
         hashed.clear()
-        order = Order([windows], one_stage(1024, 1024, steps=10**6), seed=1)
+        order = DataOrder([windows], one_stage(1024, 1024, steps=10**6), seed=1)
         assert len(set(order.batch(step))) == 1024
         assert crops_together <= sum(hashed) < 1.1 * crops_together  # one group of shards; the set has 20 of them
 
@@ -244,17 +244,17 @@ def positions_as_tokens(crops, bases, part, masked):
 def test_a_layout_that_changes_at_any_step_changes_no_global_batch(layouts, seed):
     """Data ranks, sequence ranks and micro-batch drawn anew at every step, each from a process that knows only it."""
     tables = [table(*range(900, 1500, 50)), table(*[2000] * 5)]
-    whole = Order(tables, one_stage(240, 12), seed)
+    whole = DataOrder(tables, one_stage(240, 12), seed)
     for step, (data_ranks, sequence_ranks, micro) in enumerate(layouts):
         curriculum = Curriculum([Stage(240, 10**6, micro, sequence_ranks)], 240 * 12)
-        crops = Order(tables, curriculum, seed).batch(step)
+        crops = DataOrder(tables, curriculum, seed).batch(step)
         assert crops == whole.batch(step)
         expected, _ = positions_as_tokens(crops, 241, slice(0, 241), False)
-        sampler = Sampler(positions_as_tokens, DataConfig(shards=["unused"]), seed)
+        collator = Collator(positions_as_tokens, DataConfig(shards=["unused"]), seed)
         found, dealt = np.zeros((12, 241), np.uint8), np.zeros((12, 240), int)
         for rank, number in itertools.product(range(data_ranks), range(sequence_ranks)):
             span = slice(240 // sequence_ranks * number, 240 // sequence_ranks * (number + 1))
-            batch = sampler.step_batch(step, curriculum.stage(step), crops, rank, data_ranks, span)
+            batch = collator.step_batch(step, curriculum.stage(step), crops, rank, data_ranks, span)
             assert [len(m.samples) for m in batch.micro_batches] == [micro] * (12 // data_ranks // micro)
             for m in batch.micro_batches:
                 dealt[m.samples, span] += 1
@@ -286,7 +286,7 @@ def test_one_set_of_long_windows_serves_every_context(context):
     """
     bases = np.array([2**20 + 1, 2**20 + 1, 2**19 + 1, 700_001, 131_073, 40_000, 2_047])
     samples = 40 * int(((bases - 1) // context).sum())
-    order = Order([WindowTable(bases, np.arange(len(bases)) // 3)], one_stage(context, samples, steps=1), seed=4)
+    order = DataOrder([WindowTable(bases, np.arange(len(bases)) // 3)], one_stage(context, samples, steps=1), seed=4)
     crops = order.batch(0)
     for window, length in enumerate(bases):
         begins = crops.offset[crops.window == window]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from ranks import start_ranks
 
-from hdna.checkpoint import list_checkpoints, load_checkpoint, load_weights, newest_whole
+from hdna.checkpoint import list_checkpoints, load_checkpoint, load_weights, newest_intact
 from hdna.run.files import read_metrics
 
 STEPS = 10
@@ -43,7 +43,7 @@ def train_until_killed(recipe: Path, url: str, at_step: int, world_size: int = 1
 
 
 def assert_same_bits(url: str, expected_url: str) -> None:
-    found, expected = (load_checkpoint(newest_whole(place)[0].url).tensors for place in (url, expected_url))
+    found, expected = (load_checkpoint(newest_intact(place)[0].url).tensors for place in (url, expected_url))
     for kind in ("parameters", "exp_avg", "exp_avg_sq"):
         assert found[kind].keys() == expected[kind].keys()
         for name, value in expected[kind].items():
@@ -53,9 +53,9 @@ def assert_same_bits(url: str, expected_url: str) -> None:
 def assert_same_run(url: str, expected_url: str) -> None:
     """The metrics tell one story: every step once, with the same losses as the run never stopped."""
     found, expected = read_metrics(url), read_metrics(expected_url)
-    assert [record["step"] for record in found] == list(range(1, STEPS + 1))
+    assert [record.step for record in found] == list(range(1, STEPS + 1))
     for key in ("loss", "learning_rate", "tokens", "stage", "grad_norm", "valid_loss", "predicted_bases"):
-        assert [r.get(key) for r in found] == [r.get(key) for r in expected], key
+        assert [getattr(r, key) for r in found] == [getattr(r, key) for r in expected], key
 
 
 @pytest.mark.parametrize(
@@ -112,6 +112,6 @@ def test_a_damaged_checkpoint_is_passed_over_by_name_and_the_run_ends_the_same(
 
 def test_adam_continues_its_count_and_its_moments(tiny_recipe, never_stopped):
     """What is saved is Adam's real state: moments that are not zero, and one update for each step."""
-    saved = load_checkpoint(newest_whole(never_stopped)[0].url)
-    assert saved.state["updates"] == saved.state["step"] == STEPS
+    saved = load_checkpoint(newest_intact(never_stopped)[0].url)
+    assert saved.state.updates == saved.state.step == STEPS
     assert all(moment.abs().sum() > 0 for kind in ("exp_avg", "exp_avg_sq") for moment in saved.tensors[kind].values())

@@ -8,8 +8,8 @@ from live_bytes import LiveBytes
 
 from hdna.config import ModelConfig
 from hdna.model import HyenaDNA, backbone, weighted_nats
+from hdna.model.filter_cache import MicroStep
 from hdna.model.memory import MicroStepShape, saved_bytes, state_bytes, working_bytes
-from hdna.model.taps import MicroStep
 
 BATCH, LENGTH = 3, 100
 IDS, TARGETS = torch.full((BATCH, LENGTH), 7), torch.full((BATCH, LENGTH), 8)

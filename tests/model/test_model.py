@@ -134,10 +134,10 @@ def test_embedding_dropout_is_off_in_evaluation_and_keyed_by_sample_in_training(
     plain = build()(IDS)
     assert torch.equal(model.eval()(IDS), plain)
     model.train()
-    model.embed_dropout.at(seed=4, samples=torch.tensor([10, 20]))
+    model.embed_dropout.set_position(seed=4, samples=torch.tensor([10, 20]))
     both = model(IDS)
     assert (both - plain).abs().max() > 1e-3
-    model.embed_dropout.at(seed=4, samples=torch.tensor([20]))
+    model.embed_dropout.set_position(seed=4, samples=torch.tensor([20]))
     torch.testing.assert_close(model(IDS[1:]), both[1:], rtol=0, atol=1e-5)
 
 

@@ -17,8 +17,8 @@ from forked import run_forked
 
 from hdna.config import ModelConfig
 from hdna.model import HyenaDNA, weighted_nats
-from hdna.model.batch import MicroBatch
-from hdna.model.taps import MicroStep
+from hdna.model.filter_cache import MicroStep
+from hdna.model.micro_batch import MicroBatch
 from hdna.parallel import Mesh, all_to_all, shard_sequence, slice_batch
 from hdna.parallel.all_to_all import AllToAllConv
 from hdna.parallel.distributed_fft import DistributedFFTConv
@@ -44,7 +44,7 @@ def convolutions() -> None:
     mesh = Mesh.of_this_process(dist.get_world_size())
     shortest = 2 * mesh.world_size  # slices of two positions, of which not every rank has a column
     for batch, channels, length, smallest in ((1, 7, 60, 2**22), (2, 5, 120, 1), (3, 2, 180, 1), (1, 3, shortest, 1)):
-        all_to_all.SMALLEST_MESSAGE = smallest
+        all_to_all.MIN_MESSAGE_BYTES = smallest
         draw = partial(torch.randn, dtype=torch.float64, generator=torch.Generator().manual_seed(length))
         inputs = [draw(batch, channels, length), draw(channels, length), draw(channels)]
         dy_BDL = draw(batch, channels, length)
@@ -123,7 +123,7 @@ def one_step(model: HyenaDNA, mesh: Mesh, whole: list[MicroBatch]) -> None:
     for number, micro_batch in enumerate(whole):
         mine = slice_batch(micro_batch, mesh)
         model.backbone.micro_step = MicroStep(number == 0, number == len(whole) - 1)
-        model.embed_dropout.at(3, mine.samples, mine.first_position)
+        model.embed_dropout.set_position(3, mine.samples, mine.first_position)
         weighted_nats(model(mine.input_ids), mine.targets, mine.weights).backward()
 
 

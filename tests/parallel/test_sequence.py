@@ -9,7 +9,7 @@ import pytest
 
 from hdna.errors import InputError
 from hdna.parallel import Mesh
-from hdna.parallel.all_to_all import MOST_GROUPS, group_count
+from hdna.parallel.all_to_all import MAX_GROUPS, group_count
 from hdna.parallel.exchange import channel_shares
 
 
@@ -53,7 +53,7 @@ def test_no_channel_is_left_over_and_shares_differ_by_one_at_most(channels, rank
 
 def test_groups_are_neither_too_small_nor_too_many():
     assert group_count(2**20, 64) == 1
-    assert group_count(2**30, 64) == MOST_GROUPS
+    assert group_count(2**30, 64) == MAX_GROUPS
     assert group_count(2**30, 3) == 3
     assert group_count(2**30, 0) == 1
 

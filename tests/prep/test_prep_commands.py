@@ -43,7 +43,7 @@ def test_workers_are_asked_for_and_change_nothing(tmp_path: Path) -> None:
         run(*shards, "--workers", workers)
     one, two = ((tmp_path / name / "manifest.json").read_bytes() for name in ("1", "2"))
     assert one == two
-    for words in (["--workers", "0"], ["--on", "moon"]):
+    for words in (["--workers", "0"], ["--backend", "moon"]):
         assert CliRunner().invoke(app, ["genome", "x.fa", "--out", "y", *words]).exit_code == 2
 
 

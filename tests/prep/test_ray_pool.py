@@ -1,4 +1,4 @@
-"""`hdna prep genome --on ray`: segments as Ray tasks give the store that processes give."""
+"""`hdna prep genome --backend ray`: segments as Ray tasks give the store that processes give."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from hdna import storage
 from hdna.errors import InputError
 from hdna.genome import arrays
 from hdna.storage.staging import InterruptedWorkError
-from hdna_cluster.launch import RayPool, ray_pool
+from hdna_cluster.pool import RayPool, ray_pool
 from hdna_prep import segments
 from hdna_prep.encode import encode_genome
 from hdna_prep.synthetic import write_genome

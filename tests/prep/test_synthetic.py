@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from hdna.errors import InputError
-from hdna_prep.synthetic import Recipe, write_genome
+from hdna_prep.synthetic import GenomeSpec, write_genome
 
 BASES = 1_000_000
 
@@ -116,13 +116,13 @@ def test_longer_context_explains_more(genome: Path, tmp_path: Path) -> None:
     near, middle, far = (shared_words(codes, longest) for longest in (1000, 10_000, 100_000))
     assert 0.01 < near < middle < far
     assert far - near > 0.03
-    write_genome(tmp_path / "plain.fa", BASES, seed=7, recipe=Recipe(copy_share=0.0, families=0))
+    write_genome(tmp_path / "plain.fa", BASES, seed=7, spec=GenomeSpec(copy_share=0.0, families=0))
     assert shared_words(codes_of(tmp_path / "plain.fa"), 100_000) < 0.005
 
 
 def test_copies_lie_within_the_distances_asked_for(tmp_path: Path) -> None:
-    recipe = Recipe(distances=(2000, 3000), copy_divergence=0.0, families=0, copy_lengths=(500, 900))
-    write_genome(tmp_path / "g.fa", 300_000, seed=3, recipe=recipe)
+    spec = GenomeSpec(distances=(2000, 3000), copy_divergence=0.0, families=0, copy_lengths=(500, 900))
+    write_genome(tmp_path / "g.fa", 300_000, seed=3, spec=spec)
     codes = codes_of(tmp_path / "g.fa")
     # Two copies of one original may lie nearer to each other: that is the little that is left.
     assert shared_words(codes, 1990) < 0.03

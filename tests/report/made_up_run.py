@@ -15,6 +15,7 @@ optim: {global_batch_tokens: 512}
 """
 BASELINES = {"entropy": 1.99, "unigram": 1.995, "markov": 1.93, "train_bases": 9000, "valid_bases": 1234}
 CHECKSUM = "ab" * 32
+STATE = {"tokens": 0, "stage": 0, "updates": 0, "skipped": 0, "seed": 1, "recipe": RECIPE, "data": {"0": CHECKSUM}}
 
 
 def metrics() -> list[dict[str, Any]]:
@@ -55,6 +56,6 @@ def write_run(run: Path, lines: list[dict[str, Any]]) -> None:
         folder.mkdir(parents=True)
         for name in files:
             (folder / name).write_bytes(b"x" * 2**20)
-        (folder / "state.json").write_text(json.dumps({"data": {"0": CHECKSUM}}))
+        (folder / "state.json").write_text(json.dumps(STATE | {"step": step}))
     (run / "checkpoints" / "step-000011").mkdir()
     (run / "checkpoints" / "step-000011" / "part.safetensors").write_bytes(b"never committed")

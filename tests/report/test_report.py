@@ -245,13 +245,13 @@ def test_run_whose_every_step_was_skipped_can_be_shown(make_run: MakeRun) -> Non
 
 def test_step_written_twice_counts_once(make_run: MakeRun) -> None:
     history = read_history(str(make_run([*metrics(), {**metrics()[9], "bits_per_base": 1.5}])))
-    assert [step.step for step in history.steps] == list(range(1, 11)) and history.steps[-1].bits == 1.5
+    assert [step.step for step in history.steps] == list(range(1, 11)) and history.steps[-1].bits_per_base == 1.5
 
 
-def test_numbers_that_are_none_are_left_out(make_run: MakeRun) -> None:
+def test_lines_without_a_step_and_numbers_that_are_not_finite_are_left_out(make_run: MakeRun) -> None:
     run = make_run([{"no": "step"}, {"step": "<b>"}, *metrics()])
     (run / "baselines.json").write_text('{"entropy": NaN, "unigram": "x", "markov": true}')
-    assert read_history(str(run)).bars == {}
+    assert read_history(str(run)).baselines == {}
     assert len(page_of(run).tables[0]) == 1 + 3
 
 
@@ -261,7 +261,7 @@ def test_recipe_of_another_version_is_shown_as_text(make_run: MakeRun) -> None:
     assert "unheard_of: 1" in page_of(run).text
 
 
-@pytest.mark.parametrize(("recipe", "words"), [(False, "is no run"), (True, "has no steps in metrics.jsonl yet")])
+@pytest.mark.parametrize(("recipe", "words"), [(False, "not a run"), (True, "has no steps in metrics.jsonl yet")])
 def test_no_metrics_is_one_clear_line(tmp_path: Path, recipe: bool, words: str) -> None:
     if recipe:
         (tmp_path / "recipe.yaml").write_text(RECIPE)

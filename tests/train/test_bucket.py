@@ -55,7 +55,7 @@ def test_training_from_a_bucket_into_a_bucket(bucket, tiny_set, tiny_recipe, tmp
     expected = load_weights(str(tmp_path / "local"))
     assert all(torch.equal(value, expected[name]) for name, value in load_weights(url).items())
     assert [ref.step for ref in list_checkpoints(url)] == [2, 4, 6, 8, 10]
-    assert [record["step"] for record in read_metrics(url)] == list(range(1, 11))
+    assert [record.step for record in read_metrics(url)] == list(range(1, 11))
     assert any("tensorboard" in name for name in storage.list_objects(url))
     assert storage.object_size(write_report(url)) > 10_000
     cached = {path.name for path in (tmp_path / "cache" / "hdna" / "shards").iterdir()}

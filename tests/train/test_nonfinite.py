@@ -29,5 +29,5 @@ def test_five_in_a_row_end_the_run_with_advice(tiny_recipe, tmp_path):
     assert "was not finite for 5 steps up to step" in err
     assert "lower optim.learning_rate" in err
     records = read_metrics(str(tmp_path / "run"))
-    assert [record["skipped"] for record in records[-2:]] == [3, 4]
-    assert records[-1]["loss"] is None
+    assert [record.skipped for record in records[-2:]] == [3, 4]
+    assert records[-1].loss is None

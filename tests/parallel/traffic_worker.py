@@ -1,4 +1,4 @@
-"""One rank that trains small models and counts: `volume_worker.py RANK RANKS FOLDER`, cases in FOLDER/cases.json.
+"""One rank that trains small models and counts: `traffic_worker.py RANK RANKS FOLDER`, cases in FOLDER/cases.json.
 
 Writes FOLDER/rank-R.json: for each case the bytes sent to other ranks and the collectives of one optimizer step, over
 all layers, and the bytes alive after the forward pass of its last micro step.
@@ -18,7 +18,7 @@ from live_bytes import LiveBytes
 
 from hdna.config import ModelConfig
 from hdna.model import HyenaDNA, weighted_nats
-from hdna.model.taps import MicroStep
+from hdna.model.filter_cache import MicroStep
 from hdna.parallel import Mesh, all_to_all, distributed_fft, shard_sequence
 
 
@@ -49,7 +49,7 @@ def main() -> None:
 
 def run(case: dict[str, Any], mesh: Mesh) -> dict[str, int]:
     """One optimizer step of a case; `alone`: each rank by itself, with whole samples."""
-    all_to_all.SMALLEST_MESSAGE = case["smallest_message"]
+    all_to_all.MIN_MESSAGE_BYTES = case["smallest_message"]
     distributed_fft.WORKING_BYTES = case["working_bytes"]
     torch.manual_seed(0)
     model = HyenaDNA(ModelConfig(**case["model"]))

@@ -23,7 +23,7 @@ class MicroStep:
     last: bool = True
 
 
-class StepTaps:
+class FilterCache:
     """One operator's taps over the micro-steps of an optimizer step."""
 
     def __init__(self, generate: Callable[[int, int], Tensor]) -> None:

@@ -1,38 +1,44 @@
-"""Between a running engine and a checkpoint: who writes which tensors, and how a run is put back."""
+"""Between a running engine and a checkpoint: which rank writes which tensors, and how a run is restored."""
 
 import torch
 
-from hdna.checkpoint import Snapshot, commit_checkpoint, free_place, write_part
-from hdna.checkpoint.files import PARAMETERS, checkpoint_url
-from hdna.checkpoint.state import RunState
+from hdna.checkpoint import (
+    LoadedCheckpoint,
+    RunState,
+    checkpoint_url,
+    commit_checkpoint,
+    next_attempt,
+    write_checkpoint_part,
+)
+from hdna.checkpoint.files import PARAMETERS
 from hdna.parallel.mesh import Mesh
 from hdna.storage.manifest import FileEntry
 from hdna.train.engine import MOMENTS, Engine
 
 
 def save(engine: Engine, mesh: Mesh, run_url: str, state: RunState) -> str:
-    """Write and commit a checkpoint; all ranks together. Each rank writes its share; rank 0 commits when all are there.
+    """Write and commit a checkpoint, and return its URL; all ranks call this together.
 
-    Gives the checkpoint's URL.
+    Each rank writes the tensors it owns; rank 0 commits when all parts are there.
     """
-    retry = int(mesh.sum(torch.tensor(free_place(run_url, state.step) if mesh.leads else 0, device=engine.device)))
-    url = checkpoint_url(run_url, state.step, retry)
-    entry = write_part(url, mesh.rank, mesh.world_size, _share(engine, mesh))
+    mine = next_attempt(run_url, state.step) if mesh.is_leader else 0
+    attempt = int(mesh.sum(torch.tensor(mine, device=engine.device)))
+    url = checkpoint_url(run_url, state.step, attempt)
+    entry = write_checkpoint_part(url, mesh.rank, mesh.world_size, _owned_tensors(engine, mesh))
     entries = mesh.gather(_packed(entry).to(engine.device)).cpu()
-    if mesh.leads:
-        parts = [_unpacked(row) for row in entries]
-        commit_checkpoint(run_url, state.step, retry, parts, state.as_json())
+    if mesh.is_leader:
+        commit_checkpoint(run_url, state, attempt, [_unpacked(row) for row in entries])
     mesh.barrier()
     return url
 
 
-def restore(engine: Engine, snapshot: Snapshot, updates: int) -> None:
+def restore(engine: Engine, saved: LoadedCheckpoint) -> None:
     """Give the engine a checkpoint's moments; its parameters were loaded into the model before the engine was built."""
-    engine.restore({moment: snapshot.tensors[moment] for moment in MOMENTS}, updates)
+    engine.restore({moment: saved.tensors[moment] for moment in MOMENTS}, saved.state.updates)
 
 
-def _share(engine: Engine, mesh: Mesh) -> dict[str, torch.Tensor]:
-    """The rank's tensors. Every rank sees each one whole for a moment: gathering is collective."""
+def _owned_tensors(engine: Engine, mesh: Mesh) -> dict[str, torch.Tensor]:
+    """The tensors this rank writes. Every rank sees every tensor whole for a moment: gathering is collective."""
     owner = _owners(engine, mesh.world_size)
     kinds = [(PARAMETERS, engine.parameters()), *((moment, engine.moments(moment)) for moment in MOMENTS)]
     return {
@@ -44,7 +50,7 @@ def _share(engine: Engine, mesh: Mesh) -> dict[str, torch.Tensor]:
 
 
 def _owners(engine: Engine, ranks: int) -> dict[str, int]:
-    """Rank that writes each parameter: the largest first, each to the rank with the least so far."""
+    """The rank that writes each parameter: largest first, each to the rank with the fewest elements so far."""
     load = [0] * ranks
     owner = {}
     for name, elements in sorted(engine.sizes().items(), key=lambda item: (-item[1], item[0])):

@@ -5,7 +5,7 @@ import torch
 
 from hdna.config import ModelConfig
 from hdna.model import HyenaDNA
-from hdna.model.taps import MicroStep
+from hdna.model.filter_cache import MicroStep
 
 CONFIG = ModelConfig(d_model=8, n_layer=2, order=3, l_max=64, embed_dropout=0.0, filter_order=8)
 

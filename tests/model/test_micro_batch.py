@@ -5,7 +5,7 @@ import torch
 
 from hdna.genome import alphabet
 from hdna.model import IGNORE
-from hdna.model.batch import MicroBatch
+from hdna.model.micro_batch import MicroBatch
 
 TOKENS = torch.from_numpy(alphabet.encode(b"ACGTNRacg").copy())[None]
 MASK = torch.tensor([[0, 0, 0, 0, 0, 0, 1, 1, 1]], dtype=torch.bool)

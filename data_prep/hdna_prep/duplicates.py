@@ -20,7 +20,7 @@ _DIGEST_BYTES = 16
 Digests = np.dtype([("high", "<u8"), ("low", "<u8")])
 
 
-class Twins:
+class DuplicateWindows:
     """`add` every window of the set at `url`, then ask for the `report`."""
 
     def __init__(self, url: str) -> None:

@@ -11,7 +11,7 @@ from hdna.data.curriculum import StagePlan
 from hdna.data.order import Crops
 from hdna.data.stream import Rows
 from hdna.genome.hashing import hash_int
-from hdna.model.batch import MicroBatch
+from hdna.model.micro_batch import MicroBatch
 
 ReadBatch = Callable[[Crops, int, slice, bool], Rows]
 """(crops, their bases, part of them, whether to read soft masks): as `WindowReader.read_batch`."""
@@ -31,7 +31,7 @@ class StepBatch:
     """Seed of the step's dropout, the same on every rank."""
 
 
-class Sampler:
+class Collator:
     """Turns a global batch's crops into one rank's micro-batches."""
 
     def __init__(self, read: ReadBatch, data: DataConfig, seed: int) -> None:

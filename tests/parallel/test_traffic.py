@@ -14,7 +14,7 @@ import pytest
 from hdna.config import ModelConfig
 from hdna.model.memory import MicroStepShape, saved_bytes
 from hdna.parallel import all_to_all, distributed_fft
-from hdna.parallel.volume import Slice, busiest, layer
+from hdna.parallel.traffic import Slice, busiest, layer
 
 TESTS = Path(__file__).parents[1]
 LAYERS = 2
@@ -43,7 +43,7 @@ def counted(ranks: int, cases: list[dict[str, Any]], folder: Path) -> list[Seen]
     """Run the cases on that many processes joined by gloo."""
     (folder / "cases.json").write_text(json.dumps(cases))
     start = partial(subprocess.Popen, stderr=subprocess.PIPE, text=True, env=environment())
-    worker = str(TESTS / "parallel" / "volume_worker.py")
+    worker = str(TESTS / "parallel" / "traffic_worker.py")
     processes = [start([sys.executable, worker, str(rank), str(ranks), str(folder)]) for rank in range(ranks)]
     try:
         for process in processes:
@@ -66,7 +66,7 @@ def part(case: dict[str, Any], ranks: int) -> Slice:
 
 
 def set_sizes(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(all_to_all, "SMALLEST_MESSAGE", case["smallest_message"])
+    monkeypatch.setattr(all_to_all, "MIN_MESSAGE_BYTES", case["smallest_message"])
     monkeypatch.setattr(distributed_fft, "WORKING_BYTES", case["working_bytes"])
 
 

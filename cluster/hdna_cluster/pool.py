@@ -1,0 +1,48 @@
+"""Workers for the preparation of data: Ray tasks on the cluster of a submitted job, or on this machine."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ParamSpec, TypeVar
+
+from hdna.storage.staging import InterruptedWorkError
+from hdna_cluster.session import ray_session
+
+MAX_PREP_WORKERS = 32
+"""One FASTA reader keeps no more than that busy, and each holds a segment in the reader's memory."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@contextmanager
+def ray_pool(workers: int | None = None) -> Iterator["RayPool"]:
+    """A pool of Ray tasks.
+
+    `workers` is how many run at once: by default one for each processor of the cluster, at most MAX_PREP_WORKERS.
+    """
+    with ray_session() as ray:
+        yield RayPool(ray, workers or min(int(ray.cluster_resources().get("CPU", 1)), MAX_PREP_WORKERS))
+
+
+class RayPool:
+    """Runs functions as Ray tasks, one processor each; everything they need must be in their arguments."""
+
+    def __init__(self, ray: Any, workers: int) -> None:  # noqa: ANN401 - Ray has no types
+        self._ray = ray
+        self.workers = workers
+
+    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:
+        """Start `function(*args)`; the returned function waits for its result, or raises what it raised."""
+        reference = self._ray.remote(function).remote(*args, **kwargs)
+
+        def wait() -> T:
+            try:
+                result: T = self._ray.get(reference)
+            except self._ray.exceptions.RayTaskError as error:
+                raise error.cause from None
+            except self._ray.exceptions.RayError as error:
+                text = str(error).strip().splitlines()[0]
+                raise InterruptedWorkError(f"a Ray worker was lost ({text}): start the command again") from None
+            return result
+
+        return wait

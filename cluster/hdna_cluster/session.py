@@ -1,0 +1,45 @@
+"""The door to Ray: joins the cluster of a submitted job, or starts Ray on this machine and ends it afterwards."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+def is_submitted_job() -> bool:
+    """Whether this process is the entry point of a `ray job submit`."""
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+
+
+@contextmanager
+def ray_session() -> Iterator[Any]:
+    """The `ray` module, connected; Ray turns on token authentication for a cluster that it starts itself."""
+    # Disable usage statistics; the override warning only confuses users.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Without it, a call after an interrupt's shutdown would start Ray anew and hang.
+    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
+    import ray
+
+    warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
+    settings: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    try:
+        if is_submitted_job() or os.environ.get("RAY_ADDRESS"):
+            ray.init(**settings)
+        else:
+            # With the dashboard's server: without it Ray Train waits ten seconds at the end for its list of actors.
+            ray.init(address="local", include_dashboard=True, **settings)
+            _make_token_private()
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _make_token_private() -> None:
+    """Ray writes the token of a cluster it starts readable by every user of the machine."""
+    token = Path("~/.ray/auth_token").expanduser()
+    if token.is_file():
+        token.chmod(0o600)
