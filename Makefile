@@ -1,8 +1,10 @@
 # Two commands for a newcomer: `make train` and `make test`. Both set everything up first.
 #   make train                      the main job on a synthetic genome: FASTA to report in a few minutes
 #   make train GENOME=path.fa.gz    the same on your own genome
-#   make test                       all tests, `make check` among them
+#   make test                       all tests, style and types among them
+#   make test-fast                  what needs neither Ray nor rank processes: for use while editing
 #   make check                      style, types, floors
+#   make coverage                   all tests, with the lines they reach; fails below the floor in pyproject.toml
 #   make bench                      side-by-side measurements (see bench/)
 #   make clean                      remove the environment and what `make train` made
 
@@ -24,7 +26,7 @@ SYNTH_BASES := 4000000
 WINDOW := 65536
 
 .DELETE_ON_ERROR:
-.PHONY: train test check bench clean
+.PHONY: train test test-fast check style types coverage bench clean
 
 train: $(WORK)/shards/manifest.json
 	$(BIN)/hdna train quickstart data.shards='["$(WORK)/shards"]' run.url='$(RUN)'
@@ -47,14 +49,28 @@ $(WORK)/genome.fa.gz: | $(READY)
 	$(BIN)/hdna prep synth --out $@ --bases $(SYNTH_BASES) --contigs 4 --seed 2222
 endif
 
-test: $(READY) check
-	$(BIN)/python -m pytest
+# Two processes at least, four at most: ranks and Ray's workers come on top.
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadgroup --no-loadscope-reorder --durations=20
 
-check: $(READY)
+# The floors are one of the tests (tests/laws/test_door.py).
+test: style types
+	$(PYTEST)
+
+test-fast: $(READY)
+	$(PYTEST) -m 'not ray and not ranks'
+
+check: style types
+	$(BIN)/lint-imports
+
+style: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(READY)
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+
+coverage: $(READY)
+	$(PYTEST) --cov --cov-report=term
 
 bench: $(READY)
 	$(BIN)/python bench/fft_conv.py

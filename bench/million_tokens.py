@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
+import torch.distributed as dist  # noqa: TID251 - the ranks of a bench
 
 from hdna.config import RunConfig
 from hdna.config.recipe import parse_recipe

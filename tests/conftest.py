@@ -1,16 +1,30 @@
-"""What many tests share: a small shard set with N in awkward places, a tiny recipe, and real ranks to run them on."""
+"""What many tests share: a small shard set with N in awkward places, and a tiny recipe."""
 
-import subprocess
-from collections.abc import Callable
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
-from ranks import start_ranks
 
-_RANKS_TIMEOUT_S = 240
+# A script's background job starts with SIGINT ignored, and children would inherit that: some tests interrupt theirs.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
-RunRanks = Callable[..., list[subprocess.CompletedProcess[str]]]
+
+TOGETHER = ("laws/test_layout.py", "laws/test_resume.py", "parallel/test_traffic.py", "storage/", "data/test_cache.py")
+"""Modules and folders whose tests share a fixture that takes seconds, so that one process should run them all."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the suite over processes: all clusters in one, one after another; those that share a fixture in one."""
+    for item in items:
+        path = item.path.relative_to(Path(__file__).parent).as_posix()
+        group = next((name for name in TOGETHER if path.startswith(name)), None)
+        if item.get_closest_marker("ray"):
+            item.add_marker(pytest.mark.xdist_group("ray"))
+        elif group:
+            item.add_marker(pytest.mark.xdist_group(group))
+    # Starting a cluster or ranks takes longest: what is left at the end should be short.
+    items.sort(key=lambda item: not (item.get_closest_marker("ray") or item.get_closest_marker("ranks")))
 
 
 @pytest.fixture(scope="session")
@@ -53,23 +67,3 @@ checkpoint: {{every_steps: 2, keep_last: 10}}
 evaluate: {{every_steps: 5, max_bases: 5000}}
 """)
     return path
-
-
-@pytest.fixture(scope="session")
-def run_ranks() -> RunRanks:
-    """Run tests/rank_worker.py as that many real processes joined by gloo; fails when one fails or hangs."""
-
-    def run(world_size: int, task: str, **settings: object) -> list[subprocess.CompletedProcess[str]]:
-        processes = start_ranks(world_size, task, **settings)
-        done = []
-        try:
-            for process in processes:
-                out, err = process.communicate(timeout=_RANKS_TIMEOUT_S)
-                done.append(subprocess.CompletedProcess(process.args, process.returncode, out, err))
-                assert process.returncode == 0, err[-4000:]
-        finally:
-            for process in processes:
-                process.kill()
-        return done
-
-    return run

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import shlex
+import tomllib
 import typing
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,6 +108,23 @@ def test_every_key_of_the_schema_has_its_row_and_default_in_recipes_md() -> None
 def test_paths_of_the_repository_exist(path: Path) -> None:
     missing = [name for name in REPO_PATH.findall(path.read_text(encoding="utf-8")) if not (ROOT / name).exists()]
     assert not missing, f"{path.name}: {missing}"
+
+
+def test_design_md_draws_the_floors_of_the_contract() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    rooms, packages = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    floors = [rooms[0], *packages[1:-1], *rooms[1:]]
+    assert packages[0] == "hdna.cli" and packages[-1] == f"hdna.{rooms[1]}"
+    section = (ROOT / "docs" / "design.md").read_text().partition("## The floors")[2]
+    assert INDENTED.search(section)[0].split("\n")[:-1] == [f"    {floor}" for floor in floors]
+
+
+def test_where_a_change_goes_names_every_module_and_no_other() -> None:
+    section = (ROOT / "docs" / "design.md").read_text().partition("## Where a change goes")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`([\w/]+\.py)`", section))
+    packages = ("hdna", "data_prep/hdna_prep", "cluster/hdna_cluster")
+    modules = {path.relative_to(ROOT).as_posix() for package in packages for path in (ROOT / package).rglob("*.py")}
+    assert named == {module for module in modules if not module.endswith("__init__.py")}
 
 
 def test_the_version_is_the_same_everywhere() -> None:

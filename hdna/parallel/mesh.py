@@ -11,6 +11,7 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from hdna.config.slices import divisors, slice_length
 from hdna.errors import InputError, LostWorkerError
@@ -33,6 +34,11 @@ def lost_ranks_explained() -> Iterator[None]:
             f"rank {dist.get_rank()} of {dist.get_world_size()}: another worker died, or did not come to a collective "
             f"within parallel.collective_timeout_s: look for the first error in the workers' logs ({reason})"
         ) from error
+
+
+def bound_waiting(group: dist.ProcessGroup, timeout: timedelta) -> None:
+    """Let collectives of a group that a library has made wait no longer than `timeout`."""
+    _set_pg_timeout(timeout, group)
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,11 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from hdna.config import RunConfig
 from hdna.model import HyenaDNA
 from hdna.model.loss import weighted_nats
-from hdna.parallel.mesh import Mesh
+from hdna.parallel.mesh import Mesh, bound_waiting
 from hdna.train.optim import BETAS, parameter_groups
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -152,7 +151,7 @@ class Engine:
     def _bound_waiting(self, timeout: timedelta) -> None:
         """Give DeepSpeed's own process group the run's time-out: it is made with torch's default of half an hour."""
         if self._world_size > 1:
-            _set_pg_timeout(timeout, self._deepspeed_engine.data_parallel_group)
+            bound_waiting(self._deepspeed_engine.data_parallel_group, timeout)
 
     def _create_moments(self) -> None:
         """Make Adam's state exist before the first step, so that a checkpoint can be put into it.

@@ -2,10 +2,12 @@
 
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -39,7 +41,10 @@ def cluster(tmp_path):
         "RAY_USAGE_STATS_ENABLED": "0",
     }
     dashboard = free_port()
+    # Its files apart: Ray leaves the address of a killed head in /tmp/ray, where later runs would look for it.
+    temporary = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # sockets in it: their paths must be short
     command = f"start --head --block --num-cpus=2 --port={free_port()} --dashboard-port={dashboard}"
+    command += f" --temp-dir={temporary}"
     with (tmp_path / "head.log").open("wb") as log:
         head = subprocess.Popen(
             [RAY, *command.split()], env=environment, stdout=log, stderr=log, start_new_session=True
@@ -51,6 +56,7 @@ def cluster(tmp_path):
     finally:
         os.killpg(head.pid, signal.SIGKILL)
         head.wait(timeout=60)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def wait_for(address: str, log: Path) -> None:

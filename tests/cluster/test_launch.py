@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from ranks import REPO
+from support.ranks import REPO
 
 from hdna.checkpoint import list_checkpoints, load_weights
 from hdna.run.files import read_json, read_metrics
@@ -111,7 +111,11 @@ def assert_refused(done: subprocess.CompletedProcess[str], message: str) -> None
     ("overrides", "message"),
     [
         (["data.shards=[nowhere]"], "nowhere: not a committed shard set"),
-        (["parallel.workers=64", "optim.global_batch_tokens=131072"], "parallel.workers=64: the cluster has"),
+        pytest.param(
+            ["parallel.workers=64", "optim.global_batch_tokens=131072"],
+            "parallel.workers=64: the cluster has",
+            marks=pytest.mark.ray,
+        ),
         (
             ["curriculum.1.context_length=4096", "model.l_max=4096", "optim.global_batch_tokens=8192"],
             "needs windows of",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_recipe import BASE, edited, error
+from support.small_recipe import BASE, edited, error
 
 from hdna.config import load_recipe
 from hdna.config.recipe import flatten, parse_recipe

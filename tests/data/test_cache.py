@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faulty_proxy import FaultyProxy, faulty_proxy
-from s3 import QUICK, swift_server, use
+from support.faulty_proxy import FaultyProxy, faulty_proxy
+from support.s3 import QUICK, swift_server, use
 
 from hdna import storage
 from hdna.data.cache import ShardCache

@@ -5,19 +5,18 @@ or recomputation.
 """
 
 import itertools
-import json
-import os
 import random
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import torch
-from layout_worker import masked_at_one_end
 from safetensors.torch import load_file
+from support import layout_tasks
+from support.layout_tasks import masked_at_one_end
+from support.rank_tasks import run_training
+from support.ranks import run_ranks
 
 from hdna.checkpoint import load_weights
 from hdna.config import load_recipe
@@ -30,11 +29,12 @@ from hdna.genome.shard import load_shard_set
 from hdna.model import HyenaDNA, weighted_nats
 from hdna.run.files import read_metrics
 
+pytestmark = pytest.mark.ranks
+
 LOSS_TOLERANCE, GRADIENT_TOLERANCE = 1e-6, 1e-5
 """Relative; the law's own. fp32 sums of some thousand terms in another order differ by a few 1e-7."""
 
 STEP, SAMPLES = 3, 6
-RANKS_TIMEOUT_S = 600
 
 
 class Layout(NamedTuple):
@@ -49,7 +49,7 @@ class Layout(NamedTuple):
     d_model: int
     context_length: int
     activation_checkpointing: bool
-    smallest_message: int
+    min_message_bytes: int
     mlp_positions: int
     mask_one_end: bool
     clip_norm: float
@@ -86,7 +86,7 @@ SETTINGS = Layout(
     d_model=(12, 5),  # 5: no degree divides it, and 6 ranks are more than it has channels
     context_length=(252, 300),  # neither is a power of two; 300 is cut into slices of 50, 75, 100, 150
     activation_checkpointing=(False, True),
-    smallest_message=(2**22, 1),  # one group of channels, or as many as there are channels
+    min_message_bytes=(2**22, 1),  # one group of channels, or as many as there are channels
     mlp_positions=(2**16, 17),  # the MLP recomputed at once, or in stretches of which the last is shorter
     mask_one_end=(False, True),
     clip_norm=(1e6, 0.05),
@@ -142,31 +142,18 @@ def test_loss_and_gradients_do_not_depend_on_the_layout(world_size, layout_recip
 
 def run_layouts(world_size: int, recipe: Path, layouts: dict[str, Layout], out: Path) -> None:
     """One step of each layout on real ranks joined by gloo."""
-    settings = {
-        "recipe": str(recipe),
-        "out": str(out),
-        "layouts": [
-            {
-                "name": name,
-                "step": STEP,
-                "overrides": layout.overrides(),
-                "smallest_message": layout.smallest_message,
-                "mlp_positions": layout.mlp_positions,
-                "mask_one_end": layout.mask_one_end,
-            }
-            for name, layout in layouts.items()
-        ],
-    }
-    command = [sys.executable, str(Path(__file__).parents[1] / "layout_worker.py"), str(world_size)]
-    done = subprocess.run(
-        [*command, json.dumps(settings)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=RANKS_TIMEOUT_S,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
+    tasks = [
+        {
+            "name": name,
+            "step": STEP,
+            "overrides": layout.overrides(),
+            "min_message_bytes": layout.min_message_bytes,
+            "mlp_positions": layout.mlp_positions,
+            "mask_one_end": layout.mask_one_end,
+        }
+        for name, layout in layouts.items()
+    ]
+    run_ranks(world_size, layout_tasks.run_layouts, recipe=recipe, layouts=tasks, out=out)
 
 
 def plain_step(recipe: Path, layout: Layout) -> dict[str, torch.Tensor]:
@@ -209,7 +196,7 @@ def assert_same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor
 
 
 @pytest.mark.parametrize("zero", [0, 1, 2, 3])
-def test_accumulation_may_change_from_stage_to_stage(zero, tiny_recipe, tmp_path, run_ranks):
+def test_accumulation_may_change_from_stage_to_stage(zero, tiny_recipe, tmp_path):
     """Five steps of one micro step, then five of four: the count of micro steps is no multiple of four in between."""
     urls = [str(tmp_path / name) for name in ("whole", "accumulated")]
     stages = ["curriculum.0.until_tokens=10240", "curriculum.0.micro_batch_size=8"]
@@ -220,7 +207,7 @@ def test_accumulation_may_change_from_stage_to_stage(zero, tiny_recipe, tmp_path
             f"curriculum.1.micro_batch_size={micro_batch}",
             f"parallel.zero_stage={zero}",
         ]
-        run_ranks(1, "train", recipe=tiny_recipe, overrides=overrides)
+        run_ranks(1, run_training, recipe=tiny_recipe, overrides=overrides)
     whole, accumulated = (load_weights(url) for url in urls)
     for name, value in whole.items():
         error = float((accumulated[name] - value).abs().max() / value.abs().max())
@@ -228,20 +215,20 @@ def test_accumulation_may_change_from_stage_to_stage(zero, tiny_recipe, tmp_path
 
 
 @pytest.fixture(scope="module")
-def one_rank(tiny_recipe, tmp_path_factory, run_ranks):
+def one_rank(tiny_recipe, tmp_path_factory):
     """A whole run on one rank."""
     url = str(tmp_path_factory.mktemp("one") / "rank")
-    run_ranks(1, "train", recipe=tiny_recipe, overrides=[f"run.url={url}"])
+    run_ranks(1, run_training, recipe=tiny_recipe, overrides=[f"run.url={url}"])
     return url
 
 
 @pytest.mark.parametrize(("zero", "degrees"), [(0, (1, 2)), (1, (2, 1)), (2, (1, 2)), (3, (2, 1))])
-def test_sequence_parallel_may_change_from_stage_to_stage(zero, degrees, tiny_recipe, one_rank, tmp_path, run_ranks):
+def test_sequence_parallel_may_change_from_stage_to_stage(zero, degrees, tiny_recipe, one_rank, tmp_path):
     """Live, in one process and with its optimizer state: weights and the valid split's score are those of one rank."""
     url = str(tmp_path / "changing")
     stages = [f"curriculum.{stage}.sequence_parallel={degree}" for stage, degree in enumerate(degrees)]
     overrides = [f"run.url={url}", "parallel.workers=2", f"parallel.zero_stage={zero}", *stages]
-    run_ranks(2, "train", recipe=tiny_recipe, overrides=overrides)
+    run_ranks(2, run_training, recipe=tiny_recipe, overrides=overrides)
     for name, value in load_weights(one_rank).items():
         error = float((load_weights(url)[name] - value).abs().max() / value.abs().max())
         assert error <= 1e-4, f"{name}: {error:.1e}"  # ten steps of Adam, see test_resume.py

@@ -1,16 +1,18 @@
 """Resume law: a run killed at any moment and resumed ends with the weights of a run never stopped."""
 
-import json
-import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
-from ranks import start_ranks
+from support.rank_tasks import run_training
+from support.ranks import run_ranks, start_ranks
 
 from hdna.checkpoint import list_checkpoints, load_checkpoint, load_weights, newest_intact
 from hdna.run.files import read_metrics
+
+pytestmark = pytest.mark.ranks
 
 STEPS = 10
 LAYOUT_TOLERANCE = 1e-4
@@ -19,27 +21,26 @@ so ten steps on weights with a gradient near zero may drift by more. A wrong mom
 
 
 @pytest.fixture(scope="module")
-def never_stopped(tiny_recipe, tmp_path_factory, run_ranks):
+def never_stopped(tiny_recipe, tmp_path_factory):
     """Weights, moments and metrics of a run that nothing interrupted."""
     url = str(tmp_path_factory.mktemp("whole") / "never-stopped")
-    run_ranks(1, "train", recipe=tiny_recipe, overrides=[f"run.url={url}"])
+    run_ranks(1, run_training, recipe=tiny_recipe, overrides=[f"run.url={url}"])
     return url
 
 
-def train_until_killed(recipe: Path, url: str, at_step: int, world_size: int = 1, after_ms: int = 0, **extra) -> None:
-    """Start a run and end it with SIGKILL once its record of `at_step` is out (or at its checkpoint's file)."""
-    overrides = [f"run.url={url}", f"parallel.workers={world_size}", *extra.get("overrides", [])]
-    processes = start_ranks(world_size, "train", recipe=recipe, overrides=overrides)
+def train_until_killed(
+    recipe: Path, url: str, at_step: int, world_size: int = 1, after_ms: int = 0, overrides: Sequence[str] = ()
+) -> None:
+    """Start a run and end it with SIGKILL once it has announced step `at_step`, or some milliseconds later."""
+    overrides = [f"run.url={url}", f"parallel.workers={world_size}", *overrides]
+    ranks = start_ranks(world_size, run_training, recipe=recipe, overrides=overrides)
     try:
-        for line in processes[0].stdout:
-            if line.startswith("{") and json.loads(line).get("step") == at_step:
-                break
+        ranks[0].wait_for_step(at_step)
         if after_ms:
             time.sleep(after_ms / 1000)
     finally:
-        for process in processes:
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
+        for rank in ranks:
+            rank.kill()
 
 
 def assert_same_bits(url: str, expected_url: str) -> None:
@@ -63,11 +64,11 @@ def assert_same_run(url: str, expected_url: str) -> None:
     [(1, 0), (5, 0), (6, 0), (8, 3)],
     ids=["before any checkpoint", "between checkpoints", "at the stage's edge", "while saving"],
 )
-def test_killed_and_resumed_bit_for_bit(at_step, after_ms, tiny_recipe, never_stopped, tmp_path, run_ranks):
+def test_killed_and_resumed_bit_for_bit(at_step, after_ms, tiny_recipe, never_stopped, tmp_path):
     url = str(tmp_path / "killed")
     train_until_killed(tiny_recipe, url, at_step, after_ms=after_ms)
     assert len(read_metrics(url)) < STEPS
-    run_ranks(1, "train", recipe=tiny_recipe, overrides=[f"run.url={url}"])
+    run_ranks(1, run_training, recipe=tiny_recipe, overrides=[f"run.url={url}"])
     assert_same_bits(url, never_stopped)
     assert_same_run(url, never_stopped)
 
@@ -77,7 +78,7 @@ def test_killed_and_resumed_bit_for_bit(at_step, after_ms, tiny_recipe, never_st
     [((1, 1, 1), (2, 3, 2)), ((2, 2, 2), (1, 0, 1)), ((2, 3, 1), (2, 1, 2)), ((1, 0, 1), (4, 2, 4))],
     ids=["1 rank -> 2 that share samples", "2 that share -> 1", "2 -> 2 that share", "1 -> 4 that share"],
 )
-def test_resumed_on_another_layout(first, then, tiny_recipe, never_stopped, tmp_path, run_ranks):
+def test_resumed_on_another_layout(first, then, tiny_recipe, never_stopped, tmp_path):
     """Other numbers of ranks, ZeRO stages and sequence-parallel degrees."""
     url = str(tmp_path / "moved")
 
@@ -87,16 +88,14 @@ def test_resumed_on_another_layout(first, then, tiny_recipe, never_stopped, tmp_
 
     train_until_killed(tiny_recipe, url, 5, world_size=first[0], overrides=layout(*first))
     assert list_checkpoints(url)
-    run_ranks(then[0], "train", recipe=tiny_recipe, overrides=[f"run.url={url}", *layout(*then)])
+    run_ranks(then[0], run_training, recipe=tiny_recipe, overrides=[f"run.url={url}", *layout(*then)])
     found, expected = load_weights(url), load_weights(never_stopped)
     for name, value in expected.items():
         error = float((found[name] - value).abs().max() / value.abs().max())
         assert error <= LAYOUT_TOLERANCE, f"{name}: {error:.1e}"
 
 
-def test_a_damaged_checkpoint_is_passed_over_by_name_and_the_run_ends_the_same(
-    tiny_recipe, never_stopped, tmp_path, run_ranks
-):
+def test_a_damaged_checkpoint_is_passed_over_by_name_and_the_run_ends_the_same(tiny_recipe, never_stopped, tmp_path):
     url = str(tmp_path / "damaged")
     train_until_killed(tiny_recipe, url, 9)
     newest = Path(list_checkpoints(url)[-1].url)
@@ -104,8 +103,8 @@ def test_a_damaged_checkpoint_is_passed_over_by_name_and_the_run_ends_the_same(
     data = bytearray(part.read_bytes())
     data[len(data) // 2] ^= 1
     part.write_bytes(data)
-    ran = run_ranks(1, "train", recipe=tiny_recipe, overrides=[f"run.url={url}"])
-    assert f"passed over a damaged checkpoint: {part} does not have the sha256" in ran[0].stdout
+    ran = run_ranks(1, run_training, recipe=tiny_recipe, overrides=[f"run.url={url}"])
+    assert f"passed over a damaged checkpoint: {part} does not have the sha256" in ran[0].output()
     assert (newest.parent / f"{newest.name}-r1" / "MANIFEST.json").exists()  # the path itself is never used again
     assert_same_bits(url, never_stopped)
 

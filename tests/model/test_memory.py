@@ -4,7 +4,7 @@ from contextlib import nullcontext
 
 import pytest
 import torch
-from live_bytes import LiveBytes
+from support.live_bytes import PeakBytes
 
 from hdna.config import ModelConfig
 from hdna.model import HyenaDNA, backbone, weighted_nats
@@ -43,7 +43,7 @@ def built(config: ModelConfig, recompute: bool) -> HyenaDNA:
 def test_saved_bytes_are_those_alive_after_the_forward_pass(config, bf16, recompute):
     """To the byte: a count of tensors leaves nothing to an allocator."""
     model = built(config, recompute)
-    with LiveBytes() as live:
+    with PeakBytes() as live:
         nats = forward(model, bf16, MicroStep())
     said = saved_bytes(config, MicroStepShape(BATCH, LENGTH, bf16), recompute)
     assert nats.requires_grad and said == live.total
@@ -53,7 +53,7 @@ def test_saved_bytes_are_those_alive_after_the_forward_pass(config, bf16, recomp
 def test_saved_bytes_know_the_filters_kept_over_micro_steps(recompute):
     config = MODELS[1]
     model = built(config, recompute)
-    with LiveBytes() as live:
+    with PeakBytes() as live:
         forward(model, True, MicroStep(first=True, last=False)).backward()
         nats = forward(model, True, MicroStep(first=False, last=True))
         gradients = sum(p.grad.nbytes for p in model.parameters() if p.grad is not None)
@@ -69,7 +69,7 @@ def test_the_peak_of_a_micro_step_is_below_the_estimate_and_not_far(config, bf16
     """Working memory is estimated from above; a plan of twice the truth would be of no use."""
     monkeypatch.setattr(backbone, "MLP_POSITIONS", LENGTH // stretches)
     model, shape = built(config, recompute), MicroStepShape(BATCH, LENGTH, bf16)
-    with LiveBytes() as live:
+    with PeakBytes() as live:
         forward(model, bf16, MicroStep()).backward()
     gradients = sum(p.grad.nbytes for p in model.parameters() if p.grad is not None)
     said = saved_bytes(config, shape, recompute) + working_bytes(config, shape, recompute) + gradients

@@ -1,12 +1,13 @@
 """A rank that dies or hangs in the middle of a run: the others end with one clear line, within the time-out."""
 
-import json
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
-from ranks import start_ranks
+from support.rank_tasks import run_absent, run_training
+from support.ranks import Rank, start_ranks
+
+pytestmark = pytest.mark.ranks
 
 TIMEOUT_S = 6
 PATIENCE_S = 60
@@ -19,32 +20,30 @@ PATIENCE_S = 60
     ids=["dies", "hangs", "hangs as a data rank"],
 )
 def test_the_others_end_with_an_error_that_says_so(sent, degree, tiny_recipe, tmp_path):
-    processes = lose_one_of_three(tiny_recipe, tmp_path / "run", degree, sent)
+    ranks = lose_one_of_three(tiny_recipe, tmp_path / "run", degree, sent)
     try:
-        for process in processes[:2]:
-            _, err = process.communicate(timeout=TIMEOUT_S + PATIENCE_S)
-            assert process.returncode == 1
-            assert "LostWorkerError: rank" in err and "another worker died, or did not come to a collective" in err
+        for rank in ranks[:2]:
+            assert rank.wait(TIMEOUT_S + PATIENCE_S) == 1
+            assert "LostWorkerError: rank" in rank.errors()
+            assert "another worker died, or did not come to a collective" in rank.errors()
     finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
+        for rank in ranks:
+            rank.kill()
 
 
 def test_deepspeed_does_not_wait_longer_either(tiny_recipe):
     """Its process group is made with torch's half an hour; a rank that hangs between two collectives of ours."""
     overrides = ["parallel.workers=2", "curriculum.0.micro_batch_size=4", f"parallel.collective_timeout_s={TIMEOUT_S}"]
-    waiting, absent = start_ranks(2, "absent", recipe=tiny_recipe, overrides=overrides)
+    waiting, absent = start_ranks(2, run_absent, recipe=tiny_recipe, overrides=overrides)
     try:
-        _, err = waiting.communicate(timeout=TIMEOUT_S + PATIENCE_S)
-        assert waiting.returncode == 1 and "LostWorkerError: rank 0 of 2" in err
+        assert waiting.wait(TIMEOUT_S + PATIENCE_S) == 1
+        assert "LostWorkerError: rank 0 of 2" in waiting.errors()
     finally:
         absent.kill()
         waiting.kill()
-        absent.communicate()
 
 
-def lose_one_of_three(recipe: Path, url: Path, degree: int, sent: signal.Signals) -> list[subprocess.Popen[str]]:
+def lose_one_of_three(recipe: Path, url: Path, degree: int, sent: signal.Signals) -> list[Rank]:
     """Start three ranks on a run too long to end; send the last a signal once steps are being made."""
     overrides = [
         f"run.url={url}",
@@ -60,9 +59,7 @@ def lose_one_of_three(recipe: Path, url: Path, degree: int, sent: signal.Signals
         "checkpoint.every_steps=1000000",
         "evaluate.every_steps=1000000",
     ]
-    processes = start_ranks(3, "train", recipe=recipe, overrides=overrides, timeout_s=TIMEOUT_S)
-    for line in processes[0].stdout:
-        if line.startswith("{") and json.loads(line).get("step") == 5:
-            break
-    processes[2].send_signal(sent)
-    return processes
+    ranks = start_ranks(3, run_training, recipe=recipe, overrides=overrides, timeout_s=TIMEOUT_S)
+    ranks[0].wait_for_step(5)
+    ranks[2].send(sent)
+    return ranks

@@ -1,11 +1,8 @@
-"""Sequence parallelism on real ranks joined by gloo; what is asserted stands in sequence_worker.py."""
-
-import os
-import subprocess
-import sys
-from pathlib import Path
+"""Sequence parallelism on real ranks joined by gloo; the assertions are in tests/support/sequence_checks.py."""
 
 import pytest
+from support import sequence_checks
+from support.ranks import run_ranks
 
 from hdna.errors import InputError
 from hdna.parallel import Mesh
@@ -13,31 +10,27 @@ from hdna.parallel.all_to_all import MAX_GROUPS, group_count
 from hdna.parallel.exchange import channel_shares
 
 
-def run_check(world_size: int, check: str) -> str:
-    command = [sys.executable, str(Path(__file__).with_name("sequence_worker.py")), str(world_size), check]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return done.stdout
-
-
+@pytest.mark.ranks
 @pytest.mark.parametrize("world_size", [2, 3, 4, 6])
 def test_both_strategies_are_the_convolution_of_the_whole(world_size):
-    run_check(world_size, "convolutions")
+    run_ranks(world_size, sequence_checks.convolutions)
 
 
-@pytest.mark.parametrize("check", ["bits", "bf16"])
+@pytest.mark.ranks
+@pytest.mark.parametrize("check", [sequence_checks.bits, sequence_checks.bf16], ids=["bits", "bf16"])
 def test_filters_ride_along_with_half_precision(check):
-    run_check(3, check)
+    run_ranks(3, check)
 
 
+@pytest.mark.ranks
 def test_recomputation_never_crosses_a_collective():
-    run_check(3, "recomputation")
+    run_ranks(3, sequence_checks.recomputation)
 
 
+@pytest.mark.ranks
 @pytest.mark.parametrize("world_size", [2, 4])
 def test_what_is_kept_for_the_backward_pass_shrinks_with_the_ranks(world_size):
-    run_check(world_size, "saved")
+    run_ranks(world_size, sequence_checks.saved)
 
 
 @pytest.mark.parametrize("channels", [1, 5, 8, 127])

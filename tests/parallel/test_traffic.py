@@ -2,21 +2,20 @@
 
 import itertools
 import json
-import os
-import subprocess
-import sys
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from support.ranks import run_ranks
+from support.traffic_counts import count_cases
 
 from hdna.config import ModelConfig
 from hdna.model.memory import MicroStepShape, saved_bytes
 from hdna.parallel import all_to_all, distributed_fft
 from hdna.parallel.traffic import Slice, busiest, layer
 
-TESTS = Path(__file__).parents[1]
+pytestmark = pytest.mark.ranks
+
 LAYERS = 2
 
 EXCHANGES = ("all_to_all", "distributed_fft")
@@ -35,29 +34,15 @@ def case(**changes: Any) -> dict[str, Any]:
     model = {"d_model": 12, "n_layer": LAYERS, "order": 2, "l_max": 4096, "filter_order": 8, "embed_dropout": 0.0}
     model |= changes.pop("model", {})
     plain = {"batch": 2, "length": 64, "bf16": False, "accumulation": 1, "recompute": False, "alone": False}
-    sizes = {"smallest_message": 4 * 2**20, "working_bytes": 32 * 2**20, "long_conv": "all_to_all"}
+    sizes = {"min_message_bytes": 4 * 2**20, "working_bytes": 32 * 2**20, "long_conv": "all_to_all"}
     return {**plain, **sizes, **changes, "model": model}
 
 
 def counted(ranks: int, cases: list[dict[str, Any]], folder: Path) -> list[Seen]:
     """Run the cases on that many processes joined by gloo."""
-    (folder / "cases.json").write_text(json.dumps(cases))
-    start = partial(subprocess.Popen, stderr=subprocess.PIPE, text=True, env=environment())
-    worker = str(TESTS / "parallel" / "traffic_worker.py")
-    processes = [start([sys.executable, worker, str(rank), str(ranks), str(folder)]) for rank in range(ranks)]
-    try:
-        for process in processes:
-            _, errors = process.communicate(timeout=240)
-            assert process.returncode == 0, errors[-4000:]
-    finally:
-        for process in processes:
-            process.kill()
+    run_ranks(ranks, count_cases, cases=cases, folder=folder)
     by_rank = [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in range(ranks)]
     return [Seen(case, ranks, list(seen)) for case, seen in zip(cases, zip(*by_rank, strict=True), strict=True)]
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(TESTS), "GLOO_SOCKET_IFNAME": "lo"}
 
 
 def part(case: dict[str, Any], ranks: int) -> Slice:
@@ -66,7 +51,7 @@ def part(case: dict[str, Any], ranks: int) -> Slice:
 
 
 def set_sizes(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(all_to_all, "MIN_MESSAGE_BYTES", case["smallest_message"])
+    monkeypatch.setattr(all_to_all, "MIN_MESSAGE_BYTES", case["min_message_bytes"])
     monkeypatch.setattr(distributed_fft, "WORKING_BYTES", case["working_bytes"])
 
 
@@ -82,8 +67,8 @@ def variants(ranks: int) -> list[dict[str, Any]]:
         {"model": {"d_model": 13}, "bf16": True, "accumulation": 2},
         {"model": {"d_model": ranks - 1}},
         {"length": 65, "bf16": True},
-        {"smallest_message": 1024, "working_bytes": 4096},
-        {"smallest_message": 512, "working_bytes": 1, "model": {"d_model": 13, "order": 3}, "bf16": True},
+        {"min_message_bytes": 1024, "working_bytes": 4096},
+        {"min_message_bytes": 512, "working_bytes": 1, "model": {"d_model": 13, "order": 3}, "bf16": True},
     ]
     return [case(long_conv=kind, **d) for kind in EXCHANGES for d in differences]
 
@@ -131,7 +116,7 @@ def test_all_to_all_sends_no_more_than_its_law_allows(seen):
     for spec, ranks, by_rank in divided:
         b, s, d, size = spec["batch"], spec["length"], spec["model"]["d_model"], 2 if spec["bf16"] else 4
         convolutions = spec["model"]["order"] - 1
-        groups = max(1, min(8, b * d * s * size // spec["smallest_message"], d // ranks))
+        groups = max(1, min(8, b * d * s * size // spec["min_message_bytes"], d // ranks))
         halo = 2 * b * (convolutions + 2) * d * 2 * size
         exchanged = (4 * size + 8 / b) * b * d * s * (ranks - 1) / ranks * convolutions
         for found in by_rank:

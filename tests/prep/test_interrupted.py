@@ -23,11 +23,11 @@ CHUNKS = 2
 SLOW = f"""
 import sys, time
 from hdna.genome import arrays
-from hdna_prep import encode, finished, pool, segments
+from hdna_prep import encode, pool, resume, segments
 arrays.CHUNK_BYTES, segments.CHUNKS_PER_SEGMENT = 2048, {CHUNKS}
 if __name__ == "__main__":
-    put = finished.FinishedSegments.put
-    finished.FinishedSegments.put = lambda *args: (put(*args), time.sleep(0.1))[0]
+    put = resume.FinishedSegments.put
+    resume.FinishedSegments.put = lambda *args: (put(*args), time.sleep(0.1))[0]
     with pool.processes(2) as workers:
         encode.encode_genome(sys.argv[1:-1], sys.argv[-1], pool=workers)
 """

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import made_up_run
 import pytest
+from support import made_up_run
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_up_run import BASELINES, CHECKSUM, RECIPE, metrics
+from support.made_up_run import BASELINES, CHECKSUM, RECIPE, metrics
 
 from hdna.errors import InputError
 from hdna.report.history import read_history

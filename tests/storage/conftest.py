@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faulty_proxy import FaultyProxy, faulty_proxy
-from s3 import QUICK, swift_server, use
+from support.faulty_proxy import FaultyProxy, faulty_proxy
+from support.s3 import QUICK, swift_server, use
 
 from hdna.storage import retry
 

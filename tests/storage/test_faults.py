@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from faulty_proxy import FaultyProxy
+from support.faulty_proxy import FaultyProxy
 
 from hdna import storage
 from hdna.errors import InputError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faulty_proxy import FaultyProxy
+from support.faulty_proxy import FaultyProxy
 from typer.testing import CliRunner
 
 from hdna import storage

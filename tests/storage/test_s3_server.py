@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from s3 import SECRET, use
+from support.s3 import SECRET, use
 
 from hdna import storage
 from hdna.errors import InputError

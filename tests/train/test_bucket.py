@@ -1,18 +1,20 @@
 """A run whose shards and run URL lie in a bucket: the same weights as a local one, and all of it readable there."""
 
 import os
-import signal
 
 import pytest
 import torch
 from moto.server import ThreadedMotoServer
-from ranks import start_ranks
+from support.rank_tasks import run_training
+from support.ranks import run_ranks, start_ranks
 
 from hdna import storage
 from hdna.checkpoint import list_checkpoints, load_weights
 from hdna.genome.shard import load_shard_set
 from hdna.report.page import write_report
 from hdna.run.files import read_metrics
+
+pytestmark = pytest.mark.ranks
 
 
 @pytest.fixture
@@ -38,19 +40,16 @@ def bucket(monkeypatch, tmp_path):
     server.stop()
 
 
-def test_training_from_a_bucket_into_a_bucket(bucket, tiny_set, tiny_recipe, tmp_path, run_ranks):
+def test_training_from_a_bucket_into_a_bucket(bucket, tiny_set, tiny_recipe, tmp_path):
     for path in sorted(tiny_set.iterdir()):
         storage.upload(path, f"{bucket}/shards/{path.name}")
-    run_ranks(1, "train", recipe=tiny_recipe, overrides=[f"run.url={tmp_path / 'local'}"])
+    run_ranks(1, run_training, recipe=tiny_recipe, overrides=[f"run.url={tmp_path / 'local'}"])
 
     url, data = f"{bucket}/run", f"data.shards=[{bucket}/shards]"
-    (process,) = start_ranks(1, "train", recipe=tiny_recipe, overrides=[f"run.url={url}", data])
-    for line in process.stdout:
-        if '"step": 5' in line:
-            break
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    run_ranks(1, "train", recipe=tiny_recipe, overrides=[f"run.url={url}", data])
+    (rank,) = start_ranks(1, run_training, recipe=tiny_recipe, overrides=[f"run.url={url}", data])
+    rank.wait_for_step(5)
+    rank.kill()
+    run_ranks(1, run_training, recipe=tiny_recipe, overrides=[f"run.url={url}", data])
 
     expected = load_weights(str(tmp_path / "local"))
     assert all(torch.equal(value, expected[name]) for name, value in load_weights(url).items())

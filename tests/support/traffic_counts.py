@@ -1,11 +1,8 @@
-"""One rank that trains small models and counts: `traffic_worker.py RANK RANKS FOLDER`, cases in FOLDER/cases.json.
-
-Writes FOLDER/rank-R.json: for each case the bytes sent to other ranks and the collectives of one optimizer step, over
-all layers, and the bytes alive after the forward pass of its last micro step.
+"""What ranks that train small models send and keep: the bytes to other ranks and the collectives of one optimizer step,
+over all layers, and the bytes alive after the forward pass of its last micro step.
 """
 
 import json
-import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -13,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
-from live_bytes import LiveBytes
+import torch.distributed as dist  # noqa: TID251 - the ranks of tests
 
 from hdna.config import ModelConfig
 from hdna.model import HyenaDNA, weighted_nats
 from hdna.model.filter_cache import MicroStep
 from hdna.parallel import Mesh, all_to_all, distributed_fft, shard_sequence
+from support.live_bytes import LiveBytes
 
 
 class Counter:
@@ -36,20 +33,15 @@ class Counter:
         return self._really(arrived, message, received, sent, group=group, async_op=async_op)
 
 
-def main() -> None:
-    """Join the others, run the cases, write what was counted."""
-    rank, ranks, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=ranks)
-    cases = json.loads((folder / "cases.json").read_text())
-    counted = [run(case, Mesh.of_this_process(ranks)) for case in cases]
-    (folder / f"rank-{rank}.json").write_text(json.dumps(counted))
-    dist.destroy_process_group()
+def count_cases(cases: list[dict[str, Any]], folder: Path) -> None:
+    """Run the cases on this group; each rank writes what it counted to FOLDER/rank-R.json."""
+    mesh = Mesh.of_this_process(dist.get_world_size())
+    (folder / f"rank-{mesh.rank}.json").write_text(json.dumps([run(case, mesh) for case in cases]))
 
 
 def run(case: dict[str, Any], mesh: Mesh) -> dict[str, int]:
     """One optimizer step of a case; `alone`: each rank by itself, with whole samples."""
-    all_to_all.MIN_MESSAGE_BYTES = case["smallest_message"]
+    all_to_all.MIN_MESSAGE_BYTES = case["min_message_bytes"]
     distributed_fft.WORKING_BYTES = case["working_bytes"]
     torch.manual_seed(0)
     model = HyenaDNA(ModelConfig(**case["model"]))
@@ -88,7 +80,3 @@ def settled(live: LiveBytes) -> int:
         reads.append(live.total)
         time.sleep(0.002)
     return min(reads)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,15 +1,14 @@
-"""One rank of a test's process group: `rank_worker.py TASK SETTINGS`, joined by gloo through the usual environment."""
+"""What ranks of tests do: training runs, and steps that go wrong."""
 
-import json
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
+import deepspeed.runtime.zero.muon.muon_optimizer  # noqa: F401 - loaded before ranks are forked: brings torch's compiler
 import torch
-import torch.distributed as dist
+import torch.distributed as dist  # noqa: TID251 - the ranks of tests
+import webdataset.tariterators  # noqa: F401 - likewise
 from safetensors.torch import save_file
 
 from hdna.config import RunConfig, load_recipe
@@ -32,18 +31,9 @@ from hdna.train.step import micro_batch_nats, optimizer_step, share_of_step
 CPU = torch.device("cpu")
 
 
-def main() -> None:
-    """Join the group, run the task, leave."""
-    task, settings = sys.argv[1], json.loads(sys.argv[2])
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", timeout=timedelta(seconds=settings.pop("timeout_s", 1800)))
-    {"train": run_training, "poisoned": run_poisoned, "absent": run_absent}[task](**settings)
-    dist.destroy_process_group()
-
-
-def run_training(recipe: str, overrides: list[str]) -> None:
+def run_training(recipe: Path, overrides: Sequence[str]) -> None:
     """A whole training run, announcing each step once its record is written."""
-    train(load_recipe(recipe, overrides), CPU, announce)
+    train(load_recipe(str(recipe), overrides), CPU, announce)
 
 
 def announce(event: Event) -> None:
@@ -51,9 +41,9 @@ def announce(event: Event) -> None:
     print(event if isinstance(event, str) else event.record.to_line().decode().rstrip(), flush=True)
 
 
-def run_absent(recipe: str, overrides: list[str]) -> None:
+def run_absent(recipe: Path, overrides: Sequence[str]) -> None:
     """A backward pass that the last rank does not come to: the others wait in DeepSpeed's own process group."""
-    config = load_recipe(recipe, overrides)
+    config = load_recipe(str(recipe), overrides)
     engine, sampled = prepared(config)
     if dist.get_rank() == dist.get_world_size() - 1:
         time.sleep(600)
@@ -63,11 +53,11 @@ def run_absent(recipe: str, overrides: list[str]) -> None:
         engine.step(0.0)
 
 
-def run_poisoned(recipe: str, out: str) -> None:
+def run_poisoned(recipe: Path, out: Path) -> None:
     """A good step, one with an infinite loss on the last rank only, and a good one again, under every ZeRO stage."""
     mesh = Mesh.of_this_process()
     for zero in (0, 1, 2, 3):
-        config = load_recipe(recipe, [f"parallel.zero_stage={zero}", f"parallel.workers={mesh.world_size}"])
+        config = load_recipe(str(recipe), [f"parallel.zero_stage={zero}", f"parallel.workers={mesh.world_size}"])
         engine, sampled = prepared(config)
         batch = sampled(0)
         first = batch.micro_batches[0]
@@ -85,7 +75,7 @@ def run_poisoned(recipe: str, out: str) -> None:
         empty = optimizer_step(engine, mesh, batch, learning_rate=1e-2)
         found["empty"] = torch.tensor([empty.finite, empty.bases == 0, empty.grad_norm == 0, empty.loss != empty.loss])
         if mesh.is_leader:
-            save_file(found, Path(out) / f"zero-{zero}.safetensors")
+            save_file(found, out / f"zero-{zero}.safetensors")
 
 
 def prepared(config: RunConfig) -> tuple[Engine, Callable[[int], StepBatch]]:
@@ -103,7 +93,3 @@ def prepared(config: RunConfig) -> tuple[Engine, Callable[[int], StepBatch]]:
     collator = Collator(windows.read_batch, config.data, config.run.seed)
     engine.set_accumulation(stage.accumulation(mesh.data_parallel_size))
     return engine, lambda step: share_of_step(collator, step, stage, order.batch(step), mesh)
-
-
-if __name__ == "__main__":
-    main()

@@ -17,8 +17,6 @@ class LiveBytes(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self._storages: Any = WeakIdKeyDictionary()
-        self.peak = 0
-        """The most bytes that were alive after any operation."""
 
     def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = {id(x.untyped_storage()) for x in tree_iter((args, kwargs)) if isinstance(x, torch.Tensor)}
@@ -26,10 +24,22 @@ class LiveBytes(TorchDispatchMode):
         for tensor in tree_iter(result):
             if isinstance(tensor, torch.Tensor) and id(tensor.untyped_storage()) not in given:
                 self._storages[tensor.untyped_storage()] = None
-        self.peak = max(self.peak, self.total)
         return result
 
     @property
     def total(self) -> int:
         """Bytes alive now."""
         return sum(storage.nbytes() for storage in self._storages)
+
+
+class PeakBytes(LiveBytes):
+    """Also keeps the most bytes that were alive after any operation; looking after each one takes long."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peak = 0
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = super().__torch_dispatch__(operation, types, args, kwargs)
+        self.peak = max(self.peak, self.total)
+        return result

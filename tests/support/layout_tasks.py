@@ -1,17 +1,12 @@
-"""The ranks of the layout law: `layout_worker.py WORLD_SIZE SETTINGS` forks that many, each with the libraries loaded.
-
-Each layout is one optimizer step, whose loss, gradient norm and (clipped) gradients rank 0 writes to a file.
+"""The ranks of the layout law: one optimizer step under each layout, whose loss, gradient norm and (clipped) gradients
+rank 0 writes to a file.
 """
 
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
-from forked import run_forked
-from rank_worker import prepared
+import torch.distributed as dist  # noqa: TID251 - the ranks of tests
 from safetensors.torch import save_file
 
 from hdna.config import load_recipe
@@ -22,6 +17,7 @@ from hdna.model.micro_batch import MicroBatch
 from hdna.parallel import Mesh, all_to_all
 from hdna.train import engine as engine_module
 from hdna.train.step import optimizer_step
+from support.rank_tasks import prepared
 
 MASKED = 20
 """Positions at the end of the global batch's first sample that `masked_at_one_end` takes out of the loss."""
@@ -51,12 +47,12 @@ def masked_at_one_end(batch: MicroBatch, context_length: int) -> None:
     batch.tokens[(batch.samples == 0)[:, None] & (positions > context_length - MASKED)] = alphabet.UNK
 
 
-def run_layouts(recipe: str, layouts: list[dict[str, Any]], out: str) -> None:
+def run_layouts(recipe: Path, layouts: list[dict[str, Any]], out: Path) -> None:
     """One optimizer step under each layout, in files of the layouts' names."""
     engine_module._adamw = lambda groups, device: GradientAsWeight(groups)  # type: ignore[assignment]
     for layout in layouts:
-        config = load_recipe(recipe, layout["overrides"])
-        all_to_all.MIN_MESSAGE_BYTES = layout["smallest_message"]
+        config = load_recipe(str(recipe), layout["overrides"])
+        all_to_all.MIN_MESSAGE_BYTES = layout["min_message_bytes"]
         backbone.MLP_POSITIONS = layout["mlp_positions"]
         mesh = Mesh.of_this_process()
         engine, sampled = prepared(config)
@@ -69,15 +65,9 @@ def run_layouts(recipe: str, layouts: list[dict[str, Any]], out: str) -> None:
         found["loss"] = torch.tensor(result.loss, dtype=torch.float64)
         found["grad_norm"] = torch.tensor(result.grad_norm, dtype=torch.float64)
         if dist.get_rank() == 0:
-            save_file(found, Path(out) / f"{layout['name']}.safetensors")
+            save_file(found, out / f"{layout['name']}.safetensors")
 
 
 def _mask(batch: StepBatch) -> None:
     for micro_batch in batch.micro_batches:
         masked_at_one_end(micro_batch, batch.stage.context_length)
-
-
-if __name__ == "__main__":
-    settings = json.loads(sys.argv[2])
-    __import__("deepspeed")
-    run_forked(int(sys.argv[1]), lambda: run_layouts(**settings))

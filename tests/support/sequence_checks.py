@@ -1,19 +1,14 @@
-"""Ranks of the tests of sequence parallelism: `sequence_worker.py WORLD_SIZE CHECK`; a check asserts on every rank."""
+"""Checks of sequence parallelism, which every rank of a group makes together and asserts on its own."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
+import torch.distributed as dist  # noqa: TID251 - the ranks of tests
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from forked import run_forked
 
 from hdna.config import ModelConfig
 from hdna.model import HyenaDNA, weighted_nats
@@ -174,8 +169,3 @@ def _saved_bytes(mesh: Mesh, kind: str) -> int:
     total = sum(storages.values())
     loss.backward()
     return total
-
-
-if __name__ == "__main__":
-    check = {"convolutions": convolutions, "bits": bits, "bf16": bf16, "recomputation": recomputation, "saved": saved}
-    run_forked(int(sys.argv[1]), check[sys.argv[2]])

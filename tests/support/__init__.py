@@ -1,0 +1,1 @@
+"""What tests share: real ranks, real servers, made-up data."""

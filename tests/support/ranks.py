@@ -1,0 +1,178 @@
+"""Real ranks for tests: processes joined by gloo, forked from one that has imported torch and DeepSpeed.
+
+Importing both takes a process four seconds of processor time, a fork some milliseconds.
+"""
+
+import multiprocessing
+import multiprocessing.forkserver
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from functools import cache
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hdna.run.step_record import StepRecord
+
+TESTS = Path(__file__).parents[1]
+REPO = TESTS.parent
+PRELOADED = "support.rank_tasks"
+RANKS_TIMEOUT_S = 600
+"""What a task may take on a machine that other work slows down."""
+
+Task = Callable[..., None]
+"""A function of a module, run by every rank with the settings given."""
+
+
+class Rank:
+    """One process of a group, its output in files."""
+
+    def __init__(self, process: BaseProcess, out: Path, err: Path) -> None:
+        self._process = process
+        self._out = out
+        self._err = err
+
+    def lines(self) -> Iterator[str]:
+        """What it prints, line by line, until it ends."""
+        with self._out.open() as file:
+            while True:
+                ended = not self._process.is_alive()
+                line = file.readline()
+                while line and not line.endswith("\n") and not ended:
+                    time.sleep(0.001)
+                    line += file.readline()
+                if line:
+                    yield line
+                elif ended:
+                    return
+                else:
+                    time.sleep(0.001)
+
+    def wait_for_step(self, step: int) -> None:
+        """Until it has announced a training step, or has ended."""
+        for line in self.lines():
+            record = StepRecord.from_line(line.encode())
+            if record is not None and record.step == step:
+                return
+
+    def wait(self, timeout_s: float = RANKS_TIMEOUT_S) -> int:
+        """Its exit status; negative for a signal. Fails when it has not ended in time."""
+        self._process.join(timeout_s)
+        status = self._process.exitcode
+        assert status is not None, f"no end within {timeout_s} s: {self.errors()[-4000:]}"
+        return status
+
+    def output(self) -> str:
+        """What it has printed."""
+        return self._out.read_text()
+
+    def errors(self) -> str:
+        """What it has written to standard error."""
+        return self._err.read_text()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
+    def kill(self) -> None:
+        """End it, whatever it does, and wait until it is gone."""
+        self._process.kill()
+        self._process.join()
+
+
+def start_ranks(
+    world_size: int,
+    task: Task,
+    *,
+    environment: Mapping[str, str] | None = None,
+    timeout_s: float = 1800,
+    **settings: Any,
+) -> list[Rank]:
+    """Start `task(**settings)` on that many ranks and leave them to the caller.
+
+    `environment`: variables on top of this process's; `timeout_s`: of the group's collectives.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="hdna-ranks-"))
+    variables = {
+        **os.environ,
+        **(environment or {}),
+        "WORLD_SIZE": str(world_size),
+        "OMP_NUM_THREADS": "1",
+        "GLOO_SOCKET_IFNAME": "lo",
+    }
+    ranks = []
+    for rank in range(world_size):
+        out, err = (folder / f"rank-{rank}.{kind}" for kind in ("out", "err"))
+        for path in (out, err):
+            path.touch()
+        own = {**variables, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+        arguments = (folder, own, timeout_s, task, settings, out, err)
+        process = _fork_server().Process(target=_run_rank, args=arguments, daemon=True)
+        process.start()
+        ranks.append(Rank(process, out, err))
+    return ranks
+
+
+def run_ranks(world_size: int, task: Task, **settings: Any) -> list[Rank]:
+    """Run `task` on that many ranks to its end; fails when a rank fails or hangs."""
+    ranks = start_ranks(world_size, task, **settings)
+    try:
+        for rank in ranks:
+            assert rank.wait() == 0, rank.errors()[-4000:]
+    finally:
+        for rank in ranks:
+            rank.kill()
+    return ranks
+
+
+@cache
+def _fork_server() -> ForkServerContext:
+    """The process that ranks are forked from, started once for each process of the test run."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([PRELOADED])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), *filter(None, sys.path)]))
+        patch.setenv("DS_ACCELERATOR", "cpu")
+        patch.setenv("OMP_NUM_THREADS", "1")
+        multiprocessing.forkserver.ensure_running()
+    return context
+
+
+def _run_rank(
+    folder: Path,
+    environment: dict[str, str],
+    timeout_s: float,
+    task: Task,
+    settings: dict[str, Any],
+    out: Path,
+    err: Path,
+) -> None:
+    """What a rank does: join the group, run the task, leave."""
+    assert PRELOADED in sys.modules, "forked without the libraries loaded"
+    for path, stream in ((out, sys.stdout), (err, sys.stderr)):
+        stream.flush()
+        os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), stream.fileno())
+    os.environ.clear()
+    os.environ.update(environment)
+    import torch
+    import torch.distributed as dist  # noqa: TID251 - the ranks of tests
+
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{folder}/meeting",
+        rank=int(environment["RANK"]),
+        world_size=int(environment["WORLD_SIZE"]),
+        timeout=timedelta(seconds=timeout_s),
+    )
+    task(**settings)
+    dist.destroy_process_group()
