@@ -1,17 +1,19 @@
 # Two commands for a newcomer: `make train` and `make test`. Both set everything up first.
 #   make train                      the main job on a synthetic genome: FASTA to report in a few minutes
 #   make train GENOME=path.fa.gz    the same on your own genome
-#   make test                       all tests, style and types among them
-#   make test-fast                  what needs neither Ray nor rank processes: for use while editing
+#   make test                       all tests, including style and types
+#   make test-fast                  tests that need neither Ray nor rank processes, for use while editing
 #   make check                      style, types, floors
-#   make coverage                   all tests, with the lines they reach; fails below the floor in pyproject.toml
+#   make coverage                   all tests with line coverage; fails below the minimum in pyproject.toml
 #   make bench                      side-by-side measurements (see bench/)
-#   make clean                      remove the environment and what `make train` made
+#   make docs                       the documentation as a site, in site/; fails on a broken link
+#   make clean                      remove the environment and the output of `make train` and `make docs`
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+DOCS_READY := $(VENV)/docs-ready
 
 ifdef GENOME
   NAME := $(notdir $(basename $(GENOME:.gz=)))
@@ -22,11 +24,11 @@ WORK := work/$(NAME)
 RUN := runs/$(NAME)
 
 SYNTH_BASES := 4000000
-# Windows of 64 kb: a genome of a few Mb still gives dozens of them to each split.
+# Windows of 64 kb, so that even a genome of a few Mb gives each split a dozen or so.
 WINDOW := 65536
 
 .DELETE_ON_ERROR:
-.PHONY: train test test-fast check style types coverage bench clean
+.PHONY: train test test-fast check style types coverage bench docs clean
 
 train: $(WORK)/shards/manifest.json
 	$(BIN)/hdna train quickstart data.shards='["$(WORK)/shards"]' run.url='$(RUN)'
@@ -49,10 +51,10 @@ $(WORK)/genome.fa.gz: | $(READY)
 	$(BIN)/hdna prep synth --out $@ --bases $(SYNTH_BASES) --contigs 4 --seed 2222
 endif
 
-# Two processes at least, four at most: ranks and Ray's workers come on top.
+# At most four processes: ranks and Ray's workers come on top.
 PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadgroup --no-loadscope-reorder --durations=20
 
-# The floors are one of the tests (tests/laws/test_door.py).
+# The tests include the floors (tests/laws/test_door.py).
 test: style types
 	$(PYTEST)
 
@@ -76,12 +78,19 @@ bench: $(READY)
 	$(BIN)/python bench/fft_conv.py
 	$(BIN)/python bench/data.py
 
-# The constraints file pins every version, torch among them: an unpinned torch may pull gigabytes of CUDA packages.
+docs: $(DOCS_READY)
+	$(BIN)/mkdocs build --strict
+
+# The constraints file pins every version, including torch: an unpinned torch may pull in gigabytes of CUDA packages.
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"hdna needs Python 3.11 to 3.13, $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 15) else f"hdna needs Python 3.11 to 3.14, $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
+$(DOCS_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) work runs
+	rm -rf $(VENV) work runs site

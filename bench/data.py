@@ -1,10 +1,10 @@
-"""The data path side by side with what it replaces: reading, store, preparing, resuming, and waiting under training.
+"""The data path beside what it replaces: reading, storing, preparing, resuming, and waiting during training.
 
-Reading: windows ready for the model, reverse complement on, one thread, warm page cache, whole path (order, copy,
-strand, micro-batches). `bytes` are the uint8 micro-batches that go to the device; `widened` adds the int64 inputs and
-targets and fp32 weights that are made of them there, here on the CPU. The other side is the reference's HG38Dataset,
-whose file is given by path, or a stand-in for it; the floor is a plain copy of the same bytes and one through a table.
-Each figure is the best of rounds that take turns, so that a busy machine slows all alike.
+Reading: windows ready for the model, reverse complement on, one thread, warm page cache, full path (order, copy,
+strand, micro-batches). `bytes`: the uint8 micro-batches that go to the device; `widened` adds the int64 inputs and
+targets and fp32 weights made from them there, here on the CPU. The other side is the reference's HG38Dataset, given by
+path, or a stand-in for it; the floor is a plain copy of the same bytes, and one through a table. Each figure is the
+best of interleaved rounds, so that a busy machine slows all alike.
 
 Example: python bench/data.py hg38_chr20.fa --reference hyena-dna/src/dataloaders/datasets/hg38_dataset.py
 """
@@ -52,7 +52,7 @@ def main() -> None:
     """Print the conditions, then a table for each question."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("fasta", nargs="*", type=Path, help="FASTA files (default: a synthetic genome)")
-    parser.add_argument("--reference", type=Path, help="path of the reference's hg38_dataset.py")
+    parser.add_argument("--reference", type=Path, help="path to the reference's hg38_dataset.py")
     args = parser.parse_args()
     torch.set_num_threads(1)
     print(f"torch {torch.__version__}, numpy {np.__version__}, CPU {platform.machine()}, 1 thread")
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def plain(fasta: Path, folder: Path) -> Path:
-    """An uncompressed copy, which is what the reference reads."""
+    """An uncompressed copy, as the reference needs."""
     copy = folder / (fasta.name.removesuffix(".gz").rsplit(".", 1)[0] + ".fa")
     with gzip.open(fasta) if fasta.suffix == ".gz" else fasta.open("rb") as file:
         copy.write_bytes(file.read())
@@ -84,10 +84,8 @@ def synthetic(folder: Path) -> Path:
 
 
 def prepare(fastas: list[Path], folder: Path) -> None:
-    """Store and shard set of each FASTA, its train split everything; prints their sizes and what making them took."""
-    print(
-        "\nStore and shards: bits per base; FASTA to store in a process of its own, its processor time and peak memory"
-    )
+    """Make a store and an all-train shard set of each FASTA; print their sizes and cost."""
+    print("\nStore and shards: stored bits per base; FASTA to store in its own process, its CPU time and peak memory")
     print(f"{'genome':>36} {'bases':>11} {'arrays':>7} {'JSON':>6} {'shards':>7} {'Mb/s/core':>10} {'MiB':>5}")
     for fasta in fastas:
         out = folder / fasta.stem
@@ -106,7 +104,7 @@ def prepare(fastas: list[Path], folder: Path) -> None:
 
 
 def made_up(folder: Path, contigs: int, bases: int) -> None:
-    """An assembly of random letters in lines of 50, every other thousand bases soft-masked."""
+    """An assembly of random letters in lines of 50, with every other thousand bases soft-masked."""
     random = np.random.default_rng(0)
     letters = np.frombuffer(b"ACGT", np.uint8)[random.integers(0, 4, (contigs, bases // 50, 50), dtype=np.uint8)]
     letters[:, np.arange(bases // 50) // 20 % 2 == 1] |= 0x20
@@ -118,34 +116,35 @@ def made_up(folder: Path, contigs: int, bases: int) -> None:
     made = encoded(fasta, store)
     opened, rate = best(lambda: GenomeStore.open(str(store)), rounds=3), made["bases"] / made["seconds"]
     print(
-        f"{contigs:,} random contigs of {bases:,} bases: {8 * made['array_bytes'] / made['bases']:.3f} bits per base, "
-        f"opened in {1e3 * opened:.0f} ms, made at {rate / 1e6:.0f} Mb/s per core in {made['peak'] / 2**20:.0f} MiB: "
-        f"3.1 Gb in {HG38_BASES / rate:.0f} s",
+        f"{contigs:,} random contigs of {bases:,} bases: {8 * made['array_bytes'] / made['bases']:.3f} stored bits per "
+        f"base, opened in {1e3 * opened:.0f} ms, made at {rate / 1e6:.0f} Mb/s per core in {made['peak'] / 2**20:.0f} "
+        f"MiB: 3.1 Gb in {HG38_BASES / rate:.0f} s",
         flush=True,
     )
     if contigs == 1:
-        print("  of it, Mb/s per core: " + ", ".join(f"{name} {r / 1e6:.0f}" for name, r in parts(fasta).items()))
+        print("  by part, Mb/s per core: " + ", ".join(f"{name} {r / 1e6:.0f}" for name, r in parts(fasta).items()))
 
 
 def encoded(fasta: Path, store: Path) -> dict[str, float]:
-    """Make a store in a new process: bases, array bytes, processor seconds of the encoding, peak memory in bytes."""
+    """Make a store in a new process; return bases, array bytes, CPU seconds of encoding, peak memory in bytes."""
     store.parent.mkdir(exist_ok=True)
     command = [sys.executable, __file__, "--encode", str(fasta), str(store)]
-    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    measured: dict[str, float] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    return measured
 
 
 def encode(fasta: str, store: str) -> None:
-    """What that process does."""
+    """The body of that process."""
     began = time.process_time()
     summary = encode_genome([fasta], store)
     seconds = time.process_time() - began
-    status = Path("/proc/self/status").read_text()  # getrusage's peak is inherited from the process that started this
+    status = Path("/proc/self/status").read_text()  # getrusage's peak is inherited from the parent process
     peak = 1024 * int(status.partition("VmHWM:")[2].split()[0])
     print(json.dumps({"bases": summary.bases, "array_bytes": summary.array_bytes, "seconds": seconds, "peak": peak}))
 
 
 def compare_reading(fasta: Path, shards: Path, reference_file: Path | None) -> None:
-    """Million tokens per second of ours, of the other side, and of the floor."""
+    """Print million tokens per second of ours, the other side and the floor."""
     other_name = "HG38Dataset" if reference_file else "stand-in"
     print(f"\nReading {fasta.stem}: million tokens/s ('stand-in': HG38Dataset's steps without its libraries)")
     print(
@@ -185,7 +184,7 @@ def compare_reading(fasta: Path, shards: Path, reference_file: Path | None) -> N
 
 
 def ours(shards: Path, context: int) -> tuple[Callable[[], object], Callable[[], object]]:
-    """What reads a step of STEP_TOKENS tokens after the other; and what widens it too."""
+    """Functions that read one step of STEP_TOKENS tokens after another, the second widening it too."""
     reader = WindowReader([load_shard_set(str(shards))], "train", ShardCache())
     stage = Stage(context, STEP_TOKENS * 10**6, max(1, MICRO_BATCH_TOKENS // context))
     curriculum = Curriculum([stage], STEP_TOKENS)
@@ -205,7 +204,7 @@ def ours(shards: Path, context: int) -> tuple[Callable[[], object], Callable[[],
 
 
 def turns(read: Read) -> Callable[[], object]:
-    """Window after window."""
+    """Read window after window."""
     numbers = iter(range(10**9))
     return lambda: read(next(numbers))
 
@@ -218,7 +217,7 @@ def floor(context: int) -> tuple[Callable[[], object], Callable[[], object]]:
 
 
 def best(run: Callable[[], object], rounds: int) -> float:
-    """Least mean seconds of a call, over rounds of at least ROUND_SECONDS; a call before them warms up."""
+    """Lowest mean seconds per call, over rounds of at least ROUND_SECONDS, after a warm-up call."""
     run()
     found = float("inf")
     for _ in range(rounds):
@@ -231,7 +230,7 @@ def best(run: Callable[[], object], rounds: int) -> float:
 
 
 def resume() -> None:
-    """From nothing but a step number to its batch, in a set of CROPS crops."""
+    """Time from a bare step number to its batch, in a set of CROPS crops."""
     bases = np.full(CROPS // 1024, 2**20 + 1)
     table = WindowTable(bases, np.arange(len(bases)) // 64)
     curriculum = Curriculum([Stage(1024, 1024 * 1024 * 10**6)], 1024 * 1024)
@@ -244,7 +243,7 @@ def resume() -> None:
 
 
 def training(shards: Path, folder: Path) -> None:
-    """A short run of the quickstart's model in one process: the share of its time that it waited for data."""
+    """A short quickstart run in one process: the share of time spent waiting for data."""
     run = folder / "run"
     overrides = [f"data.shards=[{shards}]", f"run.url={run}", "curriculum.0.until_tokens=245760"]
     overrides += ["curriculum.1.until_tokens=491520", "evaluate.every_steps=1000", "checkpoint.every_steps=1000"]
@@ -255,18 +254,21 @@ def training(shards: Path, folder: Path) -> None:
         return
     records = read_metrics(str(run))
     tokens = records[0].tokens
-    seconds = [tokens / record.tokens_per_second for record in records]
-    waited = [s * record.data_wait_fraction for s, record in zip(seconds, records, strict=True)]
-    late = [100 * record.data_wait_fraction for record in records[1:]]
+    seconds, waited = [], []
+    for record in records:
+        assert record.tokens_per_second is not None and record.data_wait_fraction is not None
+        seconds.append(tokens / record.tokens_per_second)
+        waited.append(record.data_wait_fraction * seconds[-1])
+    most = max(w / s for w, s in zip(waited[1:], seconds[1:], strict=True))
     print(
         f"\nTraining (quickstart, {len(records)} steps of {tokens:,} tokens, one process): waited for data "
-        f"{100 * sum(waited[1:]) / sum(seconds[1:]):.3f} % of the time after the first step, at most {max(late):.2f} % "
-        f"of a step; {1e3 * waited[0]:.0f} ms before the first, in which shards are checked"
+        f"{100 * sum(waited[1:]) / sum(seconds[1:]):.3f} % of the time after the first step, at most {100 * most:.2f} "
+        f"% of a step; {1e3 * waited[0]:.0f} ms before the first, in which shards are checked"
     )
 
 
 def train_here(overrides: list[str]) -> None:
-    """What that process does."""
+    """The body of that process."""
     import os
 
     import torch.distributed as dist  # noqa: TID251 - the ranks of a bench
@@ -275,8 +277,10 @@ def train_here(overrides: list[str]) -> None:
     from hdna.train.loop import train
 
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0", "RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    train(load_recipe("quickstart", overrides), torch.device("cpu"), lambda event: None)
+    with tempfile.TemporaryDirectory() as folder:
+        dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=0, world_size=1)
+        train(load_recipe("quickstart", overrides), torch.device("cpu"), lambda event: None)
+        dist.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Time the long convolution, forward and backward, against autograd's, side by side in one process.
+"""Time the long convolution, forward and backward, beside autograd's in one process.
 
 Columns: ours; plain rfft under autograd at 2L; the same at the reference's length 2^k - 1, whose FFT size 2L may have
-large prime factors. Each figure is the best of several alternating runs, so that a busy machine slows all three alike.
+large prime factors. Each figure is the best of several interleaved runs, so that a busy machine slows all three alike.
 
 Example: OMP_NUM_THREADS=1 python bench/fft_conv.py --threads 1
 """
@@ -26,7 +26,8 @@ def autograd_conv(u_BDL: Tensor, k_DL: Tensor, bias_D: Tensor) -> Tensor:
     """The textbook way: zero-pad to 2L, multiply spectra, leave the backward pass to autograd."""
     length = u_BDL.shape[-1]
     spectrum = torch.fft.rfft(u_BDL, n=2 * length) * torch.fft.rfft(k_DL, n=2 * length)
-    return torch.fft.irfft(spectrum, n=2 * length)[..., :length] + u_BDL * bias_D[:, None]
+    y_BDL: Tensor = torch.fft.irfft(spectrum, n=2 * length)[..., :length] + u_BDL * bias_D[:, None]
+    return y_BDL
 
 
 def once(function: Callable[[Tensor, Tensor, Tensor], Tensor], inputs: list[Tensor], dy_BDL: Tensor) -> float:
@@ -45,7 +46,7 @@ def measure(batch: int, channels: int, length: int, repeats: int) -> tuple[float
     for function, size in runs:
         shapes = ((batch, channels, size), (channels, size), (channels,))
         cases.append((function, [torch.randn(s, requires_grad=True) for s in shapes], torch.randn(shapes[0])))
-    for _ in range(repeats + 1):  # the first makes FFT plans, and is never the best
+    for _ in range(repeats + 1):  # the first makes FFT plans, so it is never the best
         for i, case in enumerate(cases):
             best[i] = min(best[i], once(*case))
     return best[0], best[1], best[2]
@@ -55,7 +56,7 @@ def main() -> None:
     """Print the conditions, then one line per case."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1, help="torch threads (default 1)")
-    parser.add_argument("--repeats", type=int, default=3, help="timed runs of each, the best counts (default 3)")
+    parser.add_argument("--repeats", type=int, default=3, help="timed runs of each; the best counts (default 3)")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     allocator = os.environ.get("LD_PRELOAD") or " ".join(platform.libc_ver())

@@ -1,4 +1,4 @@
-"""What `bench/data.py` compares reading with: the reference's HG38Dataset, or a stand-in that does the same steps."""
+"""The other side of `bench/data.py`: the reference's HG38Dataset, or a stand-in with the same steps."""
 
 import importlib.util
 import sys
@@ -10,18 +10,18 @@ import numpy as np
 import torch
 
 Read = Callable[[int], object]
-"""Gives the n-th window as the model's input and target."""
+"""Returns the n-th window as the model's input and target."""
 
 NEEDS = "the reference needs pyfaidx, polars, 'pandas<3' and 'transformers<4.34' beside torch"
 INTERVAL = 131_072
-"""Bases of the reference's intervals, longer ones of which it cuts to the context and shorter ones extends."""
+"""Bases of the reference's intervals, which it cuts or extends to the context."""
 INTERVALS = 256
 TOKENS = {letter: number for number, letter in enumerate("ACGTN", 7)}
 PAIRS = dict(zip("ACGTacgt", "TGCAtgca", strict=True))
 
 
 def intervals(lengths: dict[str, int], context: int) -> list[tuple[str, int, int]]:
-    """Random places of contigs long enough for a context and its next base; [] where there are none."""
+    """Random intervals from contigs longer than a context; [] if there are none."""
     random = np.random.default_rng(0)
     size = max(INTERVAL, context + 1)
     fitting = {name: length for name, length in lengths.items() if length > context}
@@ -33,7 +33,7 @@ def intervals(lengths: dict[str, int], context: int) -> list[tuple[str, int, int
 
 
 def reference(path: Path, fasta: Path, places: list[tuple[str, int, int]], context: int) -> Read:
-    """The reference's dataset at `path` (its tokenizer lies beside it), set as its pretraining recipes set it."""
+    """The reference's dataset at `path` (with its tokenizer beside it), configured as in its pretraining recipes."""
     try:
         tokenizer_module = _module(path.with_name("hg38_char_tokenizer.py"))
         module = _module(path)
@@ -50,10 +50,10 @@ def reference(path: Path, fasta: Path, places: list[tuple[str, int, int]], conte
 
 
 def stand_in(fasta: Path, places: list[tuple[str, int, int]], context: int) -> Read:
-    """The same steps without the reference's libraries, and so rather faster than it.
+    """The same steps without the reference's libraries, and therefore somewhat faster.
 
-    Letters are read from the file, reversed letter by letter for half the windows, looked up one by one in a
-    dictionary, and made an int64 tensor of which input and target are copied.
+    Letters are read from the file, reversed one by one for half the windows, looked up one by one in a dictionary, and
+    made into an int64 tensor from which input and target are copied.
     """
     contigs: dict[str, bytes] = {}
     for record in fasta.read_bytes().split(b">")[1:]:
@@ -74,7 +74,7 @@ def stand_in(fasta: Path, places: list[tuple[str, int, int]], context: int) -> R
 def _module(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None or not path.is_file():
-        raise SystemExit(f"{path}: not there: want src/dataloaders/datasets/ of HazyResearch/hyena-dna")
+        raise SystemExit(f"{path}: no such file: want src/dataloaders/datasets/ of HazyResearch/hyena-dna")
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)

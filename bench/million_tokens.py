@@ -1,9 +1,9 @@
-"""One optimizer step of 1,048,576 tokens, whole on one process and shared by several: memory and time.
+"""One optimizer step of 1,048,576 tokens, in one process and shared by several: memory and time.
 
-Two layers, width 128, fp32, activation checkpointing, real sequence from a FASTA file. A step is the one training makes
-(DeepSpeed ZeRO 1: forward, backward, update), one sample, the first step of a process. Each row is a run of its own
-processes, joined by gloo on loopback, with one torch thread each. Memory is each process's peak resident size, about
-half a GiB of libraries included. The losses must agree.
+Two layers, width 128, fp32, activation checkpointing, real sequence from a FASTA file. The step is training's own
+(DeepSpeed ZeRO 1: forward, backward, update), one sample, a process's first step. Each row runs in its own processes,
+connected by gloo on loopback, with one torch thread each. Memory is each process's peak resident size, including about
+half a GiB of libraries. The losses must agree.
 
 Example: python bench/million_tokens.py chr2.fa.gz --ranks 1 2
 """
@@ -41,8 +41,8 @@ from hdna_prep.shards import write_shards
 
 CONTEXT = 2**20
 MMAP_THRESHOLD = 2**20
-"""Bytes above which glibc gives memory back when it is freed. By default the bound rises to 32 MiB, and freed tensors
-below it stay in a fragmented heap."""
+"""Bytes above which glibc returns freed memory to the system. By default the threshold rises to 32 MiB, and smaller
+freed tensors stay in a fragmented heap."""
 RECIPE = """
 run: {{url: unused}}
 model: {{d_model: 128, n_layer: 2, l_max: {context}}}
@@ -55,7 +55,7 @@ parallel: {{workers: {ranks}, zero_stage: 1, precision: fp32, long_conv: {long_c
 
 
 def main() -> None:
-    """Prepare the data once, then run each number of ranks and print a row for it; or be one of the ranks."""
+    """Prepare the data once, then run each number of ranks and print a row for it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("fasta", help="a FASTA file with a contig of more than CONTEXT bases")
     parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2], help="processes that share the sample")
@@ -67,7 +67,7 @@ def main() -> None:
         f"{' '.join(platform.libc_ver())}, MALLOC_MMAP_THRESHOLD_={MMAP_THRESHOLD}, {args.long_conv}, "
         f"one step of {args.context:,} tokens"
     )
-    print(f"{'P':>3} {'seconds':>8} {'GiB of each rank':>24} {'GiB in all':>11} {'loss':>12}")
+    print(f"{'P':>3} {'seconds':>8} {'GiB of each rank':>24} {'GiB total':>11} {'loss':>12}")
     with tempfile.TemporaryDirectory(prefix="hdna-million-") as folder:
         shards = prepare(args.fasta, Path(folder), args.context)
         for ranks in args.ranks:
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def prepare(fasta: str, folder: Path, context: int) -> Path:
-    """Store and shard set whose train split is everything."""
+    """Make a store and an all-train shard set."""
     store = folder / "store.zarr"
     encode_genome([fasta], str(store))
     contigs = GenomeStore.open(str(store)).contigs
@@ -90,7 +90,7 @@ def prepare(fasta: str, folder: Path, context: int) -> Path:
 
 
 def run(recipe: str, ranks: int) -> list[dict[str, float]]:
-    """One step on that many processes; what each of them measured."""
+    """Run one step on that many processes; return what each measured."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -109,7 +109,7 @@ def run(recipe: str, ranks: int) -> list[dict[str, float]]:
 
 
 def rank_step(config: RunConfig) -> dict[str, float]:
-    """The step on one rank."""
+    """Run the step on one rank."""
     curriculum = Curriculum.of(config)
     windows = WindowReader([load_shard_set(url) for url in config.data.shards], "train", ShardCache())
     crops = DataOrder(windows.tables, curriculum, config.run.seed).batch(0)

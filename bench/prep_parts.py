@@ -1,6 +1,6 @@
-"""The parts of FASTA to store, each alone on one core: what a second of processor time does of it.
+"""The parts of FASTA to store, each alone on one core, in bases per second of CPU time.
 
-Each part is handed what the one before made, held in memory; the best of three turns counts.
+Each part gets the previous one's output from memory; the best of three runs counts.
 """
 
 import time
@@ -12,11 +12,11 @@ from hdna.genome.segment import pack_letters
 from hdna_prep.segments import SegmentReader
 from hdna_prep.source import Source
 
-TURNS = 3
+ROUNDS = 3
 
 
 def parts(fasta: Path) -> dict[str, float]:
-    """Bases per second of processor time: reading with its checksum, parsing with it, encoding, compressing."""
+    """Bases per second of CPU time: reading with checksum, the same with parsing, encoding, compressing."""
     segments = list(_segments(fasta))
     packed = [pack_letters(letters)[0] for letters in segments]
     bases = sum(map(len, segments))
@@ -26,7 +26,7 @@ def parts(fasta: Path) -> dict[str, float]:
         "encode": lambda: [pack_letters(letters)[1] for letters in segments],
         "compress": lambda: [encode_chunks(codes, CHUNK_BYTES) for codes in packed],
     }
-    return {name: bases / min(_seconds(run) for _ in range(TURNS)) for name, run in runs.items()}
+    return {name: bases / min(_seconds(run) for _ in range(ROUNDS)) for name, run in runs.items()}
 
 
 def _segments(fasta: Path) -> Iterator[bytes]:

@@ -1,10 +1,10 @@
-"""The one exception a user is meant to read."""
+"""The one exception meant for users."""
 
 
 class InputError(Exception):
-    """The input or the data is wrong: one line that says what, where and what to do.
+    """Bad input or data: one line that says what, where and what to do.
 
-    Raised by every room; the command line prints it without a traceback and exits with status 1.
+    Any room may raise it; the command line prints it without a traceback and exits with status 1.
     """
 
     def __init__(self, message: str) -> None:
@@ -12,4 +12,4 @@ class InputError(Exception):
 
 
 class LostWorkerError(InputError):
-    """A worker waited in vain for another one, whose own error says more."""
+    """A worker lost contact with another one, whose own error says more."""

@@ -16,7 +16,7 @@ Advance = Callable[[float], None]
 
 
 class Progress:
-    """Where an operation stands, in a line of text; use it as a context manager."""
+    """An operation's progress in a line of text; a context manager."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
@@ -39,13 +39,13 @@ class Progress:
         self._bar.stop()
 
     def print(self, text: str) -> None:
-        """Print a text that stays, above the bar."""
+        """Print text that stays, above the bar."""
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def update(self, done: float, total: float | None, line: str, keep: bool = False) -> None:
-        """Show that `done` of `total` (None: unknown) is done, as `line` says; with `keep` the line stays.
+        """Show `line` and a bar at `done` of `total` (None: unknown); with `keep` the line stays.
 
-        Where there is no terminal, a line is printed every few seconds, and each one with `keep`.
+        Without a terminal, a line is printed every few seconds, and every line with `keep`.
         """
         if self._console.is_terminal:
             self._bar.update(self._task, completed=done, total=total, description=line, visible=True)
@@ -61,7 +61,7 @@ def progress(total: float | None, what: str, unit: str) -> Iterator[Advance]:
     """Show how much of `total` (in `unit`, None when unknown) of the operation `what` is done.
 
     Yields a function to call with the units done since the last call. An operation that ends within a few seconds
-    prints no line.
+    prints nothing.
     """
     done, started = 0.0, time.monotonic()
     with Progress() as display:

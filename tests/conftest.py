@@ -14,6 +14,7 @@ TOGETHER = ("laws/test_layout.py", "laws/test_resume.py", "parallel/test_traffic
 """Modules and folders whose tests share a fixture that takes seconds, so that one process should run them all."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Spread the suite over processes: all clusters in one, one after another; those that share a fixture in one."""
     for item in items:

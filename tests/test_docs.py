@@ -7,19 +7,24 @@ import tomllib
 import typing
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import click
 import pytest
 import typer.main
 import yaml
+from typer.core import TyperGroup
 
 import hdna
 from hdna.cli import app
 from hdna.config import RunConfig, list_recipes
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "SECURITY.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```[a-z]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"(?:^    .*\n)+", re.MULTILINE)
@@ -42,13 +47,13 @@ def commands(path: Path) -> Iterator[list[str]]:
             yield shlex.split(match[1])
 
 
-def schema_keys() -> set[str]:
-    """Every key of a recipe, `curriculum.N.context_length` for those of a stage."""
-    keys = set()
+def schema_keys() -> dict[str, dataclasses.Field[object]]:
+    """Every key of a recipe, `curriculum.N.context_length` for those of a stage, with its field."""
+    keys: dict[str, dataclasses.Field[object]] = {}
     for name, hint in typing.get_type_hints(RunConfig).items():
-        section: Any = typing.get_args(hint)[0] if typing.get_origin(hint) is list else hint
-        prefix = f"{name}.N" if typing.get_origin(hint) is list else name
-        keys |= {f"{prefix}.{field.name}" for field in dataclasses.fields(section)}
+        of_stages = typing.get_origin(hint) is list
+        section, prefix = (typing.get_args(hint)[0], f"{name}.N") if of_stages else (hint, name)
+        keys |= {f"{prefix}.{field.name}": field for field in dataclasses.fields(section)}
     return keys
 
 
@@ -62,14 +67,14 @@ def test_relative_links_point_to_files(path: Path) -> None:
 @pytest.mark.parametrize("path", [*DOCUMENTS, *list_recipes().values()], ids=lambda path: path.name)
 def test_commands_shown_are_commands_that_parse(path: Path) -> None:
     for arguments in commands(path):
-        command: Any = typer.main.get_command(app)
+        command = typer.main.get_command(app)
         rest = list(arguments)
-        while hasattr(command, "commands"):
+        while isinstance(command, TyperGroup):
             assert rest and rest[0] in command.commands, f"{path.name}: hdna {' '.join(arguments)}"
             command = command.commands[rest.pop(0)]
         try:
             command.make_context("hdna", rest)
-        except click.exceptions.Exit:
+        except typer.Exit:
             continue  # --help
         except Exception as error:
             pytest.fail(f"{path.name}: hdna {' '.join(arguments)}: {error}")
@@ -90,18 +95,15 @@ def test_recipe_keys_named_in_the_text_exist(path: Path) -> None:
 def test_every_key_of_the_schema_has_its_row_and_default_in_recipes_md() -> None:
     text = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `([a-zN_.]+)` \| (.*?) \|", text, re.MULTILINE))
-    assert rows.keys() == schema_keys()
-    for name, hint in typing.get_type_hints(RunConfig).items():
-        section: Any = typing.get_args(hint)[0] if typing.get_origin(hint) is list else hint
-        for field in dataclasses.fields(section):
-            key = f"{name}.N.{field.name}" if typing.get_origin(hint) is list else f"{name}.{field.name}"
-            default = field.default_factory() if callable(field.default_factory) else field.default
-            if default is dataclasses.MISSING:
-                assert rows[key] == "must be given"
-            elif isinstance(default, float | int) and not isinstance(default, bool):
-                assert float(rows[key]) == default, key
-            else:
-                assert yaml.safe_load(rows[key]) == default, key
+    assert rows.keys() == schema_keys().keys()
+    for key, field in schema_keys().items():
+        default = field.default_factory() if callable(field.default_factory) else field.default
+        if default is dataclasses.MISSING:
+            assert rows[key] == "must be given"
+        elif isinstance(default, float | int) and not isinstance(default, bool):
+            assert float(rows[key]) == default, key
+        else:
+            assert yaml.safe_load(rows[key]) == default, key
 
 
 @document
@@ -116,7 +118,9 @@ def test_design_md_draws_the_floors_of_the_contract() -> None:
     floors = [rooms[0], *packages[1:-1], *rooms[1:]]
     assert packages[0] == "hdna.cli" and packages[-1] == f"hdna.{rooms[1]}"
     section = (ROOT / "docs" / "design.md").read_text().partition("## The floors")[2]
-    assert INDENTED.search(section)[0].split("\n")[:-1] == [f"    {floor}" for floor in floors]
+    drawing = INDENTED.search(section)
+    assert drawing is not None
+    assert drawing[0].split("\n")[:-1] == [f"    {floor}" for floor in floors]
 
 
 def test_where_a_change_goes_names_every_module_and_no_other() -> None:

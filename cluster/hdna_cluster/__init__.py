@@ -1,1 +1,1 @@
-"""From one machine to a cluster: planning and launching."""
+"""Planning and launching, on one machine or a cluster."""

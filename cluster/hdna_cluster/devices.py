@@ -1,23 +1,23 @@
-"""Accelerators that `hdna plan` knows, by the figures of their vendors' data sheets: dense rates, no sparsity."""
+"""Accelerators known to `hdna plan`, with vendors' data-sheet figures: dense rates, without sparsity."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Device:
-    """What one worker has. A rate that is not known is None: no time is estimated from it."""
+    """One worker's device. An unknown rate is None: no time is estimated."""
 
     name: str
     memory_bytes: int
-    """In all; a data sheet's GB are 1e9 bytes."""
+    """In total; a data sheet's GB are 1e9 bytes."""
     bf16_flops: float | None = None
     """FLOP/s of dense bf16 matrix products."""
     fp32_flops: float | None = None
-    """FLOP/s in fp32; torch does not use TF32 unless told to."""
+    """FLOP/s in fp32; torch does not use TF32 by default."""
     memory_rate: float | None = None
-    """Bytes per second from and to device memory."""
+    """Bytes per second to and from device memory."""
     link_rate: float | None = None
-    """Bytes per second that a device can send to others of its node (NVLink), one way."""
+    """Bytes per second a device can send to others in its node (NVLink), one way."""
 
 
 DEVICES = {
@@ -28,5 +28,5 @@ DEVICES = {
 
 
 def cpu_share(machine_bytes: int, workers: int) -> Device:
-    """A worker's share of one machine's memory, where all workers run on it. No rate of it is known."""
+    """A worker's share of one machine's memory, if all workers run there. Its rates are unknown."""
     return Device(f"CPU, 1 of {workers} worker(s) on this machine", machine_bytes // workers)

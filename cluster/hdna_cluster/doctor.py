@@ -1,7 +1,7 @@
-"""What this machine has for training, and what to do about what is missing.
+"""What this machine has for training, and how to fix what is missing.
 
-Nothing here starts Ray or DeepSpeed, and no finding holds a token or a credential. What is merely absent and optional
-(a GPU, NVIDIA Apex) is fine; only what stops a run is not.
+Nothing here starts Ray or DeepSpeed, and no finding contains a token or a credential. A missing optional component (a
+GPU, NVIDIA Apex) is ok; only what prevents a run is a failure.
 """
 
 import os
@@ -25,7 +25,7 @@ from hdna.errors import InputError
 from hdna.train.engine import apex_is_nvidia, fused_kernels
 
 PYTHONS = ((3, 11), (3, 14))
-"""The Python versions that work: from the first, below the second."""
+"""Supported Python versions: from the first, below the second."""
 MIN_DISK_GIB = 5.0
 MIN_MEMORY_GIB = 4.0
 MIN_SHARED_GIB = 1.0
@@ -37,16 +37,16 @@ _SECRET_NAME = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|SAS|CREDENTIAL", re.IGNORE
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at."""
+    """The result of one check."""
 
     ok: bool
     what: str
     fix: str = ""
-    """What to do about it, or a hint; empty where nothing is to be done."""
+    """How to fix it, or a hint; empty if there is nothing to do."""
 
 
 def examine(url: str | None) -> Iterator[Finding]:
-    """Look at this machine, and at the bucket or folder `url` where one is given; one finding after the other."""
+    """Check this machine and, if given, the bucket or folder `url`; yield the findings one by one."""
     yield _python()
     yield _torch()
     yield _device()
@@ -59,7 +59,7 @@ def examine(url: str | None) -> Iterator[Finding]:
     yield from _shared_memory(Path("/dev/shm"))
     yield _open_files()
     if url is not None:
-        yield from _place(url)
+        yield from _storage(url)
 
 
 def _python() -> Finding:
@@ -94,7 +94,7 @@ def _deepspeed() -> Finding:
 
 
 def _apex() -> Finding:
-    """NVIDIA's Apex, none, or PyPI's unrelated project of that name."""
+    """NVIDIA's Apex, none, or PyPI's unrelated project of the same name."""
     kernels = fused_kernels(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     if apex_is_nvidia():
         return Finding(True, f"NVIDIA Apex is installed; kernels: {kernels}")
@@ -117,7 +117,7 @@ def _ray() -> Finding:
 
 
 def _token() -> Finding:
-    """Whether Ray finds a token, in the order it looks, and whether others can read its file."""
+    """Whether Ray finds a token, in its search order, and whether others can read its file."""
     if os.environ.get("RAY_AUTH_TOKEN"):
         return Finding(True, "Ray token: in RAY_AUTH_TOKEN")
     named = os.environ.get("RAY_AUTH_TOKEN_PATH")
@@ -126,10 +126,10 @@ def _token() -> Finding:
         mode = stat.S_IMODE(path.stat().st_mode)
     except FileNotFoundError:
         if named:
-            return Finding(False, f"Ray token: RAY_AUTH_TOKEN_PATH names {path}, which is not there", f"write {path}")
+            return Finding(False, f"Ray token: RAY_AUTH_TOKEN_PATH names {path}, which is missing", f"create {path}")
         return Finding(True, "Ray token: none yet", "for a cluster: ray get-auth-token --generate")
     except OSError as error:
-        return Finding(False, f"Ray token: {path} cannot be read ({error.strerror})", "see whose file that is")
+        return Finding(False, f"Ray token: {path} cannot be read ({error.strerror})", "check who owns that file")
     if mode & 0o077:
         return Finding(False, f"Ray token: others may read {path} (mode {mode:04o})", f"chmod 600 {path}")
     unset = os.environ.get("RAY_AUTH_MODE") != "token"
@@ -140,14 +140,14 @@ def _token() -> Finding:
 
 def _disk(folder: Path) -> Finding:
     free = shutil.disk_usage(folder).free / _GIB
-    return _enough("disk", "free here", free, MIN_DISK_GIB, "make room, or run where there is more")
+    return _enough("disk", "free here", free, MIN_DISK_GIB, "free some space, or run where there is more")
 
 
 def _memory() -> Finding:
     available = _available_memory(Path("/proc/meminfo"))
     if available is None:
-        return Finding(True, "memory: this system does not say how much is free")
-    return _enough("memory", "available", available / _GIB, MIN_MEMORY_GIB, "end other programs, or take more")
+        return Finding(True, "memory: this system does not report how much is free")
+    return _enough("memory", "available", available / _GIB, MIN_MEMORY_GIB, "stop other programs, or add memory")
 
 
 def _available_memory(meminfo: Path) -> int | None:
@@ -160,17 +160,17 @@ def _available_memory(meminfo: Path) -> int | None:
 
 
 def _shared_memory(folder: Path) -> Iterator[Finding]:
-    """Only where it is small: Ray and NCCL then fall back to something slow or fail. Containers have 64 MiB."""
+    """Reported only if small: Ray and NCCL then slow down or fail. Containers have 64 MiB by default."""
     if not folder.is_dir():
         return
     total = shutil.disk_usage(folder).total / _GIB
     if total < MIN_SHARED_GIB:
-        yield Finding(False, f"{folder}: {total:.2f} GiB in all", "start the container with --shm-size=2g or more")
+        yield Finding(False, f"{folder}: {total:.2f} GiB in total", "start the container with --shm-size=2g or more")
 
 
-def _enough(name: str, how: str, have: float, least: float, fix: str) -> Finding:
-    what = f"{name}: {have:.1f} GiB {how}"
-    return Finding(True, what) if have >= least else Finding(False, f"{what}, want {least:.0f}", fix)
+def _enough(name: str, how: str, amount: float, minimum: float, fix: str) -> Finding:
+    what = f"{name}: {amount:.1f} GiB {how}"
+    return Finding(True, what) if amount >= minimum else Finding(False, f"{what}, want {minimum:.0f}", fix)
 
 
 def _open_files() -> Finding:
@@ -183,27 +183,27 @@ def _open_files() -> Finding:
     )
 
 
-def _place(url: str) -> Iterator[Finding]:
-    """Write, read back, conditional put and delete of an object of our own below `url`; stops at the first failure."""
-    # In a folder of its own: deleting a local object also removes the empty folders around it.
+def _storage(url: str) -> Iterator[Finding]:
+    """Write, read back, conditionally put and delete an object of our own below `url`; stop at the first failure."""
+    # In its own folder: deleting a local object also removes the empty folders around it.
     folder = storage.join(url, f"hdna-doctor-{uuid.uuid4().hex}")
-    place, data = storage.join(folder, _OBJECT), folder.encode()
+    object_url, data = storage.join(folder, _OBJECT), folder.encode()
     try:
         trials: tuple[tuple[str, Callable[[], bool], str], ...] = (
-            ("write", lambda: storage.write_if_absent(place, data), "an object of a new name was refused"),
-            ("read back", lambda: storage.read(place) == data, "gave other bytes than were written"),
+            ("write", lambda: storage.write_if_absent(object_url, data), "an object with a new name was refused"),
+            ("read back", lambda: storage.read(object_url) == data, "returned other bytes than were written"),
             (
                 "conditional put",
-                lambda: not storage.write_if_absent(place, b"") and storage.read(place) == data,
-                "overwrites an object that exists: checkpoints need a store with conditional create",
+                lambda: not storage.write_if_absent(object_url, b"") and storage.read(object_url) == data,
+                "overwrites an existing object: checkpoints need a store with conditional create",
             ),
         )
         for trial, passes, fault in trials:
-            yield (finding := _tried(url, trial, passes, fault))
+            yield (finding := _trial_result(url, trial, passes, fault))
             if not finding.ok:
                 return
     finally:
-        deleted = _tried(url, "delete", lambda: _deleted(folder), "the object is still there")
+        deleted = _trial_result(url, "delete", lambda: _deleted(folder), "the object still exists")
     yield deleted
 
 
@@ -212,8 +212,8 @@ def _deleted(folder: str) -> bool:
     return not storage.exists(storage.join(folder, _OBJECT))
 
 
-def _tried(url: str, trial: str, passes: Callable[[], bool], fault: str) -> Finding:
-    """One trial; its failure is one line with the cause."""
+def _trial_result(url: str, trial: str, passes: Callable[[], bool], fault: str) -> Finding:
+    """Run one trial; a failure is one line with the cause."""
     try:
         if passes():
             return Finding(True, _without_secrets(f"{url}: {trial} works"))
@@ -221,12 +221,12 @@ def _tried(url: str, trial: str, passes: Callable[[], bool], fault: str) -> Find
         fault = "no such object or bucket"
     except InputError as error:
         fault = str(error).partition(": ")[2]
-    fix = "see that the URL is right and that this machine's credentials may use it"
+    fix = "check the URL, and that this machine's credentials allow access to it"
     return Finding(False, _without_secrets(f"{url}: {trial} failed: {fault}"), fix)
 
 
 def _without_secrets(text: str) -> str:
-    """`text` without credentials that a provider's message may repeat: signatures, `user:password@`, keys we hold."""
+    """`text` without credentials that a provider's message may quote: signatures, `user:password@`, our keys."""
     text = re.sub(r"\?[^\s)]*", "?...", text)
     text = re.sub(r"//[^/\s@]*@", "//...@", text)
     for name, value in os.environ.items():

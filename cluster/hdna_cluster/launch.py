@@ -1,4 +1,4 @@
-"""Training on Ray workers: on this machine, or on the cluster a job was submitted to."""
+"""Training on Ray workers, on this machine or on the cluster a job was submitted to."""
 
 import os
 import tempfile
@@ -16,9 +16,9 @@ from hdna_cluster.session import is_submitted_job, ray_session
 
 
 def launch(config: RunConfig, report: Report) -> None:
-    """Train on Ray workers; `report` receives what rank 0 says, in order.
+    """Train on Ray workers; `report` receives rank 0's events in order.
 
-    Raises InputError when the run needs more than the cluster has, when a worker met bad input, or when one failed.
+    Raises InputError when the run needs more than the cluster has, or when a worker met bad input or failed.
     """
     config = _with_absolute_urls(config)
     preflight(config)
@@ -35,9 +35,9 @@ def launch(config: RunConfig, report: Report) -> None:
 
 
 def _train(config: RunConfig, resources: dict[str, float], report: Report) -> None:
-    """Run the workers and pass their events on to `report`, until they end.
+    """Run the workers, passing their events on to `report`, until they end.
 
-    Ray's `fit` runs in a thread of its own: in the main thread it would answer Ctrl-C itself, and end the process.
+    Ray's `fit` runs in its own thread: in the main thread it would handle Ctrl-C itself and end the process.
     """
     import ray
     from ray.util.queue import Queue
@@ -61,20 +61,20 @@ def _train(config: RunConfig, resources: dict[str, float], report: Report) -> No
             report(event)
     except KeyboardInterrupt:
         interrupted.set()
-        ray.shutdown()  # ends the workers; what they have committed stays
+        ray.shutdown()  # ends the workers; what they committed stays
         raise
     if failures:
         raise failures[0]
 
 
 def _resources(ray: Any, workers: int) -> dict[str, float]:  # noqa: ANN401
-    """What each worker gets: a GPU where there are any, else an equal share of the processors."""
+    """Resources of each worker: a GPU if there are any, else an equal share of the processors."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     kind = "GPU" if any(node.get("GPU", 0) for node in nodes) else "CPU"
     have = int(sum(node.get(kind, 0) for node in nodes))
     if workers > have:
         raise InputError(
-            f"parallel.workers={workers}: the cluster has {have} {kind}s, one for each worker: "
+            f"parallel.workers={workers}: the cluster has {have} {kind}s, and each worker needs one: "
             f"set parallel.workers={have}, or start more nodes"
         )
     if kind == "CPU":
@@ -83,7 +83,7 @@ def _resources(ray: Any, workers: int) -> dict[str, float]:  # noqa: ANN401
 
 
 def processors_each(nodes: list[int], workers: int) -> int:
-    """The most processors that each of `workers` can have, all of a worker's on one node; `nodes` are their numbers."""
+    """The most processors each of `workers` can have, each worker on one node; `nodes` are their processor counts."""
     return next(each for each in range(max(nodes), 0, -1) if sum(node // each for node in nodes) >= workers)
 
 
@@ -111,7 +111,7 @@ def _fit(config: RunConfig, resources: dict[str, float], queue: Any) -> None:  #
 
 
 def _worker(settings: dict[str, Any]) -> None:
-    """What each Ray worker runs, in a process of its own."""
+    """Run one Ray worker, in its own process."""
     import torch
     from ray.train.torch import get_device
 
@@ -124,9 +124,9 @@ def _worker(settings: dict[str, Any]) -> None:
 
 
 def _first_cause(error: Any, run_url: str) -> InputError:  # noqa: ANN401
-    """The InputError a worker raised, or else the first worker's failure in one line.
+    """The InputError that a worker raised, or else the first worker's failure in one line.
 
-    When one worker fails the others lose it: what they say comes last.
+    When one worker fails, the others lose it: their errors come last.
     """
     failures = [getattr(failure, "cause", failure) for failure in getattr(error, "worker_failures", {}).values()]
     failures.sort(key=lambda failure: isinstance(failure, LostWorkerError))
@@ -135,25 +135,25 @@ def _first_cause(error: Any, run_url: str) -> InputError:  # noqa: ANN401
             return failure
     lines = str(failures[0] if failures else error).strip().splitlines()
     return InputError(
-        f"{run_url}: a worker failed: {lines[-1] if lines else type(error).__name__}: the same command continues from "
-        f"the newest checkpoint; the workers' logs lie under /tmp/ray/session_latest/logs"
+        f"{run_url}: a worker failed: {lines[-1] if lines else type(error).__name__}: the same command resumes from "
+        f"the newest checkpoint; the workers' logs are under /tmp/ray/session_latest/logs"
     )
 
 
 def _with_absolute_urls(config: RunConfig) -> RunConfig:
-    """Local places as absolute paths: workers run in directories of their own.
+    """Make local URLs absolute paths, because workers run in their own directories.
 
-    A submitted job runs in Ray's temporary copy of the working directory, where a relative path would be lost with it.
+    A submitted job runs in Ray's temporary copy of the working directory, with which a relative path would be lost.
     """
 
     def absolute(url: str) -> str:
         if not storage.is_local(url):
             return url
         path = url.removeprefix("file://")
-        if is_submitted_job() and not os.path.isabs(path):  # noqa: PTH117 - of the text, not of a path that exists
+        if is_submitted_job() and not os.path.isabs(path):  # noqa: PTH117 - of the text, not of an existing path
             raise InputError(
-                f"{url}: a relative path in a submitted job lies in Ray's temporary copy of the working directory: "
-                f"give an absolute path that all nodes share, or a bucket URL"
+                f"{url}: a relative path in a submitted job is in Ray's temporary copy of the working directory: "
+                f"give an absolute path shared by all nodes, or a bucket URL"
             )
         return str(storage.local_path(url))
 

@@ -1,6 +1,6 @@
-"""What a recipe will take, stage by stage, before anything is launched: batches, FLOPs, traffic, memory, least time.
+"""What a recipe needs, stage by stage, before launch: batches, FLOPs, traffic, memory, minimum time.
 
-Closed forms only: nothing is built, no device is asked.
+Closed forms only: nothing is built, no device is queried.
 """
 
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ from hdna_cluster.devices import Device
 from hdna_cluster.step_time import LowerBounds, lower_bounds
 
 USABLE = 0.9
-"""Of a device's memory. The rest is for what is not computed here: CUDA's context, NCCL, an allocator's gaps."""
+"""Usable fraction of a device's memory. The rest covers what is not computed here: CUDA, NCCL, fragmentation."""
 
 
 @dataclass(frozen=True)
 class StageEstimate:
-    """One stage on one kind of device; bytes are of one rank, the fullest or busiest."""
+    """One stage on one kind of device; bytes are per rank, for the fullest or busiest one."""
 
     stage: StagePlan
     data_ranks: int
@@ -30,14 +30,14 @@ class StageEstimate:
     """Model FLOPs of an optimizer step over all workers, without recomputation."""
     bounds: LowerBounds | None
     sent: dict[str, Traffic]
-    """By strategy of the long convolution: of one layer and optimizer step."""
+    """Traffic of one layer and optimizer step, by long-convolution strategy."""
     saved: dict[bool, int]
     """Bytes kept for the backward pass, by whether activations are recomputed."""
     working: int
     state: tuple[int, int, int]
     """Bytes of parameters, gradients and optimizer."""
     total: int
-    """Bytes of it all, as the recipe is set."""
+    """Total bytes under the recipe's settings."""
     fits: bool
 
     @property
@@ -47,13 +47,13 @@ class StageEstimate:
 
     @property
     def seconds(self) -> float | None:
-        """The least time of the whole stage."""
+        """The minimum time of the stage."""
         return None if self.bounds is None else self.bounds.seconds * self.steps
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A recipe's stages, and what to do about those that do not fit."""
+    """A recipe's stages, and advice for those that do not fit."""
 
     config: RunConfig
     device: Device
@@ -63,7 +63,7 @@ class Plan:
 
     @property
     def seconds(self) -> float | None:
-        """The least time of the whole run, evaluations and checkpoints left out."""
+        """The minimum time of the run, excluding evaluations and checkpoints."""
         times = [stage.seconds for stage in self.stages]
         return None if None in times else sum(time for time in times if time is not None)
 
@@ -105,7 +105,7 @@ def estimate(config: RunConfig, stage: StagePlan, device: Device) -> StageEstima
 
 
 def micro_step_shape(config: RunConfig, stage: StagePlan, accumulation: int) -> MicroStepShape:
-    """What the rank with most channels computes at once."""
+    """The micro step of the rank with the most channels."""
     ranks = stage.sequence_parallel
     most_channels = -(-config.model.d_model // ranks)
     dealt = ranks > 1 and config.parallel.long_conv == "all_to_all"
@@ -120,15 +120,15 @@ def micro_step_shape(config: RunConfig, stage: StagePlan, accumulation: int) -> 
 
 
 def _advice(config: RunConfig, index: int, device: Device) -> str:
-    """The first change that makes a stage fit, from the cheapest to the dearest."""
+    """The cheapest change that makes a stage fit."""
     for text, changed in _changes(config, index):
         if estimate(changed, Curriculum.of(changed).stages[index], device).fits:
             return text
-    return "nothing short of a smaller model or a shorter context makes this fit"
+    return "only a smaller model or a shorter context makes it fit"
 
 
 def _changes(config: RunConfig, index: int) -> Iterator[tuple[str, RunConfig]]:
-    """Changes to a recipe, each with its words: smaller micro-batches, recomputation, more ranks to a sample."""
+    """Changes to a recipe with their descriptions: smaller micro-batches, recomputation, more ranks per sample."""
     stage, key = config.curriculum[index], f"curriculum.{index}"
     for size in reversed(divisors(stage.micro_batch_size)[:-1]):
         yield f"set {key}.micro_batch_size={size}", _staged(config, index, micro_batch_size=size)
@@ -138,7 +138,7 @@ def _changes(config: RunConfig, index: int) -> Iterator[tuple[str, RunConfig]]:
     yield f"set parallel.activation_checkpointing=true{one}", _staged(recomputing, index, micro_batch_size=1)
     workers = config.parallel.workers
     for ranks in _degrees(stage, workers):
-        # As many workers as there are, or as one sample takes.
+        # The workers there are, or as many as one sample takes.
         needed = workers if workers % ranks == 0 else ranks
         more = "" if needed == workers else f", with parallel.workers={needed} or a multiple"
         for text, changed in ((one, config), (f"{one} and parallel.activation_checkpointing=true", recomputing)):
@@ -150,7 +150,7 @@ def _changes(config: RunConfig, index: int) -> Iterator[tuple[str, RunConfig]]:
 
 
 def _degrees(stage: Stage, workers: int) -> list[int]:
-    """Higher degrees of sequence parallelism that a stage's context allows: on these workers, or doubling on more."""
+    """Higher sequence-parallel degrees that a stage's context allows: on these workers, or doubling on more."""
     ranks = {*divisors(workers), *(stage.sequence_parallel << power for power in range(1, 11))}
     return sorted(r for r in ranks if r > stage.sequence_parallel and stage.context_length % (MIN_SLICE * r) == 0)
 

@@ -1,4 +1,4 @@
-"""Workers for the preparation of data: Ray tasks on the cluster of a submitted job, or on this machine."""
+"""Workers for data preparation: Ray tasks on the cluster of a submitted job, or on this machine."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from hdna.storage.staging import InterruptedWorkError
 from hdna_cluster.session import ray_session
 
 MAX_PREP_WORKERS = 32
-"""One FASTA reader keeps no more than that busy, and each holds a segment in the reader's memory."""
+"""A single FASTA reader cannot keep more busy, and each holds a segment in the reader's memory."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -18,7 +18,7 @@ T = TypeVar("T")
 def ray_pool(workers: int | None = None) -> Iterator["RayPool"]:
     """A pool of Ray tasks.
 
-    `workers` is how many run at once: by default one for each processor of the cluster, at most MAX_PREP_WORKERS.
+    `workers` run at once; by default one per processor of the cluster, at most MAX_PREP_WORKERS.
     """
     with ray_session() as ray:
         yield RayPool(ray, workers or min(int(ray.cluster_resources().get("CPU", 1)), MAX_PREP_WORKERS))
@@ -32,7 +32,7 @@ class RayPool:
         self.workers = workers
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:
-        """Start `function(*args)`; the returned function waits for its result, or raises what it raised."""
+        """Start `function(*args)`; the returned function waits for its result or raises its exception."""
         reference = self._ray.remote(function).remote(*args, **kwargs)
 
         def wait() -> T:
@@ -42,7 +42,7 @@ class RayPool:
                 raise error.cause from None
             except self._ray.exceptions.RayError as error:
                 text = str(error).strip().splitlines()[0]
-                raise InterruptedWorkError(f"a Ray worker was lost ({text}): start the command again") from None
+                raise InterruptedWorkError(f"a Ray worker was lost ({text}): run the command again") from None
             return result
 
         return wait

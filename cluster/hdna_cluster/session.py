@@ -1,4 +1,4 @@
-"""The door to Ray: joins the cluster of a submitted job, or starts Ray on this machine and ends it afterwards."""
+"""The door to Ray: joins the cluster of a submitted job, or starts Ray on this machine and stops it afterwards."""
 
 import logging
 import os
@@ -20,7 +20,7 @@ def ray_session() -> Iterator[Any]:
     # Disable usage statistics; the override warning only confuses users.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # Without it, a call after an interrupt's shutdown would start Ray anew and hang.
+    # Otherwise, a call after an interrupt's shutdown would restart Ray and hang.
     os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
     import ray
 
@@ -30,7 +30,7 @@ def ray_session() -> Iterator[Any]:
         if is_submitted_job() or os.environ.get("RAY_ADDRESS"):
             ray.init(**settings)
         else:
-            # With the dashboard's server: without it Ray Train waits ten seconds at the end for its list of actors.
+            # With the dashboard: without its list of actors, Ray Train waits ten seconds at the end.
             ray.init(address="local", include_dashboard=True, **settings)
             _make_token_private()
         yield ray
@@ -39,7 +39,7 @@ def ray_session() -> Iterator[Any]:
 
 
 def _make_token_private() -> None:
-    """Ray writes the token of a cluster it starts readable by every user of the machine."""
+    """Restrict the token of a cluster that Ray starts, which Ray leaves readable by every user of the machine."""
     token = Path("~/.ray/auth_token").expanduser()
     if token.is_file():
         token.chmod(0o600)

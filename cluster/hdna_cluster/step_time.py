@@ -1,6 +1,6 @@
-"""Lower bounds on the time of a step: by matrix products, by device memory, and by the link between devices.
+"""Lower bounds on step time: from matrix products, device memory, and the link between devices.
 
-Real steps take longer than the largest bound; how much longer depends on kernels, overlap and the cluster.
+Real steps take longer than the largest bound; how much depends on kernels, overlap and the cluster.
 """
 
 from dataclasses import dataclass
@@ -14,30 +14,30 @@ from hdna_cluster.devices import Device
 
 @dataclass(frozen=True)
 class LowerBounds:
-    """Seconds of one optimizer step below which no implementation of this model comes, by what limits it."""
+    """Seconds per optimizer step that no implementation of this model can beat, by limiting resource."""
 
     products: float
     """Matrix products of the layers at the device's dense peak in the recipe's precision."""
     memory: float
-    """What a layer keeps is written and read once, and so is each real transform's signal."""
+    """Each layer's kept activations, and each real transform's signal, written and read once."""
     link: float
-    """What a rank sends, at the link's full rate; nothing of it hidden, nothing else on the link."""
+    """A rank's messages at the link's full rate; none hidden, nothing else on the link."""
 
     @property
     def seconds(self) -> float:
-        """The longest: the three could at best overlap completely."""
+        """The longest: at best, the three overlap completely."""
         return max(self.products, self.memory, self.link)
 
     @property
     def limit(self) -> str:
-        """Which one that is."""
+        """The limiting resource."""
         return max(("products", "memory", "link"), key=lambda name: getattr(self, name))
 
 
 def lower_bounds(
     config: RunConfig, stage: StagePlan, shape: MicroStepShape, accumulation: int, sent_bytes: int, device: Device
 ) -> LowerBounds | None:
-    """Bounds of a stage's step, None where the device's rates are unknown; a rank sends `sent_bytes` in each step."""
+    """Bounds on a stage's step, None if the device's rates are unknown; a rank sends `sent_bytes` per step."""
     peak = device.bf16_flops if config.parallel.precision == "bf16" else device.fp32_flops
     if peak is None or device.memory_rate is None or device.link_rate is None:
         return None
@@ -50,8 +50,8 @@ def lower_bounds(
 def product_flops_per_token(model: ModelConfig, recompute: bool) -> float:
     """FLOPs per token of the layers' matrix products: 6 per weight of in_proj, out_proj and MLP.
 
-    Where the forward runs again, 2 more per weight, but for fc2, whose result no gradient needs. The filter's products
-    and the head's are left out: they are small, and in fp32.
+    Recomputation adds 2 per weight, except fc2, whose result no gradient needs. The filter's and head's products are
+    excluded: they are small, and in fp32.
     """
     d, streams = model.d_model, (model.order + 1) * model.d_model
     again = d * streams + d * d + d * model.mlp_width
@@ -60,11 +60,11 @@ def product_flops_per_token(model: ModelConfig, recompute: bool) -> float:
 
 
 def moved_bytes(config: RunConfig, stage: StagePlan, shape: MicroStepShape) -> float:
-    """Bytes from and to device memory of one worker and micro step.
+    """Bytes to and from device memory per worker and micro step.
 
-    Five real transforms for each sample and channel and three for each filter, of n fp32 numbers read and written;
-    where the forward runs again and ranks do not share samples, two and one more. Activations are written and read;
-    those that are recomputed are written twice.
+    Five real transforms per sample and channel and three per filter, each reading and writing n fp32 numbers; with
+    recomputation and unshared samples, two and one more. Activations are written and read; recomputed ones are written
+    twice.
     """
     model, recompute = config.model, config.parallel.activation_checkpointing
     again = recompute and not shape.shared

@@ -1,1 +1,1 @@
-"""FASTA to genome store to shard set: runs on a machine without torch."""
+"""FASTA to genome store to shard set, on machines without torch."""

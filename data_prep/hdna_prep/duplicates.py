@@ -1,7 +1,6 @@
-"""Finds windows of equal bases that lie in two splits: a repeat of the genome, or one contig given twice.
+"""Finds identical windows in different splits: genomic repeats, or a contig given twice.
 
-Bases are equal also when one window reads as the reverse complement of the other. Memory: 16 bytes a window, beside
-its entry in the manifest.
+A window also equals its reverse complement. Memory: 16 bytes a window, besides its manifest entry.
 """
 
 import hashlib
@@ -21,7 +20,7 @@ Digests = np.dtype([("high", "<u8"), ("low", "<u8")])
 
 
 class DuplicateWindows:
-    """`add` every window of the set at `url`, then ask for the `report`."""
+    """`add` every window of the set at `url`, then `report`."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -29,13 +28,13 @@ class DuplicateWindows:
         self._windows: list[tuple[SampleEntry, str]] = []
 
     def add(self, tokens: Bytes, sample: SampleEntry, split: str) -> None:
-        """Remember a window's (length,) tokens by a hash that is the same for both strands."""
+        """Record a window's (length,) tokens by a hash that is the same for both strands."""
         one, other = tokens.tobytes(), alphabet.reverse_complement(tokens).tobytes()
         self._digests.frombytes(hashlib.blake2b(min(one, other), digest_size=_DIGEST_BYTES).digest())
         self._windows.append((sample, split))
 
     def report(self) -> Iterator[str]:
-        """A line that counts the windows with a twin in another split, and a line for each of the first few pairs."""
+        """A line with the number of duplicates across splits, and one for each of the first few pairs."""
         groups = self._groups_across_splits()
         if not groups:
             return
@@ -44,20 +43,20 @@ class DuplicateWindows:
         for group in groups[:_SHOWN]:
             one = self._windows[group[0]]
             other = next(self._windows[i] for i in group if self._windows[i][1] != one[1])
-            yield f"{_place(*one)} = {_place(*other)}"
+            yield f"{_interval(*one)} = {_interval(*other)}"
         if len(groups) > _SHOWN:
             yield f"and {len(groups) - _SHOWN} more groups"
 
     def _groups_across_splits(self) -> list[list[int]]:
-        """Numbers of windows with equal bases, not all in one split, in the order in which they were added."""
+        """Numbers of identical windows not all in one split, in the order of adding."""
         digests = np.frombuffer(self._digests, Digests)
         order = np.lexsort((np.arange(digests.size), digests["low"], digests["high"]))
         borders = np.flatnonzero(digests[order][1:] != digests[order][:-1]) + 1
         starts, ends = np.append(0, borders), np.append(borders, digests.size)
-        twins = np.flatnonzero(ends - starts > 1)
-        groups = [order[starts[i] : ends[i]].tolist() for i in twins]
+        repeated = np.flatnonzero(ends - starts > 1)
+        groups = [order[starts[i] : ends[i]].tolist() for i in repeated]
         return sorted(group for group in groups if len({self._windows[i][1] for i in group}) > 1)
 
 
-def _place(sample: SampleEntry, split: str) -> str:
+def _interval(sample: SampleEntry, split: str) -> str:
     return f"{sample.assembly} {sample.contig}:{sample.start}-{sample.end} ({split})"

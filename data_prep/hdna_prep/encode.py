@@ -39,12 +39,12 @@ class StoreSummary:
     bases: int
     counts: dict[str, int]
     array_bytes: int
-    """Bytes of the array chunks, without JSON."""
-    taken_over: int
+    """Bytes of the array chunks, excluding JSON."""
+    reused_bases: int
     """Bases of the segments that an interrupted run had finished."""
 
     @property
-    def bits_per_base(self) -> float:
+    def stored_bits_per_base(self) -> float:
         """Bits of array chunks per base."""
         return 8 * self.array_bytes / self.bases
 
@@ -54,10 +54,10 @@ def encode_genome(
 ) -> StoreSummary:
     """Make the genome store `out` of one assembly from its FASTA files (plain, gzip or bgzip), in the order given.
 
-    `assembly` is its name; by default the first file's. `pool` says where segments are encoded (by default here), and
-    does not change a byte of the store. Where an encode of the same files into `out` was interrupted, the segments it
-    had finished are taken over. Raises InputError for bad FASTA, a name repeated within or across files, and when
-    something stands at `out`; then nothing is written.
+    `assembly` is its name; by default the first file's. `pool` encodes segments (by default in this process), and does
+    not affect a byte of the store. If an earlier encode of the same files into `out` was interrupted, its finished
+    segments are reused. Raises InputError for bad FASTA, a name repeated within or across files, and when `out`
+    exists; then nothing is written.
     """
     refuse_existing(out, KIND)
     readers = [Source(fasta) for fasta in fastas]
@@ -65,12 +65,10 @@ def encode_genome(
         store = folder / "store"
         finished = FinishedSegments(store, folder / "segments")
         writer = GenomeWriter(store)
-        what = (
-            f"reading FASTA, {left} finished segments to take over" if (left := finished.count()) else "reading FASTA"
-        )
+        what = f"reading FASTA, {left} finished segments to reuse" if (left := finished.count()) else "reading FASTA"
         with progress(sum(reader.size for reader in readers), what, "bytes") as advance:
             reader = SegmentReader(fastas, writer.start_contig, advance)
-            taken_over = _encode(reader.segments(), finished, writer, pool or InThisProcess())
+            reused = _encode(reader.segments(), finished, writer, pool or InThisProcess())
         name = assembly or assembly_name(fastas[0])
         attributes = writer.close(name, reader.sources)
         files = describe_folder(store)
@@ -78,31 +76,31 @@ def encode_genome(
         publish(store, out, KIND, body, files)
     size = sum(entry.bytes for path, entry in files.items() if not path.endswith(".json"))
     contigs, bases, counts = attributes["contigs"], attributes["bases"], attributes["counts"]
-    return StoreSummary(out, name, contigs, bases, counts, size, taken_over)
+    return StoreSummary(out, name, contigs, bases, counts, size, reused)
 
 
 def _encode(segments: Iterator[bytes], finished: FinishedSegments, writer: GenomeWriter, pool: Pool) -> int:
-    """Add every segment to the store, in order; gives the bases of those an earlier run had finished."""
-    several, segments = _several(segments)
+    """Add every segment to the store, in order; return the bases of those an earlier run had finished."""
+    several, segments = _more_than_one(segments)
     pool = pool if several else InThisProcess()
-    taken_over = 0
+    reused = 0
 
     def started() -> Iterator[Callable[[], Columns]]:
-        nonlocal taken_over
+        nonlocal reused
         for number, letters in enumerate(segments):
             columns = finished.take(number, letters)
             if columns is not None:
-                taken_over += columns.bases
-                yield partial(_same, columns)
+                reused += columns.bases
+                yield partial(_columns_of_earlier_run, columns)
             else:
                 yield partial(_put, finished, number, pool.submit(encode_segment, letters, arrays.CHUNK_BYTES))
 
     for columns in in_order(pool, started()):
         writer.add(columns)
-    return taken_over
+    return reused
 
 
-def _same(columns: Columns) -> Columns:
+def _columns_of_earlier_run(columns: Columns) -> Columns:
     return columns
 
 
@@ -110,21 +108,21 @@ def _put(finished: FinishedSegments, number: int, encoded: Callable[[], Segment]
     return finished.put(number, encoded())
 
 
-def _several(segments: Iterator[bytes]) -> tuple[bool, Iterator[bytes]]:
-    """Whether there is more than one: a single segment is not worth the start of a process."""
+def _more_than_one(segments: Iterator[bytes]) -> tuple[bool, Iterator[bytes]]:
+    """Whether there is more than one: a single segment is not worth starting a process."""
     first = list(islice(segments, 2))
     return len(first) > 1, chain(first, segments)
 
 
 def _resume_key(sources: Sequence[Source]) -> str:
-    """Stands for what a finished segment depends on beside its letters, whose own checksum is compared."""
+    """A hash of what a finished segment depends on besides its letters, which have their own checksum."""
     files = [(source.path.name, source.size) for source in sources]
     what = json.dumps([FORMAT, VERSION, hdna.__version__, segment_bases(), arrays.CHUNK_BYTES, files])
     return hashlib.sha256(what.encode()).hexdigest()[:16]
 
 
 def write_fasta(store_url: str, out: str) -> GenomeStore:
-    """Write a store back as FASTA, lines of 60, gzip where the name ends in .gz; gives the store that was read."""
+    """Write a store back as FASTA, in lines of 60, gzipped if the name ends in .gz; return the store."""
     store = GenomeStore.open(store_url)
     with fasta_file(storage.local_path(out)) as fasta, progress(store.bases, "writing FASTA", "bases") as advance:
         for header, (contig, length) in zip(store.headers, store.contigs.items(), strict=True):
@@ -137,7 +135,7 @@ def write_fasta(store_url: str, out: str) -> GenomeStore:
 
 
 def assembly_name(fasta: str) -> str:
-    """The name a FASTA file suggests: its own, without the usual endings."""
+    """The assembly name implied by a FASTA file: its name without the usual extensions."""
     name = Path(fasta).name
     while name.lower().endswith(_SUFFIXES) and Path(name).stem:
         name = Path(name).stem

@@ -1,8 +1,8 @@
-"""A strict, streaming FASTA reader: what it lets through, the genome store keeps without loss.
+"""A strict, streaming FASTA reader: what it accepts, the genome store keeps without loss.
 
-Every FASTA library tried passed bad files silently, so this one refuses whatever is not plainly
-nucleotide FASTA, with file:line:column. CRLF, blank lines, lower case and any line width are fine. No contig is ever
-held in memory.
+Every FASTA library we tried accepted bad files silently, so this one refuses anything that is not plainly nucleotide
+FASTA, with file:line:column. CRLF, blank lines, lower case and any line width are fine. No contig is ever held in
+memory.
 """
 
 from collections.abc import Iterator
@@ -16,24 +16,24 @@ from hdna_prep.source import Source
 _BAD = b"\0"
 _MAX_HEADER_BYTES = 1 << 16
 _LETTERS = bytes(byte if TOKEN_OF_BYTE[byte] else 0 for byte in range(256))
-"""Translation table: nucleotide codes to themselves, everything else to `_BAD`."""
+"""Translation table: nucleotide codes to themselves, all else to `_BAD`."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """The line that opens a record."""
+    """A record's first line."""
 
     text: bytes
-    """Everything after '>', as it stands: name and description."""
+    """Everything after '>', verbatim: name and description."""
     name: str
     line: int
 
 
 def read_fasta(source: Source, seen: dict[str, str] | None = None) -> Iterator[Header | bytes]:
-    """The records of a FASTA file: a Header, then the letters of its sequence in one or more pieces, and so on.
+    """Yield the records of a FASTA file: a Header, then its sequence's letters in one or more pieces, and so on.
 
-    `seen` maps the names met so far to where they stood; share it between the files of one assembly to have names
-    repeated across files refused. Raises InputError, "file:line:column: …", for anything that is no nucleotide FASTA.
+    `seen` maps names to where they appeared; share it between the files of one assembly to refuse names repeated
+    across files. Raises InputError, "file:line:column: …", for anything that is not nucleotide FASTA.
     """
     return _Reader(source, {} if seen is None else seen).pieces()
 
@@ -44,7 +44,7 @@ class _Reader:
         self._seen = seen
         self._at = Position(source.name)
         self._header: bytes | None = None
-        """The header line being read, or None between header lines."""
+        """The header line being read, or None outside header lines."""
         self._record: Header | None = None
         self._record_letters = 0
 
@@ -52,7 +52,7 @@ class _Reader:
         carry = b""
         for block in self._source.blocks():
             block = carry + block if carry else block
-            # A CR is only judged together with the byte that follows it.
+            # A CR can only be judged together with the next byte.
             carry = b"\r" if block.endswith(b"\r") else b""
             yield from self._block(block[:-1] if carry else block)
         if carry:
@@ -60,33 +60,33 @@ class _Reader:
         if self._header is not None:
             yield self._open_record()
         if self._record is None:
-            raise InputError(f"{self._source.name}: empty: there is no FASTA record in it")
+            raise InputError(f"{self._source.name}: empty: it contains no FASTA record")
         self._close_record()
 
     def _block(self, block: bytes) -> Iterator[Header | bytes]:
-        place = 0
-        while place < len(block):
+        offset = 0
+        while offset < len(block):
             if self._header is not None:
-                place, done = self._take_header(block, place)
+                offset, done = self._take_header(block, offset)
                 if done:
                     yield self._open_record()
-            elif self._at.column == 0 and block[place] == ord(">"):
+            elif self._at.column == 0 and block[offset] == ord(">"):
                 self._close_record()
                 self._header = b""
-                place += 1
+                offset += 1
             else:
-                # One byte is found far faster than two; a '>' within a line is refused when it comes up.
-                border = block.find(b">", place + 1)
+                # Searching for one byte is far faster than for two; a '>' within a line is refused when reached.
+                border = block.find(b">", offset + 1)
                 end = len(block) if border < 0 else border
-                letters = self._letters(block[place:end])
+                letters = self._letters(block[offset:end])
                 if letters:
                     yield letters
-                place = end
+                offset = end
 
-    def _take_header(self, block: bytes, place: int) -> tuple[int, bool]:
+    def _take_header(self, block: bytes, offset: int) -> tuple[int, bool]:
         assert self._header is not None
-        end = block.find(b"\n", place)
-        self._header += block[place:] if end < 0 else block[place:end]
+        end = block.find(b"\n", offset)
+        self._header += block[offset:] if end < 0 else block[offset:end]
         if len(self._header) > _MAX_HEADER_BYTES:
             raise self._at.fault(0, "the header line is longer than 64 KiB: is this FASTA?")
         return (len(block), False) if end < 0 else (end + 1, True)
@@ -98,7 +98,7 @@ class _Reader:
             if byte in text:
                 raise self._at.fault(1 + text.index(byte), describe_byte(byte))
         if text.startswith(b">"):
-            raise self._at.fault(1, "'>>' opens no record: want '>NAME description'")
+            raise self._at.fault(1, "'>>' does not start a record: want '>NAME description'")
         try:
             text.decode()
         except UnicodeDecodeError as error:
@@ -121,7 +121,7 @@ class _Reader:
             raise InputError(f"{where}: record {self._record.name!r} has no sequence: remove it or complete the file")
 
     def _letters(self, piece: bytes) -> bytes:
-        """The piece without line ends, checked letter by letter in one pass of `bytes.translate`."""
+        """The piece without line ends, every letter checked in one pass of `bytes.translate`."""
         if self._record is None and (text := piece.lstrip(b"\r\n")):
             raise self._at.fault_within(piece, len(piece) - len(text), describe_start(text.lstrip()[:START_BYTES]))
         letters = piece.translate(_LETTERS, b"\r\n")

@@ -1,10 +1,10 @@
-"""Says what is wrong with a FASTA file, and at which line and column."""
+"""Describes what is wrong with a FASTA file, with line and column."""
 
 from hdna.errors import InputError
 
 
 class Position:
-    """Where a reader stands: line from 1, and how many bytes of that line (column) it has passed."""
+    """A reader's position: line from 1, and bytes of that line already read (column)."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -21,11 +21,11 @@ class Position:
         self.line, self.column = self._after(piece)
 
     def fault(self, offset: int, what: str) -> InputError:
-        """The error for the byte `offset` bytes further on the same line."""
+        """The error for the byte `offset` bytes further along the same line."""
         return InputError(f"{self._name}:{self.line}:{self.column + offset + 1}: {what}")
 
     def fault_within(self, piece: bytes, offset: int, what: str) -> InputError:
-        """The error for byte `offset` of `piece`, which begins at this position."""
+        """The error for byte `offset` of `piece`, which starts at this position."""
         line, column = self._after(piece[:offset])
         return InputError(f"{self._name}:{line}:{column + 1}: {what}")
 
@@ -38,43 +38,43 @@ class Position:
 
 _STARTS = (
     (b"<", "this is an HTML or XML page, not FASTA: was the download an error page?"),
-    (b"{\\rtf", "this is a word processor's RTF, not FASTA: save it as plain text"),
+    (b"{\\rtf", "this is RTF from a word processor, not FASTA: save it as plain text"),
     (b"{", "this is JSON, not FASTA: was the download an error message?"),
     (b"[", "this is JSON or an INI file, not FASTA: was the download an error message or a link?"),
     (b"%PDF", "this is a PDF, not FASTA"),
-    (b"@HD\t", "this is SAM, not FASTA: alignments are no assembly; give the reference they were aligned to"),
-    (b"@SQ\t", "this is SAM, not FASTA: alignments are no assembly; give the reference they were aligned to"),
-    (b"BAM\1", "this is BAM, not FASTA: alignments are no assembly; give the reference they were aligned to"),
-    (b"CRAM", "this is CRAM, not FASTA: alignments are no assembly; give the reference they were aligned to"),
-    (b"@", "this looks like FASTQ ('@'), not FASTA: reads are no assembly; give the assembly's FASTA"),
+    (b"@HD\t", "this is SAM, not FASTA: alignments are not an assembly; give the reference they were aligned to"),
+    (b"@SQ\t", "this is SAM, not FASTA: alignments are not an assembly; give the reference they were aligned to"),
+    (b"BAM\1", "this is BAM, not FASTA: alignments are not an assembly; give the reference they were aligned to"),
+    (b"CRAM", "this is CRAM, not FASTA: alignments are not an assembly; give the reference they were aligned to"),
+    (b"@", "this looks like FASTQ ('@'), not FASTA: reads are not an assembly; give the assembly's FASTA"),
     (b"\xef\xbb\xbf", "the file begins with a byte order mark: save it as plain UTF-8 without one"),
     (b"\xff\xfe", "the file is UTF-16: save it as plain UTF-8"),
     (b"\xfe\xff", "the file is UTF-16: save it as plain UTF-8"),
     (b"LOCUS ", "this looks like GenBank, not FASTA: convert it"),
     (b"ID   ", "this looks like EMBL or UniProt, not FASTA: convert it"),
-    (b"##gff", "this is GFF, not FASTA: it holds annotations; give the assembly's FASTA"),
-    (b"##fileformat=VCF", "this is VCF, not FASTA: it holds variants; give the assembly's FASTA"),
+    (b"##gff", "this is GFF, not FASTA: it contains annotations; give the assembly's FASTA"),
+    (b"##fileformat=VCF", "this is VCF, not FASTA: it contains variants; give the assembly's FASTA"),
     (b"#NEXUS", "this is a NEXUS alignment, not FASTA: give the assembly's FASTA"),
     (b"CLUSTAL", "this is a Clustal alignment, not FASTA: give the assembly's FASTA"),
-    (b";", "';' opens a comment line of an old FASTA dialect: remove such lines"),
+    (b";", "';' starts a comment line of an old FASTA dialect: remove such lines"),
     (b"version https://git", "this is a Git LFS pointer, not the file itself: run 'git lfs pull'"),
-    (b"\x1f\x8b", "compressed by gzip twice: decompress it once"),
+    (b"\x1f\x8b", "gzipped twice: decompress it once"),
     (b"\0", "NUL byte: this is a binary or damaged file, not FASTA"),
 )
-"""How files begin that are found in place of FASTA, and what to say; the first that fits."""
+"""First bytes of files mistaken for FASTA, and what to say; the first match counts."""
 START_BYTES = 512
-"""As much of a file as `describe_start` looks at."""
+"""Bytes of a file that `describe_start` looks at."""
 _TAR_MARK = slice(257, 262)
 
 
 def describe_start(start: bytes) -> str:
     """Why text that begins with `start` is not FASTA."""
     if start[_TAR_MARK] == b"ustar":
-        return "this is a tar archive, not FASTA: extract it, and give the FASTA within"
+        return "this is a tar archive, not FASTA: extract it, and give the FASTA inside"
     for mark, what in _STARTS:
         if start.startswith(mark):
             return what
-    return "no header: the first record must begin with '>NAME'"
+    return "no header: the first record must start with '>NAME'"
 
 
 def describe_byte(byte: int) -> str:
@@ -91,12 +91,12 @@ def describe_byte(byte: int) -> str:
     if letter == "+":
         return "'+': this looks like FASTQ, whose quality lines follow it; give the assembly's FASTA"
     if letter == ";":
-        return "';' opens a comment line of an old FASTA dialect: remove such lines"
+        return "';' starts a comment line of an old FASTA dialect: remove such lines"
     if letter in "xX":
-        return f"letter {letter!r} is no nucleotide code: where it hides repeats, write N; else this is protein"
+        return f"letter {letter!r} is not a nucleotide code: if it masks repeats, write N; otherwise this is protein"
     if letter == ">":
-        return "'>' within a line: a line end is missing before this header"
+        return "'>' within a line: a line break is missing before this header"
     if byte < 128 and letter.isalpha():
-        return f"letter {letter!r} is no nucleotide code: this looks like protein"
+        return f"letter {letter!r} is not a nucleotide code: this looks like protein"
     shown = repr(letter) if 32 < byte < 127 else f"0x{byte:02x}"
-    return f"byte {shown} is no nucleotide code: want A, C, G, T, N or an IUPAC code"
+    return f"byte {shown} is not a nucleotide code: want A, C, G, T, N or an IUPAC code"

@@ -1,4 +1,4 @@
-"""Writes FASTA, gzip where the name ends in .gz, with the same bytes for the same content."""
+"""Writes FASTA, gzipped if the name ends in .gz; the same content gives the same bytes."""
 
 import gzip
 from collections.abc import Iterator
@@ -29,16 +29,16 @@ class FastaWriter:
         self._file.write(b">" + text + b"\n")
 
     def letters(self, letters: bytes) -> None:
-        """More of the record's sequence, in pieces of any length."""
+        """Add to the record's sequence, in pieces of any length."""
         text = self._carry + letters
-        whole = len(text) - len(text) % _LINE_BASES
-        lines = [text[i : i + _LINE_BASES] for i in range(0, whole, _LINE_BASES)]
+        full_lines = len(text) - len(text) % _LINE_BASES
+        lines = [text[i : i + _LINE_BASES] for i in range(0, full_lines, _LINE_BASES)]
         if lines:
             self._file.write(b"\n".join(lines) + b"\n")
-        self._carry = text[whole:]
+        self._carry = text[full_lines:]
 
     def end_record(self) -> None:
-        """Write the last, shorter line."""
+        """Write the last, partial line."""
         if self._carry:
             self._file.write(self._carry + b"\n")
         self._carry = b""
@@ -46,13 +46,13 @@ class FastaWriter:
 
 @contextmanager
 def fasta_file(path: Path) -> Iterator[FastaWriter]:
-    """A new FASTA file, which appears under its name only when it is whole.
+    """A new FASTA file, which appears under its name only when complete.
 
     Raises InputError when `path` exists or cannot be written.
     """
     with new_file(path) as partial, partial.open("wb") as raw:
         if path.name.endswith(".gz"):
-            # Without a name and a time in its header, the same content gives the same bytes.
+            # Without name and time in its header, the same content gives the same bytes.
             with gzip.GzipFile(filename="", mode="wb", compresslevel=_GZIP_LEVEL, fileobj=raw, mtime=0) as packed:
                 writer = FastaWriter(packed)
                 yield writer

@@ -1,6 +1,6 @@
-"""Where pieces of work run: in this process, or in several processes of this machine.
+"""Pools of workers: this process, or several processes on this machine.
 
-`hdna_cluster.launch.ray_pool` gives one whose pieces run anywhere on a Ray cluster.
+`hdna_cluster.pool.ray_pool` makes one whose tasks run anywhere on a Ray cluster.
 """
 
 import multiprocessing
@@ -17,27 +17,27 @@ from typing import ParamSpec, Protocol, TypeVar
 from hdna.storage.staging import InterruptedWorkError
 
 MAX_WORKERS = 8
-"""One reader of FASTA keeps no more than that busy."""
+"""A single FASTA reader cannot keep more busy."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Pool(Protocol):
-    """Runs functions of a module, with arguments and results that pickle."""
+    """Runs module-level functions with picklable arguments and results."""
 
     workers: int
     """How many run at once."""
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:
-        """Start `function(*args)`; what is returned waits for its result, or raises what it raised.
+        """Start `function(*args)`; the returned function waits for its result or raises its exception.
 
-        Waiting raises InterruptedWorkError when a worker died.
+        It raises InterruptedWorkError when a worker died.
         """
 
 
 class InThisProcess:
-    """No workers: each piece is done when it is submitted."""
+    """No workers: each task is done when submitted."""
 
     workers = 1
 
@@ -68,32 +68,32 @@ class _Processes:
 
 
 def in_order(pool: Pool, started: Iterable[Callable[[], T]]) -> Iterator[T]:
-    """The results of pieces of work in the order in which `started`, which submits each when asked for it, gives them.
+    """Yield the results of tasks in the order of `started`, an iterator that submits each task on demand.
 
-    At most one more than there are workers waits or is worked on, so memory is bounded. After an error those still at
-    work are waited for, so that nobody writes to a folder that is being removed.
+    At most one task more than there are workers is pending, so memory is bounded. After an error, pending tasks are
+    waited for, so that nobody writes to a folder being removed.
     """
-    at_work: deque[Callable[[], T]] = deque()
+    pending: deque[Callable[[], T]] = deque()
     try:
         for wait in started:
-            at_work.append(wait)
-            if len(at_work) > pool.workers:
-                yield at_work.popleft()()
-        while at_work:
-            yield at_work.popleft()()
+            pending.append(wait)
+            if len(pending) > pool.workers:
+                yield pending.popleft()()
+        while pending:
+            yield pending.popleft()()
     finally:
-        for wait in at_work:
+        for wait in pending:
             with suppress(Exception):
                 wait()
 
 
 @contextmanager
 def processes(workers: int) -> Iterator[Pool]:
-    """A pool of that many processes, which start when there is work for them; one worker is this process itself."""
+    """A pool of that many processes, started on demand; one worker is this process itself."""
     if workers == 1:
         yield InThisProcess()
         return
-    # A forked child would inherit locks in unknown states from the threads of numpy and the storage library.
+    # A forked child would inherit locks of unknown state from numpy's and the storage library's threads.
     spawn = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin_worker)
     try:
@@ -103,13 +103,13 @@ def processes(workers: int) -> Iterator[Pool]:
 
 
 def processors() -> int:
-    """The processors this process may use, at most MAX_WORKERS: how many workers there are by default."""
+    """The default number of workers: the processors this process may use, at most MAX_WORKERS."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(usable, MAX_WORKERS)
 
 
 def _begin_worker() -> None:
-    """An interrupt is the parent's to handle; when the parent is killed, so that it cannot end us, we end ourselves."""
+    """Leave interrupts to the parent; exit if the parent is killed and so cannot stop us."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -123,5 +123,5 @@ def _begin_worker() -> None:
 
 def _worker_died() -> InterruptedWorkError:
     return InterruptedWorkError(
-        "a worker process died, perhaps because memory ran out: start the command again with fewer --workers"
+        "a worker process died, perhaps out of memory: run the command again with fewer --workers"
     )

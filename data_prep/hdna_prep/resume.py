@@ -1,7 +1,8 @@
-"""Remembers on disk which segments of an encode are finished, so that an interrupted one need not do them again.
+"""Records on disk which segments of an encode are finished, so that an interrupted one need not repeat them.
 
-A segment's files are its chunks of `bases`, at their places in the store, and one with its columns. Its record, renamed
-into place when they are written, holds the sha256 of its letters and of each file: what does not match is done again.
+A segment's files are its chunks of `bases`, at their paths in the store, and one with its columns. Its record, renamed
+into place once they are written, contains the sha256 of its letters and of each file: whatever does not match is
+encoded again.
 """
 
 import hashlib
@@ -19,7 +20,7 @@ _TYPES = {"n_runs": "<u4", "mask_runs": "<u4", "iupac_positions": "<u4", "iupac_
 
 
 class FinishedSegments:
-    """The segments of the store that is growing in `folder`; records and columns lie apart, in `records`."""
+    """The finished segments of the store growing in `folder`; records and columns are kept in `records`."""
 
     def __init__(self, folder: Path, records: Path) -> None:
         self._folder = folder
@@ -28,11 +29,11 @@ class FinishedSegments:
             needed.mkdir(parents=True, exist_ok=True)
 
     def count(self) -> int:
-        """Records that lie there, sound or not."""
+        """Number of records, valid or not."""
         return sum(1 for _ in self._records.glob("*.json"))
 
     def take(self, number: int, letters: bytes) -> Columns | None:
-        """The columns of segment `number`, if it was finished with just these letters and its files are as recorded."""
+        """The columns of segment `number`, if it was finished with these letters and its files match the record."""
         try:
             record = json.loads(self._record(number).read_bytes())
             if record["letters_sha256"] != hashlib.sha256(letters).hexdigest():
@@ -46,7 +47,7 @@ class FinishedSegments:
             return None
 
     def put(self, number: int, segment: Segment) -> Columns:
-        """Write the files of segment `number`, then its record; gives its columns."""
+        """Write the files of segment `number`, then its record; return its columns."""
         record = self._record(number)
         record.unlink(missing_ok=True)
         first = number * segments.CHUNKS_PER_SEGMENT
@@ -70,7 +71,7 @@ class FinishedSegments:
 
 
 def _packed(columns: Columns) -> bytes:
-    """One line of JSON, then the arrays one behind the other."""
+    """One line of JSON, then the concatenated arrays."""
     arrays = [np.ascontiguousarray(getattr(columns, name), kind) for name, kind in _TYPES.items()]
     head = {"bases": columns.bases, "counts": vars(columns.counts), "sizes": [array.size for array in arrays]}
     return b"\n".join([json.dumps(head).encode(), b"".join(array.tobytes() for array in arrays)])
@@ -79,8 +80,8 @@ def _packed(columns: Columns) -> bytes:
 def _unpacked(data: bytes) -> Columns:
     line, _, body = data.partition(b"\n")
     head = json.loads(line)
-    arrays, place = {}, 0
+    arrays, offset = {}, 0
     for (name, kind), size in zip(_TYPES.items(), head["sizes"], strict=True):
-        arrays[name] = np.frombuffer(body, kind, size, place)
-        place += arrays[name].nbytes
+        arrays[name] = np.frombuffer(body, kind, size, offset)
+        offset += arrays[name].nbytes
     return Columns(bases=head["bases"], counts=Counts(**head["counts"]), **arrays)

@@ -1,4 +1,4 @@
-"""Cuts the letters of an assembly, in its global coordinate, into segments of a whole number of chunks."""
+"""Cuts an assembly's letters, in the global coordinate, into segments of a whole number of chunks."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -10,7 +10,7 @@ from hdna_prep.fasta import Header, read_fasta
 from hdna_prep.source import Source
 
 CHUNKS_PER_SEGMENT = 4
-"""Large enough that handing a segment over costs little, small enough that a dozen of them fit in memory: 16 MiB."""
+"""16 MiB: large enough that passing a segment on costs little, small enough that a dozen fit in memory."""
 
 
 def segment_bases() -> int:
@@ -19,20 +19,20 @@ def segment_bases() -> int:
 
 
 class SegmentReader:
-    """The FASTA files of one assembly as segments, wherever in them contigs begin."""
+    """The FASTA files of one assembly as segments, regardless of contigs."""
 
     def __init__(self, fastas: Sequence[str], on_contig: Callable[[bytes, int], None], advance: Advance) -> None:
         self._fastas = fastas
         self._on_contig = on_contig
         self._advance = advance
         self.sources: list[dict[str, str | int]] = []
-        """Name, bytes and sha256 of each file that has been read to its end."""
+        """Name, bytes and sha256 of each file read to its end."""
 
     def segments(self) -> Iterator[bytes]:
-        """The letters of each segment.
+        """Yield the letters of each segment.
 
-        `on_contig` is called with the header line of each contig and where it begins in the global coordinate. Raises
-        InputError for bad FASTA, for a name repeated within or across files, and when there is no base at all.
+        `on_contig` is called with each contig's header line and its start in the global coordinate. Raises InputError
+        for bad FASTA, a name repeated within or across files, and when there are no bases at all.
         """
         size, taken = segment_bases(), 0
         held: list[bytes] = []
@@ -51,7 +51,7 @@ class SegmentReader:
         if held:
             yield b"".join(held)
         elif not taken:
-            raise InputError(f"{self._fastas[0]}: no bases in it")
+            raise InputError(f"{self._fastas[0]}: contains no bases")
 
     def _pieces(self) -> Iterator[Header | bytes]:
         seen: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""One shard being written: a USTAR file with fixed times, owners and modes, so that equal samples give equal bytes."""
+"""A shard being written: a USTAR file with fixed times, owners and modes, so that equal samples give equal bytes."""
 
 import io
 import tarfile
@@ -15,25 +15,25 @@ from hdna_prep.windows import Window
 
 
 class ShardFile:
-    """The tar; `samples` says where each window's arrays lie in it."""
+    """The tar; `samples` has the offsets of each window's arrays."""
 
     def __init__(self, tar: tarfile.TarFile) -> None:
         self._tar = tar
         self.samples: list[SampleEntry] = []
 
     def add(self, window: Window, tokens: Bytes, mask: Flags) -> None:
-        """Write one sample: (length,) tokens and soft mask; no mask member where nothing is masked."""
+        """Write one sample: (length,) tokens and soft mask; no mask member if nothing is masked."""
         key = key_of(window.number)
-        place = (window.assembly, window.contig, window.start, window.end)
-        self._member(f"{key}.{META_FIELD}", sample_metadata(*place, window.split))
+        interval = (window.assembly, window.contig, window.start, window.end)
+        self._member(f"{key}.{META_FIELD}", sample_metadata(*interval, window.split))
         offset = self._member(f"{key}.{SEQUENCE_FIELD}", npy_bytes(tokens)) + HEADER_BYTES
         mask_offset = None
         if np.any(mask):
             mask_offset = self._member(f"{key}.{MASK_FIELD}", npy_bytes(mask)) + HEADER_BYTES
-        self.samples.append(SampleEntry(key, *place, offset, mask_offset))
+        self.samples.append(SampleEntry(key, *interval, offset, mask_offset))
 
     def _member(self, name: str, data: bytes) -> int:
-        """Write one member; gives the byte of the tar at which its data begin."""
+        """Write one member; return the byte of the tar where its data begin."""
         info = tarfile.TarInfo(name)
         info.size = len(data)
         info.mode = 0o644

@@ -1,4 +1,4 @@
-"""Writes one shard of a set: a piece of work for a worker, which needs nothing but the stores' URLs."""
+"""Writes one shard of a set: a task for a worker, which needs only the stores' URLs."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -16,7 +16,7 @@ from hdna.storage.manifest import describe_file
 from hdna_prep.shard_file import shard_file
 from hdna_prep.windows import Window
 
-StorePlace = tuple[str, str]
+StoreRef = tuple[str, str]
 """URL of a store, and the sha256 of its manifest."""
 
 
@@ -35,22 +35,22 @@ class Tally:
         self._soft_masked += int(np.count_nonzero(mask))
 
     def merge(self, other: "Tally") -> None:
-        """Count what another tally has counted."""
+        """Add another tally's counts."""
         self._windows += other._windows
         self._by_token += other._by_token
         self._soft_masked += other._soft_masked
 
     def totals(self) -> SplitTotals:
-        """As the manifest says it."""
+        """As in the manifest."""
         ids = (alphabet.A, alphabet.C, alphabet.G, alphabet.T, alphabet.N, alphabet.UNK)
         numbers = [*(int(self._by_token[token]) for token in ids), self._soft_masked]
         return SplitTotals(self._windows, int(self._by_token.sum()), dict(zip(COUNTED, numbers, strict=True)))
 
 
-def write_shard(path: Path, windows: Sequence[Window], stores: Mapping[str, StorePlace]) -> tuple[ShardEntry, Tally]:
-    """Read a shard's windows in the order of the genome (each chunk of a store once), write them in their own.
+def write_shard(path: Path, windows: Sequence[Window], stores: Mapping[str, StoreRef]) -> tuple[ShardEntry, Tally]:
+    """Read a shard's windows in genome order (each chunk of a store once), and write them in their own.
 
-    Raises InputError when a store is no longer the one it was when the windows were chosen.
+    Raises InputError when a store has been replaced since the windows were chosen.
     """
     arrays: dict[int, tuple[Bytes, Flags]] = {}
     for window in sorted(windows, key=lambda w: w.number):
@@ -69,8 +69,8 @@ def write_shard(path: Path, windows: Sequence[Window], stores: Mapping[str, Stor
 
 @lru_cache(maxsize=8)
 def _opened(url: str, checksum: str) -> GenomeStore:
-    """The store, opened once in each process."""
+    """The store, opened once per process."""
     store = GenomeStore.open(url)
     if store.checksum != checksum:
-        raise InputError(f"{url}: another store has taken its place since this command began: start it again")
+        raise InputError(f"{url}: the store was replaced while this command ran: run it again")
     return store

@@ -17,7 +17,7 @@ from hdna.progress import Advance, progress
 from hdna.storage.manifest import FileEntry, describe_file
 from hdna.storage.staging import publish, staging
 from hdna_prep.pool import InThisProcess, Pool, in_order
-from hdna_prep.shard_task import StorePlace, Tally, write_shard
+from hdna_prep.shard_task import StoreRef, Tally, write_shard
 from hdna_prep.splits import Stores, Stretch, read_bed, split_by_contig, split_by_hash
 from hdna_prep.windows import DROP_RULE, Window, cut, keep_known
 
@@ -29,7 +29,7 @@ _SHARD_BASES = 1 << 26
 
 @dataclass(frozen=True)
 class _Plan:
-    """The windows of a set, and how many were dropped."""
+    """A set's windows, and how many were dropped."""
 
     windows: list[Window]
     dropped: int
@@ -45,10 +45,9 @@ def write_shards(
 ) -> ShardSet:
     """Make the shard set `out` of one or more genome stores (each an assembly), cut into windows of `window` bases.
 
-    Splits come from the BED file, or from the rule ("hash" or "contig"). `pool` says where shards are written (by
-    default here; its workers must see this machine's files), and does not change a byte of them. Raises InputError when
-    two stores share an assembly name, when no train window is left, and when something stands at `out`; then nothing is
-    written.
+    Splits come from the BED file, or from the rule ("hash" or "contig"). `pool` writes the shards (by default in this
+    process; its workers must see this machine's files), and does not affect a byte of them. Raises InputError when two
+    stores share an assembly name, when no train window is left, and when `out` exists; then nothing is written.
     """
     if window < 1:
         raise InputError(f"--window {window}: want at least 1 base")
@@ -67,15 +66,15 @@ def write_shards(
 
 
 def open_stores(store_urls: Sequence[str]) -> dict[str, GenomeStore]:
-    """The stores by assembly name. Raises InputError when two are of one name or a store holds nothing but N."""
+    """Open the stores, by assembly name. Raises InputError when two share a name, or a store has no A, C, G or T."""
     stores: dict[str, GenomeStore] = {}
     for url in store_urls:
         store = GenomeStore.open(url)
         if store.assembly in stores:
             other = stores[store.assembly].url
-            raise InputError(f"{url}: assembly {store.assembly!r} is also {other}: make one again with --assembly NAME")
+            raise InputError(f"{url}: assembly {store.assembly!r} is also in {other}: remake one with --assembly NAME")
         if not store.attributes["counts"]["ACGT"]:
-            raise InputError(f"{url}: there is no A, C, G or T in it: nothing to learn from")
+            raise InputError(f"{url}: contains no A, C, G or T: nothing to learn from")
         stores[store.assembly] = store
     return stores
 
@@ -92,16 +91,16 @@ def _plan(stretches: list[Stretch], stores: Stores, window: int) -> _Plan:
     if not any(w.split == "train" for w in kept):
         names = ", ".join(store.url for store in stores.values())
         dropped = f"{len(windows) - len(kept)} of {len(windows)} windows were dropped: {DROP_RULE}"
-        raise InputError(f"{names}: no train window is left ({dropped}); give other splits or a smaller --window")
+        raise InputError(f"{names}: no train window is left ({dropped}); use other splits or a smaller --window")
     return _Plan(kept, len(windows) - len(kept))
 
 
 def _write(
     windows: Sequence[Window], stores: Stores, folder: Path, pool: Pool, advance: Advance
 ) -> tuple[list[ShardEntry], dict[str, SplitTotals]]:
-    """Write every shard; each is a function of its windows alone, whoever writes it and when."""
+    """Write every shard; each depends on its windows alone, whoever writes it."""
     started = (
-        pool.submit(write_shard, folder / f"{split}-{number:06d}.tar", group, _places_of(group, stores))
+        pool.submit(write_shard, folder / f"{split}-{number:06d}.tar", group, _stores_of(group, stores))
         for split in SPLITS
         for number, group in enumerate(_groups(windows, split))
     )
@@ -114,7 +113,7 @@ def _write(
     return shards, {split: tally.totals() for split, tally in tallies.items()}
 
 
-def _places_of(windows: Sequence[Window], stores: Stores) -> dict[str, StorePlace]:
+def _stores_of(windows: Sequence[Window], stores: Stores) -> dict[str, StoreRef]:
     return {assembly: (stores[assembly].url, stores[assembly].checksum) for assembly in {w.assembly for w in windows}}
 
 
@@ -136,7 +135,7 @@ def _groups(windows: Sequence[Window], split: str) -> list[list[Window]]:
 def _provenance(
     store_urls: Sequence[str], stores: Stores, bed: str | None, rule: str, window: int, dropped: int
 ) -> dict[str, Any]:
-    """Where the set came from: base names only, so that no path of this machine leaves it."""
+    """The set's origin: base names only, so that no local path leaves this machine."""
     names = [url.rstrip("/").rsplit("/", 1)[-1] for url in store_urls]
     splits = ["--splits", bed.rsplit("/", 1)[-1]] if bed is not None else ["--split-by", rule]
     given = zip(names, stores.values(), strict=True)

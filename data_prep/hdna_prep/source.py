@@ -1,4 +1,4 @@
-"""Reads a text file that may be gzip or bgzip, told by its first bytes and not by its name, in bounded memory."""
+"""Reads a text file, plain, gzip or bgzip, detected by its first bytes and not by name, in bounded memory."""
 
 import hashlib
 import zlib
@@ -23,10 +23,10 @@ _ARCHIVES = (
 
 
 class Source:
-    """One local file, read once from front to back.
+    """One local file, read once from start to end.
 
-    `on_read` is called with the number of raw bytes after each piece, for a progress bar. `sha256` (of the file as it
-    lies on disk) is there when `blocks` has ended.
+    `on_read` is called with the number of raw bytes after each piece, for a progress bar. `sha256` (of the file on
+    disk) is final once `blocks` has ended.
     """
 
     def __init__(self, url: str, on_read: Callable[[float], None] = lambda count: None) -> None:
@@ -50,9 +50,9 @@ class Source:
         return self.path.stat().st_size
 
     def blocks(self) -> Iterator[bytes]:
-        """The text, decompressed, in blocks of about 256 KiB (what stays in a core's cache).
+        """Yield the decompressed text in blocks of about 256 KiB (which stay in a core's cache).
 
-        Raises InputError when the file cannot be read or its compression is damaged or cut short.
+        Raises InputError when the file cannot be read, or its compressed data are damaged or truncated.
         """
         try:
             with self.path.open("rb") as file:
@@ -77,7 +77,7 @@ class Source:
             yield piece
 
     def _inflated(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """The members of a gzip file one after another. Output is capped, so a small bomb cannot fill the memory."""
+        """Inflate the members of a gzip file in turn. Output is capped, so a small bomb cannot fill memory."""
         inflater, members, tail, bgzip = zlib.decompressobj(31), 0, b"", False
         begun = False
         for piece in pieces:
@@ -97,7 +97,7 @@ class Source:
                     piece, full, begun = inflater.unused_data, False, False
                     inflater, members = zlib.decompressobj(31), members + 1
         if begun or (bgzip and tail != _BGZIP_END):
-            raise InputError(f"{self.name}: truncated gzip: the file ends too soon; copy or download it again")
+            raise InputError(f"{self.name}: truncated gzip: the file ends early; copy or download it again")
 
     def _gzip_fault(self, error: zlib.error, members: int) -> str:
         if members and "incorrect header" in str(error):
@@ -106,7 +106,7 @@ class Source:
 
 
 def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The same bytes in larger blocks: bgzip's members are only 64 KiB."""
+    """The same bytes in larger blocks: bgzip's members have only 64 KiB."""
     held: list[bytes] = []
     size = 0
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""Which stretches of an assembly are for training, which are held out: from a BED file, by contig, or by hash.
+"""Which stretches of an assembly are for training and which are held out: from a BED file, by contig, or by hash.
 
 Splits come before windows, so that no window crosses a border and no base belongs to two splits.
 """
@@ -17,7 +17,7 @@ from hdna.genome.store import GenomeStore, unknown_contig
 from hdna_prep.source import Source
 
 HELD_OUT_SHARE = 0.1
-"""Share of the bases that a rule gives to valid, and to test."""
+"""Share of bases that a rule assigns to valid, and to test."""
 _MIN_BLOCKS = 20
 _SKIPPED = ("#", "track", "browser")
 
@@ -27,7 +27,7 @@ Stores = Mapping[str, GenomeStore]
 
 @dataclass(frozen=True, order=True)
 class Stretch:
-    """A stretch of one contig that belongs to one split; 0-based, half-open."""
+    """A stretch of one contig in one split; 0-based, half-open."""
 
     assembly: str
     contig: str
@@ -42,10 +42,10 @@ class Stretch:
 
 
 def read_bed(url: str, stores: Stores) -> list[Stretch]:
-    """Stretches of a BED file with the split (train, valid or test) in its fourth column, plain or gzip.
+    """Read stretches from a BED file, plain or gzip, with the split (train, valid or test) in the fourth column.
 
-    Stretches of one split that overlap or touch are merged. Raises InputError, "file:line: …", for a line that is not
-    so, a contig no store has, a stretch past its contig's end, and stretches of two splits that overlap.
+    Overlapping or adjacent stretches of one split are merged. Raises InputError, "file:line: …", for a malformed line,
+    an unknown contig, a stretch past its contig's end, and overlapping stretches of two splits.
     """
     text = b"".join(Source(url).blocks())
     stretches: list[tuple[Stretch, int]] = []
@@ -53,17 +53,17 @@ def read_bed(url: str, stores: Stores) -> list[Stretch]:
         if line.strip() and not line.startswith(_SKIPPED):
             stretches.append((_bed_line(f"{url}:{number}", line, stores), number))
     if not stretches:
-        raise InputError(f"{url}: empty: there is no interval in it")
+        raise InputError(f"{url}: empty: it contains no interval")
     stretches.sort()
     for (one, one_line), (other, other_line) in pairwise(stretches):
         if _overlap(one, other) and one.split != other.split:
-            clash = f"overlaps line {one_line}, which is of another split"
+            clash = f"overlaps line {one_line}, which is in another split"
             raise InputError(f"{url}:{other_line}: {clash}: make them disjoint")
     return _checked_disjoint(_merged([stretch for stretch, _ in stretches]), url)
 
 
 def split_by_contig(stores: Stores) -> list[Stretch]:
-    """Whole contigs, ranked by a hash of their names, to valid and to test until each has about a tenth of the bases.
+    """Assign whole contigs, ranked by a hash of their names, to valid and test, about a tenth of the bases each.
 
     Raises InputError when there are fewer than two contigs.
     """
@@ -78,10 +78,10 @@ def split_by_contig(stores: Stores) -> list[Stretch]:
 
 
 def split_by_hash(stores: Stores, window: int) -> list[Stretch]:
-    """Blocks of about `window` bases, ranked by a hash of contig name and block number: a tenth each to valid and test.
+    """Assign blocks of about `window` bases, ranked by a hash of contig and start: a tenth each to valid and test.
 
-    An assembly of fewer than twenty windows is cut into twenty blocks or so, to keep the shares. Neighbouring blocks
-    of one split become one stretch.
+    An assembly of fewer than twenty windows is cut into about twenty blocks, to keep the shares. Neighbouring blocks of
+    one split become one stretch.
     """
     total = sum(store.bases for store in stores.values())
     block = max(2, min(window, total // _MIN_BLOCKS))
@@ -96,18 +96,18 @@ def split_by_hash(stores: Stores, window: int) -> list[Stretch]:
 
 
 def _ranked_split(stretches: Sequence[Stretch], stores: Stores) -> list[Stretch]:
-    """`stretches`, some of which are given to valid and test; those that are mostly N stay in train."""
+    """Assign some of `stretches` to valid and test; those that are mostly N stay in train."""
     known = [s for s in stretches if stores[s.assembly].count_unknown(_interval(s)) * 2 <= s.bases]
     ranked = sorted(known, key=_rank)
     target = HELD_OUT_SHARE * sum(stretch.bases for stretch in ranked)
     valid = _nearest(ranked, target) if len(ranked) >= 2 else set()
     rest = [stretch for stretch in ranked if stretch not in valid]
     test = _nearest(rest, target) if len(rest) >= 2 else set()
-    return [_given(s, "valid" if s in valid else "test" if s in test else "train") for s in stretches]
+    return [_assigned(s, "valid" if s in valid else "test" if s in test else "train") for s in stretches]
 
 
 def _nearest(ranked: Sequence[Stretch], target: float) -> set[Stretch]:
-    """In rank order, each stretch that brings the sum nearer to the target; at least one, and never all."""
+    """In rank order, each stretch that brings the sum closer to the target; at least one, never all."""
     chosen: set[Stretch] = set()
     total = 0
     for stretch in ranked:
@@ -118,11 +118,11 @@ def _nearest(ranked: Sequence[Stretch], target: float) -> set[Stretch]:
 
 
 def _rank(stretch: Stretch) -> bytes:
-    place = f"{stretch.assembly}\0{stretch.contig}\0{stretch.start}"
-    return hashlib.blake2b(place.encode(), digest_size=8).digest()
+    key = f"{stretch.assembly}\0{stretch.contig}\0{stretch.start}"
+    return hashlib.blake2b(key.encode(), digest_size=8).digest()
 
 
-def _given(stretch: Stretch, split: str) -> Stretch:
+def _assigned(stretch: Stretch, split: str) -> Stretch:
     return Stretch(stretch.assembly, stretch.contig, stretch.start, stretch.end, split)
 
 
@@ -131,7 +131,7 @@ def _interval(stretch: Stretch) -> Interval:
 
 
 def _merged(stretches: Sequence[Stretch]) -> list[Stretch]:
-    """Sorted, with those of one split that overlap or touch made one."""
+    """Sorted, with overlapping or adjacent ones of one split merged."""
     lanes: dict[tuple[str, str, str], list[Stretch]] = defaultdict(list)
     for stretch in sorted(stretches):
         lane = lanes[stretch.assembly, stretch.contig, stretch.split]
@@ -143,11 +143,11 @@ def _merged(stretches: Sequence[Stretch]) -> list[Stretch]:
 
 
 def _checked_disjoint(stretches: list[Stretch], url: str) -> list[Stretch]:
-    """Merged stretches of a contig overlap only across splits; a long one may overlap another than its neighbour."""
+    """Check again after merging: a long stretch may overlap one that is not its neighbour."""
     for one, other in pairwise(stretches):
         if _overlap(one, other):
-            places = f"{one.contig}:{one.start}-{one.end} ({one.split}) and {other.start}-{other.end} ({other.split})"
-            raise InputError(f"{url}: {places} overlap: a base may belong to one split only; make them disjoint")
+            both = f"{one.contig}:{one.start}-{one.end} ({one.split}) and {other.start}-{other.end} ({other.split})"
+            raise InputError(f"{url}: {both} overlap: a base may belong to only one split; make them disjoint")
     return stretches
 
 

@@ -1,9 +1,9 @@
-"""A synthetic genome that a small model can learn from in minutes, made by a seeded generator.
+"""A synthetic genome from which a small model can learn in minutes, made by a seeded generator.
 
-Background: a hidden order-5 chain whose table leans towards the short contexts and is the same on both strands, with
-CpG depletion and a GC content that drifts along the contig. In it: soft-masked repeat families (diverged copies of a
+Background: a hidden order-5 chain whose table favours short contexts and is the same on both strands, with CpG
+depletion and a GC content that drifts along the contig. On top of it: soft-masked repeat families (diverged copies of a
 few consensus sequences, on both strands) and copies of earlier stretches at distances from 100 to 100,000 bases, which
-only a long context explains. N runs lie at both ends of each contig.
+only a long context can explain. Each contig has N runs at both ends.
 """
 
 from dataclasses import dataclass
@@ -38,14 +38,14 @@ _N, _LOWER = 4, 5
 
 @dataclass(frozen=True)
 class GenomeSpec:
-    """What lies in the background. Shares are of a contig's bases."""
+    """What is inserted into the background. Shares are fractions of a contig's bases."""
 
     distances: tuple[int, int] = (100, 100_000)
     """Shortest and longest distance between a copy and its original, drawn evenly on a logarithmic scale."""
     copy_share: float = 0.30
     copy_lengths: tuple[int, int] = (200, 2_000)
     copy_divergence: float = 0.07
-    """Share of a copy's bases that are drawn anew."""
+    """Share of a copy's bases that are redrawn."""
     families: int = 4
     family_length: int = 300
     family_share: float = 0.10
@@ -53,10 +53,10 @@ class GenomeSpec:
 
 
 def write_genome(path: Path, bases: int, contigs: int = 1, seed: int = 0, spec: GenomeSpec | None = None) -> None:
-    """Write a synthetic genome of `bases` bases in equal contigs chr1, chr2, … as FASTA; gzip where `path` ends in .gz.
+    """Write a synthetic genome of `bases` bases in equal contigs chr1, chr2, … as FASTA; gzipped if `path` ends in .gz.
 
-    The same arguments give the same bytes. Raises InputError for fewer than 1,000 bases a contig,
-    or when `path` exists.
+    The same arguments give the same bytes. Raises InputError for fewer than 1,000 bases per contig, or when `path`
+    exists.
     """
     if contigs < 1 or bases < contigs * _MIN_CONTIG:
         raise InputError(f"--bases {bases} --contigs {contigs}: want at least {_MIN_CONTIG} bases in each contig")
@@ -77,7 +77,7 @@ def write_genome(path: Path, bases: int, contigs: int = 1, seed: int = 0, spec: 
 def _contig(
     rng: np.random.Generator, length: int, tables: npt.NDArray[np.float32], families: list[Codes], spec: GenomeSpec
 ) -> Codes:
-    """Codes 0..3, 4 for N, 5 more where soft-masked."""
+    """Codes 0..3, 4 for N, plus 5 where soft-masked."""
     n_run = min(_MAX_N_RUN, length // 100)
     codes = _chain(rng, tables, length - 2 * n_run)
     masked = np.zeros(codes.size, np.bool_)
@@ -90,15 +90,15 @@ def _contig(
 def _chain_tables(rng: np.random.Generator) -> npt.NDArray[np.float32]:
     """Cumulative probabilities of A, C, G, (T) by GC level and by the last five bases: (levels, 4^5, 3).
 
-    Every word of six bases has a weight, and its reverse complement the same: the chain reads alike on both strands,
-    as real genomes do, so that training on both teaches no second language. The chain whose words occur by these
-    weights is the Perron chain of their transfer matrix: p(b | context) = w(context b) r(next) / (λ r(context)).
+    Every word of six bases has the same weight as its reverse complement: like real genomes, the chain reads alike on
+    both strands, so that training on both teaches no second language. The chain whose words occur with these weights
+    is the Perron chain of their transfer matrix: p(b | context) = w(context b) r(next) / (λ r(context)).
     """
     words = np.arange(4 * _CONTEXTS)
     energy = np.where(words % 16 == _CPG_WORD, np.log(_CPG_FACTOR), 0.0)
     for length, strength in enumerate(_STRENGTH, 2):
         drawn = rng.normal(size=(4, 4 ** (length - 2), 4))
-        # No word's first or last base alone is favoured: GC content is the bias's business.
+        # No first or last base is favoured on its own: GC content is left to the bias.
         drawn -= drawn.mean((1, 2), keepdims=True)
         drawn -= drawn.mean((0, 1), keepdims=True)
         both = drawn.reshape(-1) + drawn.reshape(-1)[_reverse_complements(length)]
@@ -131,7 +131,7 @@ def _reverse_complements(length: int) -> npt.NDArray[np.int64]:
 
 
 def _chain(rng: np.random.Generator, tables: npt.NDArray[np.float32], length: int) -> Codes:
-    """Background bases: many stretches of 1,024 grow side by side, each at the GC level of its place."""
+    """Background bases: many stretches of 1,024 grow in parallel, each at its local GC level."""
     chains = -(-length // _CHAIN_BASES)
     levels = _drift(rng, chains)
     parts = [_grow(rng, tables, levels[first : first + _CHAINS_AT_ONCE]) for first in range(0, chains, _CHAINS_AT_ONCE)]
@@ -139,9 +139,9 @@ def _chain(rng: np.random.Generator, tables: npt.NDArray[np.float32], length: in
 
 
 def _drift(rng: np.random.Generator, chains: int) -> npt.NDArray[np.int64]:
-    """A GC level for each stretch: waves of three lengths, so that neighbours are alike."""
-    place = np.arange(chains) * _CHAIN_BASES
-    wave = sum(np.sin(2 * np.pi * (place / length + rng.random())) for length in (1_500_000, 300_000, 60_000))
+    """A GC level for each stretch: waves of three lengths, so that neighbours are similar."""
+    position = np.arange(chains) * _CHAIN_BASES
+    wave = sum(np.sin(2 * np.pi * (position / length + rng.random())) for length in (1_500_000, 300_000, 60_000))
     return np.clip(np.rint((np.asarray(wave) / 3 + 0.5) * (_GC_LEVELS - 1)), 0, _GC_LEVELS - 1).astype(np.int64)
 
 
@@ -167,25 +167,25 @@ def _insert_families(
         copy = consensus[begin : begin + length]
         if rng.random() < 0.5:
             copy = 3 - copy[::-1]
-        place = int(rng.integers(codes.size - length))
-        codes[place : place + length] = _diverged(rng, copy, spec.family_divergence)
-        masked[place : place + length] = True
+        position = int(rng.integers(codes.size - length))
+        codes[position : position + length] = _diverged(rng, copy, spec.family_divergence)
+        masked[position : position + length] = True
 
 
 def _insert_copies(rng: np.random.Generator, codes: Codes, masked: npt.NDArray[np.bool_], spec: GenomeSpec) -> None:
-    """Copies from left to right, so that a copy may be copied again; longer than its distance, a tandem repeat."""
+    """Copies from left to right, so that copies can be copied; one longer than its distance is a tandem repeat."""
     shortest, longest = spec.distances
     mean_length = sum(spec.copy_lengths) / 2
     mean_gap = mean_length * (1 / spec.copy_share - 1) if spec.copy_share > 0 else np.inf
-    place = shortest + rng.exponential(mean_gap)
-    while place < codes.size:
-        start = int(place)
+    position = shortest + rng.exponential(mean_gap)
+    while position < codes.size:
+        start = int(position)
         length = min(int(rng.integers(spec.copy_lengths[0], spec.copy_lengths[1] + 1)), codes.size - start)
         distance = int(np.exp(rng.uniform(np.log(shortest), np.log(min(longest, start) + 1))))
         source = slice(start - distance, min(start - distance + length, start))
         codes[start : start + length] = _diverged(rng, np.resize(codes[source], length), spec.copy_divergence)
         masked[start : start + length] = np.resize(masked[source], length)
-        place = start + length + rng.exponential(mean_gap)
+        position = start + length + rng.exponential(mean_gap)
 
 
 def _diverged(rng: np.random.Generator, codes: Codes, divergence: float) -> Codes:

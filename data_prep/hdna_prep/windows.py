@@ -1,7 +1,7 @@
-"""Cuts the stretches of a split into windows, and says which are dropped.
+"""Cuts the stretches of a split into windows, and decides which are dropped.
 
 A stretch [s, e) is cut at stride W into [s + iW, min(s + (i + 1)W + 1, e)): neighbours share one base, so that each
-transition from base to base is predicted exactly once. A remainder of fewer than two bases is no window.
+transition between bases is predicted exactly once. A remainder of fewer than two bases makes no window.
 """
 
 from collections.abc import Iterable
@@ -15,21 +15,21 @@ DROP_RULE = "more than half of the window is not A, C, G or T"
 
 @dataclass(frozen=True)
 class Window:
-    """A place that becomes one sample."""
+    """An interval that becomes one sample."""
 
     number: int
-    """Counted over all windows of the set, dropped ones included."""
+    """Numbered over all windows of the set, including dropped ones."""
     assembly: str
     contig: str
     start: int
     end: int
     split: str
     distinct: int
-    """Bases that are not also the first base of the next kept window."""
+    """Bases, not counting one shared with the next kept window."""
 
     @property
     def interval(self) -> Interval:
-        """Its place on the assembly."""
+        """Its interval on the assembly."""
         return Interval(self.contig, self.start, self.end)
 
 
@@ -45,7 +45,7 @@ def cut(stretches: Iterable[Stretch], window: int) -> list[Window]:
 
 
 def keep_known(windows: Iterable[Window], stores: Stores) -> list[Window]:
-    """The windows of which at least half is A, C, G or T, with their distinct bases counted."""
+    """The windows that are at least half A, C, G or T, with their distinct bases counted."""
     kept: list[Window] = []
     for window in windows:
         if 2 * stores[window.assembly].count_unknown(window.interval) <= window.end - window.start:
@@ -54,7 +54,7 @@ def keep_known(windows: Iterable[Window], stores: Stores) -> list[Window]:
 
 
 def _with_distinct(windows: list[Window]) -> list[Window]:
-    """A base shared by two neighbouring windows is counted in the second."""
+    """Count a base shared by two neighbouring windows in the second."""
     counted: list[Window] = []
     for window, following in zip(windows, [*windows, None][1:], strict=True):
         shares = following is not None and _lane(window) == _lane(following) and following.start == window.end - 1

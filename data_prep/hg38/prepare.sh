@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# One command from download to verified shard set. What it fetches, and why to trust it: README.md beside it.
+# One command from download to verified shard set. The sources and their checksums: README.md beside it.
 #
 #   data_prep/hg38/prepare.sh hg38 DIR                     UCSC hg38, splits by hash of blocks
 #   data_prep/hg38/prepare.sh hg38 DIR --split-by contig   anything after DIR goes to `hdna prep shards`
 #   data_prep/hg38/prepare.sh hg38-ml DIR                  the FASTA and the train/valid/test intervals HyenaDNA used
 #   data_prep/hg38/prepare.sh chm13 DIR | mm39 DIR
-#   data_prep/hg38/prepare.sh NAME DIR URL MD5             any other genome; MD5 is a sum, or the URL of a file of sums
+#   data_prep/hg38/prepare.sh NAME DIR URL MD5             any other genome; MD5 is a checksum, or the URL of a checksum file
 #
-# Run it again after an interruption: the download goes on where it stopped, and what is finished is not made again.
+# Run it again after an interruption: the download resumes, and finished parts are not remade.
 set -euo pipefail
 
 UCSC=https://hgdownload.soe.ucsc.edu/goldenPath
@@ -23,12 +23,12 @@ usage() {
   exit 2
 }
 
-fetch() { # URL FILE: the whole file, or nothing under its name
+fetch() { # URL FILE: the complete file, or nothing under its name
   local url=$1 file=$2
   [[ -f $file ]] && return
   echo "downloading $url"
   curl --fail --location --show-error --silent --retry 5 --continue-at - --output "$file.part" "$url" ||
-    fail "$url: not downloaded (curl says why above); run the same command again to go on from byte $(size "$file.part")"
+    fail "$url: download failed (curl says why above); run the same command again to resume from byte $(size "$file.part")"
   mv "$file.part" "$file"
 }
 
@@ -38,17 +38,17 @@ size() {
 
 published_md5() { # SUMS_URL FILE_NAME FOLDER
   local sums=$3/md5sum.txt sum
-  curl --fail --location --show-error --silent --retry 5 --output "$sums" "$1" || fail "$1: the list of checksums did not come"
+  curl --fail --location --show-error --silent --retry 5 --output "$sums" "$1" || fail "$1: could not download the checksum file"
   sum=$(awk -v name="$2" '{ sub(/^\*?(.*\/)?/, "", $2) } $2 == name { print $1; exit }' "$sums")
-  [[ -n $sum ]] || fail "$1: names no $2"
+  [[ -n $sum ]] || fail "$1: does not list $2"
   echo "$sum"
 }
 
-google_md5() { # URL: the sum the bucket keeps of its object, in hexadecimal
+google_md5() { # URL: the bucket's md5 of its object, in hexadecimal
   local sum
   sum=$(curl --fail --location --silent --show-error --head "$1" | tr -d '\r' | sed -n 's/^x-goog-hash: *md5=//Ip') ||
-    fail "$1: the bucket does not answer"
-  [[ -n $sum ]] || fail "$1: the bucket names no md5"
+    fail "$1: the bucket does not respond"
+  [[ -n $sum ]] || fail "$1: the bucket reports no md5"
   echo "$sum" | base64 --decode | od -An -tx1 | tr -d ' \n'
 }
 

@@ -1,6 +1,6 @@
 """The files of one checkpoint, and the protocol that commits them.
 
-    RUN/checkpoints/step-000123/part-00000-of-00002.safetensors   some of the tensors, whole and in fp32; one per rank
+    RUN/checkpoints/step-000123/part-00000-of-00002.safetensors   some of the tensors, in full and in fp32; one per rank
                                 part-00001-of-00002.safetensors
                                 state.json                        step, tokens, updates, seed, recipe, data
                                 MANIFEST.json                     sizes and sha256 of all of these; written last
@@ -37,7 +37,7 @@ class LoadedCheckpoint:
 
 
 def write_checkpoint_part(url: str, part: int, parts: int, tensors: dict[str, torch.Tensor]) -> FileEntry:
-    """Write one rank's tensors (CPU, fp32) into the checkpoint at `url`; returns the file's manifest entry.
+    """Write one rank's tensors (CPU, fp32) into the checkpoint at `url`; return the file's manifest entry.
 
     Raises InputError when another run is writing this checkpoint.
     """
@@ -47,7 +47,7 @@ def write_checkpoint_part(url: str, part: int, parts: int, tensors: dict[str, to
 def commit_checkpoint(run_url: str, state: RunState, attempt: int, parts: Sequence[FileEntry]) -> None:
     """Write state.json, then the manifest: from here on the checkpoint exists.
 
-    Raises InputError when another run is writing this checkpoint, or has committed it.
+    Raises InputError when another run is writing this checkpoint or has committed it.
     """
     url = checkpoint_url(run_url, state.step, attempt)
     files = {_part_name(part, len(parts)): entry for part, entry in enumerate(parts)}
@@ -57,7 +57,7 @@ def commit_checkpoint(run_url: str, state: RunState, attempt: int, parts: Sequen
 
 
 def load_checkpoint(url: str) -> LoadedCheckpoint:
-    """A committed checkpoint, every tensor file's checksum verified as it is read.
+    """Load a committed checkpoint, verifying each tensor file's checksum as it is read.
 
     Raises InputError naming the file that is missing or damaged.
     """
@@ -71,7 +71,7 @@ def load_checkpoint(url: str) -> LoadedCheckpoint:
 
 
 def load_weights(run_or_checkpoint_url: str) -> dict[str, torch.Tensor]:
-    """Full fp32 parameters by HyenaDNA parameter name: of a checkpoint, or of a run's newest intact checkpoint.
+    """Load full fp32 parameters by HyenaDNA name, from a checkpoint or from a run's newest intact one.
 
     Raises InputError when there is none.
     """
@@ -82,7 +82,7 @@ def load_weights(run_or_checkpoint_url: str) -> dict[str, torch.Tensor]:
 
 
 def newest_checkpoint(run_url: str) -> CheckpointRef:
-    """A run's newest intact checkpoint. Raises InputError when it has none."""
+    """Find a run's newest intact checkpoint. Raises InputError when it has none."""
     ref, passed_over = newest_intact(run_url)
     if ref is None:
         reason = f": {'; '.join(passed_over)}" if passed_over else ""
@@ -115,7 +115,7 @@ def _read_part(url: str, entry: dict[str, Any]) -> dict[str, torch.Tensor]:
             raise InputError(f"{url}: sha256 differs from its manifest's: use an earlier checkpoint")
         return load(data)
     except FileNotFoundError:
-        raise InputError(f"{url}: missing though the manifest names it: use an earlier checkpoint") from None
+        raise InputError(f"{url}: missing, although the manifest lists it: use an earlier checkpoint") from None
     except SafetensorError as error:
         raise InputError(f"{url}: {error}") from None
 

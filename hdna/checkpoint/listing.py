@@ -1,8 +1,8 @@
 """Which checkpoints a run has, which of them are intact, and which may be removed.
 
-Checkpoints are ordered by step, never by modification time. A directory without a manifest is no checkpoint, and its
-path is never used again: a run that returns to the same step writes `step-000123-r1`, so that files of two attempts
-cannot mix.
+Checkpoints are ordered by step, never by modification time. A directory without a manifest is not a checkpoint, and its
+path is never reused: a run that returns to the same step writes `step-000123-r1`, so that files of two attempts cannot
+mix.
 """
 
 import re
@@ -25,10 +25,10 @@ class CheckpointRef:
 
     step: int
     attempt: int
-    """Counts the attempts to save this step; 0 for the first."""
+    """Number of the attempt to save this step, from 0."""
     url: str
     bytes: int
-    """Size of all its files."""
+    """Total size of its files."""
 
     @property
     def name(self) -> str:
@@ -47,7 +47,7 @@ def checkpoint_url(run_url: str, step: int, attempt: int) -> str:
 
 
 def list_checkpoints(run_url: str) -> list[CheckpointRef]:
-    """Committed checkpoints of a run by rising step; their checksums are not verified."""
+    """A run's committed checkpoints in order of step; checksums are not verified."""
     sizes: dict[str, dict[str, int]] = {}
     for path, size in storage.list_objects(storage.join(run_url, FOLDER)).items():
         name, _, file = path.partition("/")
@@ -59,7 +59,7 @@ def list_checkpoints(run_url: str) -> list[CheckpointRef]:
 
 
 def checkpoint_damage(checkpoint_url: str) -> str | None:
-    """What is wrong with a checkpoint, in words, or None when its manifest and every checksum hold."""
+    """What is wrong with a checkpoint, in words, or None when its manifest is valid and every checksum matches."""
     try:
         return find_damage(checkpoint_url, read_manifest(checkpoint_url, MANIFEST, FORMAT, VERSION))
     except FileNotFoundError:
@@ -67,7 +67,7 @@ def checkpoint_damage(checkpoint_url: str) -> str | None:
 
 
 def newest_intact(run_url: str) -> tuple[CheckpointRef | None, list[str]]:
-    """The newest checkpoint whose checksums hold, and why each newer one was passed over."""
+    """The newest checkpoint whose checksums match, and why each newer one was skipped."""
     passed_over: list[str] = []
     for ref in reversed(list_checkpoints(run_url)):
         damage = checkpoint_damage(ref.url)
@@ -78,7 +78,7 @@ def newest_intact(run_url: str) -> tuple[CheckpointRef | None, list[str]]:
 
 
 def next_attempt(run_url: str, step: int) -> int:
-    """The first attempt number under which nothing has ever been written for this step."""
+    """The first attempt number never used for this step."""
     used = {path.partition("/")[0] for path in storage.list_objects(storage.join(run_url, FOLDER))}
     attempt = 0
     while checkpoint_name(step, attempt) in used:
@@ -87,9 +87,9 @@ def next_attempt(run_url: str, step: int) -> int:
 
 
 def prune(run_url: str, keep_last: int, keep_every: int = 0) -> list[CheckpointRef]:
-    """Remove all but the newest `keep_last` checkpoints and multiples of `keep_every` steps; returns the removed ones.
+    """Remove all but the newest `keep_last` checkpoints and multiples of `keep_every` steps; return the removed ones.
 
-    A checkpoint's manifest is removed first, so that a half-removed one is no checkpoint.
+    A checkpoint's manifest goes first, so that a half-removed one is not a checkpoint.
     """
     refs = list_checkpoints(run_url)
     kept = set(refs[-keep_last:]) | {ref for ref in refs if keep_every and ref.step % keep_every == 0}

@@ -1,4 +1,4 @@
-"""Where a run stands: the content of a checkpoint's state.json, from which training resumes."""
+"""A run's position: the content of a checkpoint's state.json, from which training resumes."""
 
 import json
 from dataclasses import asdict, dataclass, field, fields
@@ -19,9 +19,9 @@ class RunState:
     tokens: int = 0
     """Tokens seen."""
     stage: int = 0
-    """Stage of the curriculum that the last step belonged to."""
+    """Curriculum stage of the last step."""
     updates: int = 0
-    """Steps that changed the weights: Adam's own count."""
+    """Steps that changed the weights: Adam's step count."""
     skipped: int = 0
     """Steps skipped because their loss or gradient was not finite."""
     seed: int = 0
@@ -37,7 +37,7 @@ class RunState:
 
     @classmethod
     def from_json(cls, state: dict[str, Any]) -> "RunState":
-        """From the content of a checkpoint's state.json; raises KeyError where a field is missing."""
+        """From the content of a checkpoint's state.json. Raises KeyError when a field is missing."""
         return cls(**{known.name: state[known.name] for known in fields(cls)})
 
 
@@ -47,6 +47,6 @@ def read_state(checkpoint_url: str) -> RunState:
     try:
         return RunState.from_json(json.loads(storage.read(url)))
     except FileNotFoundError:
-        raise InputError(f"{url}: missing though the manifest names it: use an earlier checkpoint") from None
+        raise InputError(f"{url}: missing, although the manifest lists it: use an earlier checkpoint") from None
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{url}: damaged ({error}): use an earlier checkpoint") from None

@@ -28,7 +28,7 @@ app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:
-    """Run the command line: exit status 0 done, 1 the input or the data is wrong (one line says what), 2 usage."""
+    """Run the command line. Exit status: 0 done, 1 bad input or data (one line says what), 2 usage error."""
     try:
         app()
     except InputError as error:

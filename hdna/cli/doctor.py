@@ -6,14 +6,14 @@ import typer
 
 
 def doctor(
-    url: Annotated[str | None, typer.Argument(metavar="[URL]", help="Bucket or folder to try writing to.")] = None,
+    url: Annotated[str | None, typer.Argument(metavar="[URL]", help="Bucket or folder to test writing to.")] = None,
 ) -> None:
-    r"""Say what this machine has for training, and what to do about what is missing.
+    """Check what this machine has for training, and say how to fix what is missing.
 
     \b
     Example:
       hdna doctor s3://bucket/runs
-    """
+    """  # noqa: D301  (\b keeps the example on its own line)
     from hdna_cluster.doctor import examine
 
     healthy = True

@@ -1,4 +1,4 @@
-"""`hdna plan`: what a recipe takes, before anything is launched."""
+"""`hdna plan`: what a recipe needs, before launch."""
 
 import os
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ GIB = 2**30
 
 
 class DeviceName(StrEnum):
-    """Devices whose data sheets are known, or this machine's processor."""
+    """Devices with known data sheets, or this machine's CPU."""
 
     h200 = "h200"
     h100 = "h100"
@@ -27,16 +27,16 @@ class DeviceName(StrEnum):
 def plan(
     recipe: Recipe,
     overrides: Overrides = None,
-    devices: Annotated[int | None, typer.Option(help="Devices, in place of parallel.workers.")] = None,
-    device: Annotated[DeviceName, typer.Option(help="Their kind.")] = DeviceName.h100,
+    devices: Annotated[int | None, typer.Option(help="Number of devices, overriding parallel.workers.")] = None,
+    device: Annotated[DeviceName, typer.Option(help="Kind of device.")] = DeviceName.h100,
 ) -> None:
-    r"""Estimate memory, communication and least time of each stage of a recipe; starts nothing.
+    """Estimate memory, communication and minimum time of each stage of a recipe; start nothing.
 
     \b
     Example:
       hdna plan large_1m
       hdna plan large_1m --devices 16 --device a100 parallel.activation_checkpointing=false
-    """
+    """  # noqa: D301  (\b keeps the example on its own line)
     from hdna.config import load_recipe
     from hdna_cluster.devices import DEVICES, cpu_share
     from hdna_cluster.plan import plan as planned
@@ -57,7 +57,7 @@ def _text(recipe: str, made: "Plan") -> str:
     setting = f"{parallel.precision}, ZeRO {parallel.zero_stage}, long_conv {parallel.long_conv}"
     blocks = [
         f"{recipe} on {kind}; {setting}, activation_checkpointing {str(parallel.activation_checkpointing).lower()}",
-        "These are estimates in closed form. Nothing was started or measured.",
+        "Closed-form estimates: nothing was started or measured.",
         _work(made),
         _traffic(made),
         _memory(made),
@@ -66,7 +66,7 @@ def _text(recipe: str, made: "Plan") -> str:
 
 
 def _work(made: "Plan") -> str:
-    """Batches, FLOPs and lower bounds of the time."""
+    """Batches, FLOPs and lower bounds on time."""
     head = "stage|context|batch|sequence_parallel|steps|TFLOP/step|s/step >=|limit|stage h >="
     rows = [head.split("|")]
     for s in made.stages:
@@ -75,7 +75,7 @@ def _work(made: "Plan") -> str:
         times = ("-", "-", "-") if s.bounds is None else _times(s)
         rows.append([str(s.stage.index), context, batch, shared, f"{s.steps:,}", f"{s.step_flops / 1e12:,.2f}", *times])
     if made.seconds is None:
-        end = "No time is estimated: the rates of this device are not known."
+        end = "No time is estimated: this device's rates are not known."
     else:
         end = (
             f"whole run: at least {made.seconds / 3600:,.1f} h. Lower bounds, not forecasts: the largest of matrix\n"
@@ -83,7 +83,7 @@ def _work(made: "Plan") -> str:
             "memory rate, and messages at the full rate of the link within a node (vendor data sheet,\n"
             "dense). Real steps take longer; evaluations, checkpoints and links between nodes come on top."
         )
-    note = "batch: micro-batch x data ranks x accumulation. TFLOP: of the model, all devices, recomputation left out."
+    note = "batch: micro-batch x data ranks x accumulation. TFLOP: model FLOPs on all devices, without recomputation."
     return f"Work\n{_table(rows)}\n{note}\n{end}"
 
 
@@ -93,7 +93,7 @@ def _times(s: "StageEstimate") -> tuple[str, str, str]:
 
 
 def _traffic(made: "Plan") -> str:
-    """Both strategies, whichever is set."""
+    """Both strategies, whichever the recipe sets."""
     rows = [["stage", "slice", *(f"{kind} {unit}" for kind in made.stages[0].sent for unit in ("MiB", "collectives"))]]
     for s in made.stages:
         if s.stage.sequence_parallel > 1:
@@ -107,7 +107,7 @@ def _traffic(made: "Plan") -> str:
 
 
 def _memory(made: "Plan") -> str:
-    """What lies on one rank, and whether it fits."""
+    """Memory of one rank, and whether it fits."""
     recompute = made.config.parallel.activation_checkpointing
     labels = {flag: f"kept, checkpointing {'on' if flag else 'off'}" for flag in (False, True)}
     rows = [["stage", labels[recompute], labels[not recompute], "working", "params", "grads", "optimizer", "total", ""]]
@@ -116,19 +116,19 @@ def _memory(made: "Plan") -> str:
         rows.append([str(s.stage.index), *(_gib(size) for size in sizes), "fits" if s.fits else "TOO LARGE"])
     advice = [f"stage {index} does not fit: {text}" for index, text in made.advice.items()]
     note = (
-        "Total: activations kept as the recipe is set (the second column is the other setting), the working memory of\n"
-        "the backward pass, parameters, gradients, optimizer. It fits below 90 % of the device; the rest is left to\n"
+        "Total: activations kept under the recipe's setting (the second column is the other), working memory of the\n"
+        "backward pass, parameters, gradients, optimizer. A stage fits below 90 % of the device; the rest is left to\n"
         "CUDA, NCCL and the allocator."
     )
     return "\n".join(["Memory per rank, GiB", _table(rows), note, *advice])
 
 
 def _gib(size: int) -> str:
-    """Three digits of what is small, two after the point of the rest."""
+    """Three decimals below 1 GiB, two above."""
     return f"{size / GIB:,.2f}" if size >= GIB else f"{size / GIB:.3f}"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns aligned to the right, two spaces between."""
+    """Right-aligned columns, two spaces apart."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)

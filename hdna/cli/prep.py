@@ -21,7 +21,7 @@ app = typer.Typer(
 
 
 class SplitRule(StrEnum):
-    """How held-out stretches are chosen where no BED file says it."""
+    """How held-out stretches are chosen without a BED file."""
 
     hash = "hash"
     contig = "contig"
@@ -36,9 +36,9 @@ class Backend(StrEnum):
 
 Workers: TypeAlias = Annotated[
     int | None,
-    typer.Option(min=1, help="How many work at once; the result is the same [default: the processors there are, ≤ 8]."),
+    typer.Option(min=1, help="Parallel workers; the result is the same [default: available processors, ≤ 8]."),
 ]
-FastaOut: TypeAlias = Annotated[str, typer.Option("--out", help="FASTA to write; gzip where the name ends in .gz.")]
+FastaOut: TypeAlias = Annotated[str, typer.Option("--out", help="FASTA to write; gzipped if its name ends in .gz.")]
 
 
 @app.callback()
@@ -49,11 +49,11 @@ def _prep() -> None:
 @app.command()
 def synth(
     out: FastaOut,
-    bases: Annotated[int, typer.Option(help="Bases in all, N runs included.")],
+    bases: Annotated[int, typer.Option(help="Total bases, N runs included.")],
     contigs: Annotated[int, typer.Option(help="Contigs of equal length, named chr1, chr2, …")] = 1,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
 ) -> None:
-    """Write a synthetic genome with structure at short and at long range.
+    """Write a synthetic genome with short- and long-range structure.
 
     \b
     Example:
@@ -71,14 +71,14 @@ def synth(
 @app.command()
 def genome(
     fastas: Annotated[list[str], typer.Argument(metavar="FASTA...", help="FASTA files: plain, gzip or bgzip.")],
-    out: Annotated[str, typer.Option(help="Genome store to make: a path or URL, by custom ending in .zarr.")],
-    assembly: Annotated[str | None, typer.Option(help="Its name; by default that of the first file.")] = None,
+    out: Annotated[str, typer.Option(help="Genome store to make: a path or URL, usually ending in .zarr.")],
+    assembly: Annotated[str | None, typer.Option(help="Assembly name; by default the first file's.")] = None,
     workers: Workers = None,
-    backend: Annotated[Backend, typer.Option(help="Processes of this machine, or tasks on a Ray cluster.")] = (
+    backend: Annotated[Backend, typer.Option(help="Processes on this machine, or tasks on a Ray cluster.")] = (
         Backend.processes
     ),
 ) -> None:
-    """Make a genome store from the FASTA files of one assembly. After an interruption, the same command continues.
+    """Make a genome store from one assembly's FASTA files. After an interruption, the same command resumes.
 
     \b
     Example:
@@ -90,10 +90,10 @@ def genome(
     with _pool(backend, workers) as pool:
         made = encode_genome(fastas, out, assembly, pool)
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in made.counts.items())
-    size = f"{_size(made.array_bytes)}, {made.bits_per_base:.3f} bits per base"
+    size = f"{_size(made.array_bytes)}, {made.stored_bits_per_base:.3f} stored bits per base"
     text = f"{out}: {made.assembly}, {made.contigs:,} contigs, {made.bases:,} bases ({kinds}), {size}"
-    if made.taken_over:
-        text += f"; {made.taken_over:,} bases taken over from an interrupted run"
+    if made.reused_bases:
+        text += f"; {made.reused_bases:,} bases reused from an interrupted run"
     _close(text, started)
 
 
@@ -102,7 +102,7 @@ def fasta(
     store: Annotated[str, typer.Argument(metavar="STORE.zarr", help="Genome store.")],
     out: FastaOut,
 ) -> None:
-    """Write a genome store back as FASTA: every name, base, ambiguity code and letter case as it was.
+    """Write a genome store back to FASTA, preserving every name, base, ambiguity code and letter case.
 
     \b
     Example:
@@ -122,12 +122,11 @@ def shards(
     stores: Annotated[list[str], typer.Argument(metavar="STORE.zarr...", help="Genome stores, one per assembly.")],
     out: Annotated[str, typer.Option(help="Shard set to make: a path or URL.")],
     splits: Annotated[Path | None, typer.Option(help="BED file: contig, start, end, train|valid|test.")] = None,
-    split_by: Annotated[SplitRule | None, typer.Option(help="Rule where there is no BED file [default: hash].")] = None,
-    window: Annotated[int, typer.Option(min=1, help="Bases of a window; at train time it is cut into crops.")] = 1
-    << 20,
+    split_by: Annotated[SplitRule | None, typer.Option(help="Split rule without a BED file [default: hash].")] = None,
+    window: Annotated[int, typer.Option(min=1, help="Bases per window; training cuts windows into crops.")] = 1 << 20,
     workers: Workers = None,
 ) -> None:
-    """Make a shard set of windows from genome stores; splits are applied before windows are cut.
+    """Make a shard set from genome stores; splits are applied before windows are cut.
 
     \b
     Example:
@@ -145,20 +144,20 @@ def shards(
     size = sum(shard.bytes for shard in made.shards)
     bases = sum(shard.bases for shard in made.shards)
     dropped = made.provenance["dropped"]["windows"]
-    text = f"{out}: {len(made.shards)} shards, {_size(size)}, {8 * size / bases:.2f} bits per base; windows: {parts}"
-    _close(f"{text}; dropped {dropped:,}", started)
+    text = f"{out}: {len(made.shards)} shards, {_size(size)}, {8 * size / bases:.2f} stored bits per base"
+    _close(f"{text}; windows: {parts}; dropped {dropped:,}", started)
 
 
 @app.command()
 def verify(
     url: Annotated[str, typer.Argument(metavar="URL", help="Shard set or genome store.")],
     store: Annotated[
-        list[str] | None, typer.Option(help="A genome store the shard set was made of, unchanged since; repeatable.")
+        list[str] | None, typer.Option(help="A genome store the set must come from, unchanged since; repeatable.")
     ] = None,
 ) -> None:
-    """Check checksums, counts and that no base is in two splits; exit 1 and say what is wrong.
+    """Check checksums, counts and that no base is in two splits; exit 1 with a line per problem.
 
-    Windows of equal bases in two splits are reported as a warning: repeats are part of genomes.
+    Identical windows in two splits are only a warning: genomes contain repeats.
 
     \b
     Example:
@@ -177,7 +176,7 @@ def verify(
 
 
 def _pool(backend: Backend, workers: int | None) -> AbstractContextManager["Pool"]:
-    """The workers that the options ask for."""
+    """The worker pool that the options ask for."""
     from hdna_prep.pool import processes, processors
 
     if backend == Backend.processes:
@@ -188,10 +187,10 @@ def _pool(backend: Backend, workers: int | None) -> AbstractContextManager["Pool
 
 
 def _size(count: int) -> str:
-    """Bytes for people."""
+    """A human-readable size."""
     return f"{count / 2**20:,.1f} MiB" if count >= 2**20 else f"{count / 2**10:,.1f} KiB"
 
 
 def _close(text: str, started: float) -> None:
-    """The line a command ends with: what was made, how big, how long it took."""
+    """Print the closing line: what was made, its size, the time taken."""
     typer.echo(f"{text}, {time.monotonic() - started:.1f} s")

@@ -8,21 +8,22 @@ import typer
 
 def recipes(
     name: Annotated[str | None, typer.Argument(help="A shipped recipe to print.")] = None,
-    copy: Annotated[Path | None, typer.Option(help="Write it to this file instead, to be edited.")] = None,
+    copy: Annotated[Path | None, typer.Option(help="Write it to this file instead, its JSON Schema beside it.")] = None,
 ) -> None:
-    r"""List the shipped recipes, print one, or copy one to start your own from.
+    """List the shipped recipes, print one, or copy one to start your own from.
 
     \b
     Example:
       hdna recipes
       hdna recipes small_32k --copy mine.yaml
-    """
+    """  # noqa: D301  (\b keeps the example on its own line)
     from hdna.config import list_recipes, recipe_text
+    from hdna.config.json_schema import FILE_NAME, schema_text
     from hdna.errors import InputError
 
     if name is None:
         if copy is not None:
-            raise InputError("--copy: say which recipe, as in: hdna recipes quickstart --copy mine.yaml")
+            raise InputError("--copy: name a recipe, as in: hdna recipes quickstart --copy mine.yaml")
         for known, path in list_recipes().items():
             typer.echo(f"{known:<14}{path.read_text(encoding='utf-8').splitlines()[0].lstrip('# ')}")
         return
@@ -33,6 +34,7 @@ def recipes(
     if copy.exists():
         raise InputError(f"{copy}: already exists: choose another name")
     if not copy.parent.is_dir():
-        raise InputError(f"{copy}: there is no folder {copy.parent}")
+        raise InputError(f"{copy}: folder {copy.parent} does not exist: create it, or choose another")
     copy.write_text(text, encoding="utf-8")
-    typer.echo(f"{copy}: edit it, then run: hdna train {copy}")
+    (copy.parent / FILE_NAME).write_text(schema_text(), encoding="utf-8")
+    typer.echo(f"{copy}: edit it, then run: hdna train {copy}\n{copy.parent / FILE_NAME}: completes keys in editors")

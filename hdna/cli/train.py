@@ -1,4 +1,4 @@
-"""`hdna train`: train a recipe, and show how it goes."""
+"""`hdna train`: train a recipe and show its progress."""
 
 import signal
 import time
@@ -12,15 +12,15 @@ from hdna.run.step_record import StepRecord
 
 
 def train(recipe: Recipe, overrides: Overrides = None) -> None:
-    r"""Train a recipe: on this machine, or on the Ray cluster that this command was submitted to.
+    """Train a recipe, on this machine or on the Ray cluster this command was submitted to.
 
-    A run stopped at any moment continues with the same command.
+    The same command resumes a run that was stopped at any point.
 
     \b
     Example:
       hdna train quickstart run.url=runs/first optim.learning_rate=3e-4
       ray job submit --working-dir . -- hdna train recipe.yaml run.url=s3://bucket/run
-    """
+    """  # noqa: D301  (\b keeps the example on its own line)
     from hdna.config import load_recipe
     from hdna_cluster.launch import launch
 
@@ -35,7 +35,7 @@ def train(recipe: Recipe, overrides: Overrides = None) -> None:
 
 
 def _show(display: Progress, event: Event) -> None:
-    """Texts and evaluations stay on the terminal; the other steps move the bar."""
+    """Texts and evaluations stay on the terminal; other steps only move the bar."""
     if isinstance(event, str):
         display.print(event)
         return

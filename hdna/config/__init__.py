@@ -1,4 +1,4 @@
-"""Recipes: what a run is, as frozen dataclasses, and the one way to load them."""
+"""Recipes: a run's settings as frozen dataclasses, and the one way to load them."""
 
 from hdna.config.recipe import dump_recipe, find_recipe, list_recipes, load_recipe, recipe_text
 from hdna.config.schema import (

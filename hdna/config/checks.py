@@ -1,86 +1,98 @@
-"""Ranges of a recipe, and the arithmetic that its numbers must satisfy together."""
+"""The ranges of a recipe's numbers, and the arithmetic they must satisfy together."""
 
 from collections.abc import Callable
 
-from hdna.config.schema import RunConfig, Stage
+from hdna.config.schema import (
+    CheckpointConfig,
+    DataConfig,
+    EvaluateConfig,
+    ModelConfig,
+    OptimConfig,
+    ParallelConfig,
+    RunConfig,
+    RunSection,
+    Stage,
+)
 from hdna.config.slices import divisors, slice_length
 from hdna.errors import InputError
 
-Place = Callable[..., str]
-"""Says where a key was written: `place("optim", "clip_norm")` gives `recipe.yaml:31: optim.clip_norm`."""
+Where = Callable[..., str]
+"""Where a key was written: `where("optim", "clip_norm")` returns `recipe.yaml:31: optim.clip_norm`."""
 
 _BELOW_ONE = 1.0 - 1e-9
+_NO_LIMIT = float("inf")
+
+RANGES: dict[type, dict[str, tuple[float, float]]] = {
+    RunSection: {"seed": (0, 2**63 - 1)},
+    ModelConfig: {
+        "d_model": (1, _NO_LIMIT),
+        "n_layer": (1, _NO_LIMIT),
+        "order": (2, _NO_LIMIT),
+        "l_max": (2, _NO_LIMIT),
+        "shift": (0, _NO_LIMIT),
+        "embed_dropout": (0, _BELOW_ONE),
+        "d_inner": (1, _NO_LIMIT),
+        "emb_dim": (3, _NO_LIMIT),
+        "filter_order": (1, _NO_LIMIT),
+    },
+    DataConfig: {"repeat_weight": (0, 1)},
+    Stage: {
+        "context_length": (1, _NO_LIMIT),
+        "until_tokens": (1, _NO_LIMIT),
+        "micro_batch_size": (1, _NO_LIMIT),
+        "sequence_parallel": (1, _NO_LIMIT),
+    },
+    OptimConfig: {
+        "learning_rate": (0, _NO_LIMIT),
+        "weight_decay": (0, _NO_LIMIT),
+        "warmup_fraction": (0, 1),
+        "clip_norm": (1e-12, _NO_LIMIT),
+        "global_batch_tokens": (1, _NO_LIMIT),
+    },
+    ParallelConfig: {"workers": (1, _NO_LIMIT), "zero_stage": (0, 3), "collective_timeout_s": (1, _NO_LIMIT)},
+    CheckpointConfig: {"every_steps": (1, _NO_LIMIT), "keep_last": (1, _NO_LIMIT), "keep_every": (0, _NO_LIMIT)},
+    EvaluateConfig: {"every_steps": (1, _NO_LIMIT), "max_bases": (1, _NO_LIMIT)},
+}
+"""Inclusive range of each section's numbers."""
 
 
-def check(config: RunConfig, place: Place) -> None:
+def check(config: RunConfig, where: Where) -> None:
     """Raise InputError, naming the line, for the first number that is out of range or contradicts another."""
-    _check_ranges(config, place)
-    _check_model(config, place)
-    _check_data(config, place)
+    for name, section in vars(config).items():
+        if type(section) in RANGES:
+            _check_ranges(section, where, name)
+    if config.model.emb_dim % 2 == 0:
+        raise InputError(f"{where('model', 'emb_dim')}: {config.model.emb_dim}: want an odd number of at least 3")
+    _check_data(config, where)
     if not config.curriculum:
-        raise InputError(f"{place('curriculum')}: empty: want at least one stage")
+        raise InputError(f"{where('curriculum')}: empty: want at least one stage")
     begin = 0
     for index, stage in enumerate(config.curriculum):
-        _check_stage(config, index, stage, begin, place)
+        _check_ranges(stage, where, "curriculum", str(index))
+        _check_stage(config, index, stage, begin, where)
         begin = stage.until_tokens
 
 
-def _check_ranges(config: RunConfig, place: Place) -> None:
-    positive = float("inf")
-    for section, key, low, high in (
-        ("run", "seed", 0, 2**63 - 1),
-        ("model", "d_model", 1, positive),
-        ("model", "n_layer", 1, positive),
-        ("model", "order", 2, positive),
-        ("model", "l_max", 2, positive),
-        ("model", "shift", 0, positive),
-        ("model", "embed_dropout", 0, _BELOW_ONE),
-        ("model", "filter_order", 1, positive),
-        ("data", "repeat_weight", 0, 1),
-        ("optim", "learning_rate", 0, positive),
-        ("optim", "weight_decay", 0, positive),
-        ("optim", "warmup_fraction", 0, 1),
-        ("optim", "clip_norm", 1e-12, positive),
-        ("optim", "global_batch_tokens", 1, positive),
-        ("parallel", "workers", 1, positive),
-        ("parallel", "zero_stage", 0, 3),
-        ("parallel", "collective_timeout_s", 1, positive),
-        ("checkpoint", "every_steps", 1, positive),
-        ("checkpoint", "keep_last", 1, positive),
-        ("checkpoint", "keep_every", 0, positive),
-        ("evaluate", "every_steps", 1, positive),
-        ("evaluate", "max_bases", 1, positive),
-    ):
-        value = getattr(getattr(config, section), key)
-        if not low <= value <= high:
-            bound = f"at least {low:g}" if high == positive else f"between {low:g} and {high:g}"
-            raise InputError(f"{place(section, key)}: {value} is out of range: want {bound}")
+def _check_ranges(section: object, where: Where, *path: str) -> None:
+    for key, (low, high) in RANGES[type(section)].items():
+        value = getattr(section, key)
+        if value is not None and not low <= value <= high:
+            bound = f"at least {low:g}" if high == _NO_LIMIT else f"between {low:g} and {high:g}"
+            raise InputError(f"{where(*path, key)}: {value} is out of range: want {bound}")
 
 
-def _check_model(config: RunConfig, place: Place) -> None:
-    if config.model.emb_dim < 3 or config.model.emb_dim % 2 == 0:
-        raise InputError(f"{place('model', 'emb_dim')}: {config.model.emb_dim}: want an odd number of at least 3")
-    if config.model.d_inner is not None and config.model.d_inner < 1:
-        raise InputError(
-            f"{place('model', 'd_inner')}: {config.model.d_inner}: want at least 1, or null for 4 * d_model"
-        )
-
-
-def _check_data(config: RunConfig, place: Place) -> None:
+def _check_data(config: RunConfig, where: Where) -> None:
     shards, weights = config.data.shards, config.data.weights
     if not shards:
-        raise InputError(f"{place('data', 'shards')}: empty: want at least one URL of a shard set")
+        raise InputError(f"{where('data', 'shards')}: empty: want at least one URL of a shard set")
     if weights and (len(weights) != len(shards) or not all(0 < weight < float("inf") for weight in weights)):
-        raise InputError(f"{place('data', 'weights')}: {weights}: want one positive weight per shard set, or []")
+        raise InputError(f"{where('data', 'weights')}: {weights}: want one positive weight per shard set, or []")
 
 
-def _check_stage(config: RunConfig, index: int, stage: Stage, begin: int, place: Place) -> None:
+def _check_stage(config: RunConfig, index: int, stage: Stage, begin: int, where: Where) -> None:
     def at(key: str) -> str:
-        return place("curriculum", str(index), key)
+        return where("curriculum", str(index), key)
 
-    if stage.context_length < 1 or stage.micro_batch_size < 1:
-        key = "context_length" if stage.context_length < 1 else "micro_batch_size"
-        raise InputError(f"{at(key)}: {getattr(stage, key)} is out of range: want at least 1")
     if stage.context_length > config.model.l_max:
         raise InputError(
             f"{at('context_length')}: {stage.context_length} is longer than model.l_max={config.model.l_max}: "
@@ -102,17 +114,15 @@ def _check_stage(config: RunConfig, index: int, stage: Stage, begin: int, place:
 
 
 def _check_slices(config: RunConfig, stage: Stage, at: Callable[[str], str]) -> None:
-    """The workers must form groups of sequence_parallel, and each group cut a sample into equal slices."""
+    """Workers must form groups of sequence_parallel, each of which cuts a sample into equal slices."""
     ranks, workers = stage.sequence_parallel, config.parallel.workers
-    if ranks < 1:
-        raise InputError(f"{at('sequence_parallel')}: {ranks} is out of range: want at least 1")
     if workers % ranks:
         problem = (
             f"is more than parallel.workers={workers}" if ranks > workers else f"does not divide {workers} workers"
         )
         raise InputError(
             f"{at('sequence_parallel')}: {ranks} {problem}: want one of {', '.join(map(str, divisors(workers)))}, "
-            f"or other parallel.workers"
+            f"or change parallel.workers"
         )
     try:
         slice_length(stage.context_length, ranks)

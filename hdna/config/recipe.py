@@ -1,7 +1,7 @@
 """From a recipe file and `key=value` overrides to a checked RunConfig. The door to OmegaConf.
 
 A recipe is data: no interpolation is resolved, so that loading one can neither run code nor copy an environment
-variable (a secret, say) into the files of a run.
+variable (a secret, say) into a run's files.
 """
 
 import dataclasses
@@ -21,19 +21,19 @@ from hdna.errors import InputError
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _SHIPPED = (_PACKAGE / "recipes", _PACKAGE.parent / "recipes")
-"""Where the shipped recipes lie: in an installed wheel, or in a checkout."""
+"""Where the shipped recipes are: in an installed wheel, or in a checkout."""
 
 
 def list_recipes() -> dict[str, Path]:
     """The shipped recipes by name."""
-    folder = next((place for place in _SHIPPED if place.is_dir()), _SHIPPED[0])
+    folder = next((path for path in _SHIPPED if path.is_dir()), _SHIPPED[0])
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def find_recipe(name_or_path: str) -> Path:
-    """The file of a shipped recipe's name or of a path.
+    """The file of a recipe, given by shipped name or by path.
 
-    Raises InputError when there is neither, with the nearest shipped name.
+    Raises InputError with the nearest shipped name when there is neither.
     """
     shipped = list_recipes()
     path = Path(name_or_path)
@@ -47,7 +47,7 @@ def find_recipe(name_or_path: str) -> Path:
 
 
 def recipe_text(name_or_path: str) -> str:
-    """The recipe as written, its manual included. Raises InputError when the file is no text or cannot be read."""
+    """The recipe as written, with its manual. Raises InputError when the file is not text or cannot be read."""
     path = find_recipe(name_or_path)
     try:
         with path.open(encoding="utf-8") as file:
@@ -59,7 +59,7 @@ def recipe_text(name_or_path: str) -> str:
 
 
 def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> RunConfig:
-    """Load a recipe, apply `key=value` overrides (which reach into lists: `curriculum.0.micro_batch_size=4`), check it.
+    """Load a recipe, apply `key=value` overrides (numbers index lists: `curriculum.0.micro_batch_size=4`), check it.
 
     Raises InputError naming file, line and key for anything unknown, of the wrong type or out of range.
     """
@@ -67,11 +67,11 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> RunConfig:
 
 
 def parse_recipe(text: str, source: str, overrides: Sequence[str] = ()) -> RunConfig:
-    """The same from the recipe's text; `source` names it in errors."""
-    tree, places = read_recipe(text, source)
+    """Load a recipe from its text; `source` names it in errors."""
+    tree, origins = read_recipe(text, source)
     for override in overrides:
-        places.overridden(apply_override(tree, override), override)
-    values = shaped(tree, RunConfig, (), places)
+        origins.overridden(apply_override(tree, override), override)
+    values = shaped(tree, RunConfig, (), origins)
     schema = OmegaConf.structured(RunConfig)
     OmegaConf.set_readonly(schema, False)
     try:
@@ -79,17 +79,17 @@ def parse_recipe(text: str, source: str, overrides: Sequence[str] = ()) -> RunCo
     except OmegaConfBaseException as error:
         raise InputError(f"{source}: {error}") from None
     assert isinstance(config, RunConfig)
-    check(config, places.at)
+    check(config, origins.at)
     return config
 
 
 def dump_recipe(config: RunConfig) -> str:
-    """A RunConfig as the YAML text that loads to the same RunConfig."""
+    """A RunConfig as YAML text that loads back to the same RunConfig."""
     return OmegaConf.to_yaml(OmegaConf.structured(config))
 
 
 def flatten(config: RunConfig) -> dict[str, Any]:
-    """Every value of a recipe by its dotted key, as in `curriculum.0.context_length`."""
+    """Every value of a recipe by dotted key, such as `curriculum.0.context_length`."""
 
     def walk(value: Any, key: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - a tree of plain values
         if isinstance(value, dict | list):
@@ -105,5 +105,5 @@ def flatten(config: RunConfig) -> dict[str, Any]:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a name too long for this file system, say
+    except OSError:  # such as a name too long for this file system
         return False

@@ -1,4 +1,4 @@
-"""The sections of a recipe. One sentence under each field states its unit, its scope and what a special value means."""
+"""The sections of a recipe. One sentence under each field states its unit, scope and special values."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -6,15 +6,15 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class RunSection:
-    """Where a run lives and how it begins."""
+    """Where a run is stored and how it starts."""
 
     url: str
     """Directory or bucket URL that receives recipe, metrics, checkpoints and report."""
     seed: int = 2222
     """Seed of initialisation, data order and dropout; 2222 is the published runs' seed."""
     resume: Literal["auto", "never", "force"] = "auto"
-    """auto: continue the run at `url` if there is one of this recipe; never: `url` must be free;
-    force: continue even though the recipe has changed (the model may not)."""
+    """auto: continue the run at `url` if it belongs to this recipe; never: `url` must be free;
+    force: continue even if the recipe has changed (the model may not)."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,11 @@ class DataConfig:
     shards: list[str]
     """URLs of shard sets (`hdna prep shards --out URL`)."""
     weights: list[float] = field(default_factory=list)
-    """Share of each shard set in every stretch of samples, any scale; empty means by number of bases."""
+    """Relative share of samples from each shard set, in any scale; empty: by number of bases."""
     reverse_complement: bool = True
     """Read each crop on a strand drawn by a hash of (seed, epoch, crop)."""
     ignore_n: bool = True
-    """Leave N out of the loss, as all other codes but A, C, G, T are; false: N is a target, as in the reference."""
+    """Leave N out of the loss, like every code but A, C, G, T; false: N is a target, as in the reference."""
     repeat_weight: float = 1.0
     """Weight in the loss of soft-masked (lower-case, repeat) bases."""
 
@@ -72,7 +72,7 @@ class Stage:
     context_length: int
     """Positions the model sees in one sample."""
     until_tokens: int
-    """Tokens seen at which the stage ends; the step that reaches it is the stage's last."""
+    """Tokens seen at which the stage ends; the step that reaches them is its last."""
     micro_batch_size: int = 1
     """Samples per forward pass on each data rank."""
     sequence_parallel: int = 1
@@ -89,7 +89,7 @@ class OptimConfig:
     weight_decay: float = 0.1
     """Decoupled weight decay of projections, short convolution and MLP; filter, norms, biases, embedding have none."""
     warmup_fraction: float = 0.01
-    """Share of all tokens over which the learning rate rises linearly; a cosine then takes it to a tenth of it."""
+    """Share of all tokens over which the learning rate rises linearly; a cosine then lowers it to a tenth."""
     clip_norm: float = 1.0
     """Largest global gradient norm."""
     global_batch_tokens: int = 65536
@@ -98,17 +98,17 @@ class OptimConfig:
 
 @dataclass(frozen=True)
 class ParallelConfig:
-    """How the work is spread. None of these changes the result beyond rounding (the layout law)."""
+    """How work is distributed. Nothing here changes the result beyond rounding (the layout law)."""
 
     workers: int = 1
-    """Training processes; one GPU each where there are GPUs."""
+    """Training processes; one GPU each, if there are GPUs."""
     zero_stage: int = 1
     """DeepSpeed ZeRO: 0 nothing, 1 optimizer, 2 + gradients, 3 + parameters partitioned over the workers."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """bf16: matrix products in bfloat16, parameters, filter and FFT in fp32; fp32: everything in fp32."""
     long_conv: Literal["all_to_all", "distributed_fft"] = "all_to_all"
-    """How sequence ranks share a long convolution: all_to_all exchanges positions for channels, the least traffic;
-    distributed_fft leaves channels where they are, for more ranks than channels or the last bit of memory."""
+    """How sequence ranks share a long convolution: all_to_all exchanges positions for channels, with the least traffic;
+    distributed_fft leaves channels in place, for more ranks than channels or when memory is tightest."""
     activation_checkpointing: bool = False
     """Recompute each block in the backward pass instead of keeping its activations."""
     collective_timeout_s: int = 1800
@@ -117,7 +117,7 @@ class ParallelConfig:
 
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """When the run is saved and which checkpoints stay."""
+    """When the run is saved, and which checkpoints are kept."""
 
     every_steps: int = 50
     """Steps between checkpoints; one more is written at the end."""
@@ -134,17 +134,18 @@ class EvaluateConfig:
     every_steps: int = 50
     """Steps between evaluations; each stage's last step is always evaluated."""
     max_bases: int = 1_000_000
-    """Bases of the valid split that are scored, from its beginning."""
+    """Bases of the valid split to score, from its start."""
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A whole recipe."""
+    """A complete recipe."""
 
     run: RunSection
     model: ModelConfig
     data: DataConfig
     curriculum: list[Stage]
+    """Stages in the order in which they are trained."""
     optim: OptimConfig = field(default_factory=OptimConfig)
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)

@@ -1,4 +1,4 @@
-"""Holds plain values against the schema: unknown keys, missing keys and wrong types are refused where they stand."""
+"""Checks plain values against the schema; unknown keys, missing keys and wrong types are refused with their line."""
 
 import dataclasses
 import math
@@ -7,63 +7,63 @@ import typing
 from difflib import get_close_matches
 from typing import Any
 
-from hdna.config.source import Path, Places, shown
+from hdna.config.source import Origins, Path, shown
 from hdna.errors import InputError
 
 _MISSING = "???"
 _MAX_INT = 2**63 - 1
 
 
-def shaped(value: Any, wanted: Any, path: Path, places: Places) -> Any:  # noqa: ANN401 - a tree of plain values
-    """`value` as the type `wanted` has it; whole floats (2e6) become int where `wanted` is int.
+def shaped(value: Any, wanted: Any, path: Path, origins: Origins) -> Any:  # noqa: ANN401 - a tree of plain values
+    """`value` converted to `wanted`; integral floats (2e6) become int where `wanted` is int.
 
     Raises InputError naming file, line and key.
     """
     if dataclasses.is_dataclass(wanted):
-        return _section(value, wanted, path, places)
+        return _section(value, wanted, path, origins)
     origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
     if origin is list:
         if not isinstance(value, list):
-            raise InputError(f"{places.at(*path)}: want a list, as in [first, second]; got {shown(value)}")
-        return [shaped(item, arguments[0], (*path, str(index)), places) for index, item in enumerate(value)]
+            raise InputError(f"{origins.at(*path)}: want a list, as in [first, second]; got {shown(value)}")
+        return [shaped(item, arguments[0], (*path, str(index)), origins) for index, item in enumerate(value)]
     if origin is typing.Literal:
         if value not in arguments:
-            raise InputError(f"{places.at(*path)}: {shown(value)}: want one of {', '.join(map(str, arguments))}")
+            raise InputError(f"{origins.at(*path)}: {shown(value)}: want one of {', '.join(map(str, arguments))}")
         return value
     if origin is types.UnionType:
         if value is None:
             return None
         wanted = arguments[0]
-    return _leaf(value, wanted, places.at(*path))
+    return _leaf(value, wanted, origins.at(*path))
 
 
-def _section(value: Any, wanted: Any, path: Path, places: Places) -> dict[str, Any]:  # noqa: ANN401
+def _section(value: Any, wanted: Any, path: Path, origins: Origins) -> dict[str, Any]:  # noqa: ANN401
     types_of = typing.get_type_hints(wanted)
     if not isinstance(value, dict):
-        raise InputError(f"{places.at(*path)}: want a mapping with the keys {', '.join(types_of)}; got {shown(value)}")
+        raise InputError(f"{origins.at(*path)}: want a mapping with the keys {', '.join(types_of)}; got {shown(value)}")
     for key in value:
         if key not in types_of:
             near = get_close_matches(key, types_of, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(types_of)}"
-            raise InputError(f"{places.at(*path, key)}: unknown key; {hint}")
+            raise InputError(f"{origins.at(*path, key)}: unknown key; {hint}")
     for known in dataclasses.fields(wanted):
         needed = known.default is dataclasses.MISSING and known.default_factory is dataclasses.MISSING
         if needed and value.get(known.name) in (None, _MISSING):
-            raise InputError(f"{places.at(*path, known.name)}: missing: the recipe must give it")
-    return {key: shaped(item, types_of[key], (*path, key), places) for key, item in value.items()}
+            raise InputError(f"{origins.at(*path, known.name)}: missing: add it to the recipe")
+    return {key: shaped(item, types_of[key], (*path, key), origins) for key, item in value.items()}
 
 
 def _leaf(value: Any, wanted: type, at: str) -> Any:  # noqa: ANN401
     if wanted is bool:
         return _want(value, isinstance(value, bool), at, "true or false")
     if wanted is str:
-        return _want(value, isinstance(value, str) and value not in ("", _MISSING), at, "text, in quotes if need be")
+        return _want(value, isinstance(value, str) and value not in ("", _MISSING), at, "text, quoted if necessary")
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if wanted is float:
         finite = number and (isinstance(value, int) or math.isfinite(value)) and abs(value) <= _MAX_INT
         return float(_want(value, finite, at, "a finite number"))
-    whole = number and (isinstance(value, int) or value.is_integer()) and abs(value) <= _MAX_INT
-    return int(_want(value, whole, at, "a whole number below 2^63"))
+    integral = number and (isinstance(value, int) or value.is_integer()) and abs(value) <= _MAX_INT
+    return int(_want(value, integral, at, "a whole number below 2^63"))
 
 
 def _want(value: Any, fits: bool, at: str, what: str) -> Any:  # noqa: ANN401

@@ -1,4 +1,4 @@
-"""How a sample is cut over sequence ranks: integers only, so that a recipe can be checked before anything starts."""
+"""How sequence ranks split a sample: integers only, so that a recipe can be checked before anything starts."""
 
 from hdna.errors import InputError
 
@@ -7,14 +7,14 @@ MIN_SLICE = 2
 
 
 def divisors(n: int) -> list[int]:
-    """The numbers that divide n >= 1, rising."""
+    """The divisors of n >= 1, ascending."""
     return [d for d in range(1, n + 1) if n % d == 0]
 
 
 def slice_length(context_length: int, sequence_parallel: int) -> int:
     """Positions of each rank's slice.
 
-    Raises InputError naming the nearest valid context lengths when the ranks cannot share this one equally.
+    Raises InputError naming the nearest valid context lengths when the ranks cannot split this one equally.
     """
     shortest = sequence_parallel * MIN_SLICE if sequence_parallel > 1 else 1
     if context_length % sequence_parallel == 0 and context_length >= shortest:

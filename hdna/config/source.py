@@ -1,7 +1,7 @@
-"""Recipe text as plain values, and where each was written. Stricter than YAML: what could surprise is refused.
+"""Recipe text as plain values, and where each was written. Stricter than YAML: anything surprising is refused.
 
-No aliases (ten lines of them can ask for all memory), no tags, no key given twice, no interpolation. Plain numbers are
-those of YAML 1.2: `2e6` and `2_000_000` are numbers, `010` is ten, `1:30` and `2026-11-22` are text.
+No aliases (ten lines of them can exhaust memory), no tags, no duplicate keys, no interpolation. Plain numbers follow
+YAML 1.2: `2e6` and `2_000_000` are numbers, `010` is ten, `1:30` and `2026-11-22` are text.
 """
 
 import re
@@ -13,7 +13,7 @@ import yaml
 from hdna.errors import InputError
 
 MAX_CHARACTERS = 1 << 18
-"""A recipe is a page; a FASTA file given by mistake is not read to its end."""
+"""A recipe is a page long; a FASTA file given by mistake is not read to its end."""
 _MAX_DEPTH = 8
 _MAX_VALUE_CHARACTERS = 2048
 _SHOWN = 80
@@ -40,7 +40,7 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), _first)
 
 
-class Places:
+class Origins:
     """Where each key of a recipe was written: a line of the file, or an override."""
 
     def __init__(self, source: str, lines: dict[Path, int]) -> None:
@@ -49,11 +49,11 @@ class Places:
         self._overrides: dict[Path, str] = {}
 
     def overridden(self, key: Path, override: str) -> None:
-        """Note that an override set `key`."""
+        """Record that an override set `key`."""
         self._overrides[key] = shown(override)
 
     def at(self, *key: str) -> str:
-        """`file:line: a.b.c`, or the override that set the key or something around it."""
+        """`file:line: a.b.c`, or the override that set the key or an enclosing one."""
         dotted = ".".join(key)
         within = [path for path in self._overrides if path[: len(key)] == key]
         around = [key[:length] for length in range(len(key), 0, -1)]
@@ -67,23 +67,23 @@ class Places:
 
 
 def shown(value: object) -> str:
-    """A value for an error message: quoted, and cut where it is long."""
+    """A value for an error message: quoted, and truncated if long."""
     text = repr(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-def read_recipe(text: str, source: str) -> tuple[dict[str, Any], Places]:
-    """The tree of a recipe's text. Raises InputError, naming `source` and the line, for anything that is no recipe."""
+def read_recipe(text: str, source: str) -> tuple[dict[str, Any], Origins]:
+    """Parse a recipe's text. Raises InputError naming `source` and the line for anything that is not a recipe."""
     if len(text) > MAX_CHARACTERS:
         raise InputError(f"{source}: longer than {MAX_CHARACTERS:,} characters: want a recipe in YAML")
     tree, lines = _plain(text, lambda line: f"{source}:{line}")
     if not isinstance(tree, dict) or not tree:
         raise InputError(f"{source}: want a recipe: a YAML mapping with run, model, data and curriculum")
-    return tree, Places(source, lines)
+    return tree, Origins(source, lines)
 
 
 def apply_override(tree: dict[str, Any], override: str) -> Path:
-    """Put `key=value` into the tree; the key reaches into lists by number. Gives the key."""
+    """Set `key=value` in the tree, where numbers index lists; return the key."""
     where = f"override {shown(override)}"
     key, equals, value = override.partition("=")
     path = tuple(part.strip() for part in key.replace("[", ".").replace("]", "").split("."))
@@ -95,11 +95,11 @@ def apply_override(tree: dict[str, Any], override: str) -> Path:
     for number, part in enumerate(path):
         if not isinstance(node, dict | list):
             raise InputError(f"{where}: {'.'.join(path[:number])} is a single value: nothing can be set inside it")
-        place: Any = _index(node, part, f"{where}: {'.'.join(path[:number])}") if isinstance(node, list) else part
+        index: Any = _index(node, part, f"{where}: {'.'.join(path[:number])}") if isinstance(node, list) else part
         if number == len(path) - 1:
-            node[place] = _plain(value, lambda line: where)[0]
+            node[index] = _plain(value, lambda line: where)[0]
         else:
-            node = node.setdefault(place, {}) if isinstance(node, dict) else node[place]
+            node = node.setdefault(index, {}) if isinstance(node, dict) else node[index]
     return path
 
 
@@ -110,7 +110,7 @@ def _index(entries: list[Any], part: str, where: str) -> int:
 
 
 def _plain(text: str, where: Callable[[int], str]) -> tuple[Any, dict[Path, int]]:
-    """The values of YAML text, and each one's line; `where(line)` names a line in errors."""
+    """The values of YAML text, and the line of each; `where(line)` names a line in errors."""
     loader = None
     try:
         _refuse_events(text, where)
@@ -129,7 +129,7 @@ def _plain(text: str, where: Callable[[int], str]) -> tuple[Any, dict[Path, int]
 
 
 def _refuse_events(text: str, where: Callable[[int], str]) -> None:
-    """Refuse what must not even be built: nesting without end, aliases, tags."""
+    """Refuse what must not even be built: endless nesting, aliases, tags."""
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         mark = event.start_mark
@@ -155,7 +155,7 @@ def _built(loader: _Loader, node: yaml.Node, path: Path, lines: dict[Path, int],
             name, line = _scalar(key, where), key.start_mark.line + 1
             if name in tree:
                 first = lines[*path, name]
-                raise InputError(f"{where(line)}: key {shown(name)} is given twice, first in line {first}: remove one")
+                raise InputError(f"{where(line)}: key {shown(name)} is given twice, first on line {first}: remove one")
             lines[*path, name] = line
             tree[name] = _built(loader, item, (*path, name), lines, where)
         return tree
@@ -164,7 +164,7 @@ def _built(loader: _Loader, node: yaml.Node, path: Path, lines: dict[Path, int],
 
 
 def _scalar(node: yaml.Node, where: Callable[[int], str]) -> str:
-    """The text of a scalar, refused where it is none, asks for something to be filled in, or has no end."""
+    """The text of a scalar; a non-scalar, interpolation or an overlong value is refused."""
     here = where(node.start_mark.line + 1)
     if not isinstance(node, yaml.ScalarNode):
         raise InputError(f"{here}: a list or mapping as a key: want a name")

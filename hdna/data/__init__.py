@@ -1,1 +1,1 @@
-"""From shard sets to batches: curriculum and order are pure, stream reads."""
+"""From shard sets to batches: curriculum and order are pure, stream does the reading."""

@@ -1,9 +1,9 @@
-"""Shards as verified local files: a local set's own, or copies of a bucket's in a bounded cache.
+"""Shards as verified local files: a local set's own, or copies from a bucket in a bounded cache.
 
-The cache is a folder that all processes of a machine share. A copy has the shard's sha256 for a name, and gets that
-name only once its bytes have been found to have it. Each process looks at them once more when it first opens a copy
-that it did not make. Least recently opened copies go first; a process that has a removed file open or mapped goes on
-reading it, because the system keeps the bytes until the last one lets go.
+The cache is a folder shared by all processes of a machine. A copy is named after the shard's sha256, and gets that name
+only once its bytes match. A process verifies a copy made by another once, when it first opens it. The least recently
+opened copies are evicted first; a process that has a removed file open or mapped can go on reading it, because the
+system keeps the bytes until the last reader lets go.
 """
 
 import hashlib
@@ -22,61 +22,61 @@ from hdna.genome.shard import ShardEntry, ShardSet
 from hdna.storage import retry
 
 CACHE_BYTES = 64 << 30
-"""Least recently used copies go when the cache would hold more than this."""
+"""The least recently used copies are evicted when the cache would exceed this."""
 
 
 class ShardCache:
-    """Opens shards, their size and sha256 verified once per process. Safe to use from several threads.
+    """Opens shards, verifying size and sha256 once per process. Thread-safe.
 
-    `folder` is $XDG_CACHE_HOME/hdna/shards, or ~/.cache/hdna/shards, if None. A limit smaller than one shard holds one.
+    `folder` None: $XDG_CACHE_HOME/hdna/shards, or ~/.cache/hdna/shards. A limit smaller than one shard holds one.
     """
 
     def __init__(self, folder: Path | None = None, limit_bytes: int = CACHE_BYTES) -> None:
         self._folder = CacheFolder(folder or _default_folder(), limit_bytes)
         self._limit = limit_bytes
         self._verified: set[tuple[str, int, int]] = set()  # sha256, device, inode
-        self._ahead: dict[str, int] = {}  # sha256 and bytes of shards asked for by prefetch and not opened yet
+        self._ahead: dict[str, int] = {}  # sha256 and bytes of shards prefetched but not opened yet
         self._lock = threading.Lock()
         self._waiting: deque[tuple[str, ShardEntry]] = deque()
         self._worker: threading.Thread | None = None
 
     def open(self, shard_set: ShardSet, shard: ShardEntry) -> BufferedReader:
-        """The shard's verified bytes, as a file that stays readable whatever the cache does.
+        """Open the shard's verified bytes as a file that stays readable whatever the cache does.
 
-        Raises InputError naming the shard when it is missing, damaged, cannot be had, or finds no room on the disk.
+        Raises InputError naming the shard when it is missing, damaged or unavailable, or the disk is full.
         """
-        place = shard_set.place(shard)
+        url = shard_set.url_of(shard)
         with self._lock:
             self._ahead.pop(shard.sha256, None)
         try:
-            if not storage.is_local(place):
-                return self._copy(place, shard)
-            file = storage.local_path(place).open("rb")
+            if not storage.is_local(url):
+                return self._copy(url, shard)
+            file = storage.local_path(url).open("rb")
         except FileNotFoundError:
-            raise InputError(f"{place}: shard is missing though the manifest lists it: make the set again") from None
+            raise InputError(f"{url}: shard is missing, although the manifest lists it: make the set again") from None
         except OSError as error:
-            raise InputError(f"{place}: cannot be read: {error.strerror or error}") from None
+            raise InputError(f"{url}: cannot be read: {error.strerror or error}") from None
         fault = self._fault(file, shard)
         if fault:
             file.close()
-            raise _damaged(place, fault, shard)
+            raise _damaged(url, fault, shard)
         return file
 
     def prefetch(self, shard_set: ShardSet, shards: Iterable[ShardEntry]) -> None:
-        """Begin to copy shards that will be opened soon, in this order, by a thread in the background.
+        """Start copying shards that will be opened soon, in this order, in a background thread.
 
-        No more than half the cache is fetched ahead: what does not fit, and what fails, waits until it is opened.
+        At most half the cache is fetched ahead: what does not fit, or fails, waits until it is opened.
         """
         for shard in shards:
-            place = shard_set.place(shard)
-            if storage.is_local(place):
+            url = shard_set.url_of(shard)
+            if storage.is_local(url):
                 continue
             with self._lock:
                 fits = sum(self._ahead.values()) + shard.bytes <= self._limit // 2
                 if not fits or shard.sha256 in self._ahead:
                     continue
                 self._ahead[shard.sha256] = shard.bytes
-                self._waiting.append((place, shard))
+                self._waiting.append((url, shard))
                 if self._worker is None:
                     self._worker = threading.Thread(target=self._work, name="shard-prefetch", daemon=True)
                     self._worker.start()
@@ -87,32 +87,32 @@ class ShardCache:
                 if not self._waiting:
                     self._worker = None
                     return
-                place, shard = self._waiting.popleft()
-                wanted = shard.sha256 in self._ahead  # not opened meanwhile
+                url, shard = self._waiting.popleft()
+                wanted = shard.sha256 in self._ahead  # not opened in the meantime
             try:
                 if wanted:
-                    self._copy(place, shard).close()
+                    self._copy(url, shard).close()
             except (InputError, FileNotFoundError):
                 with self._lock:
-                    self._ahead.pop(shard.sha256, None)  # opening it will say what is wrong
+                    self._ahead.pop(shard.sha256, None)  # opening it will report the error
 
-    def _copy(self, place: str, shard: ShardEntry) -> BufferedReader:
-        """The copy in the cache, made if it is not there."""
+    def _copy(self, url: str, shard: ShardEntry) -> BufferedReader:
+        """The cached copy, made if missing."""
         while True:
-            file = self._folder.opened(shard.sha256) or self._download(place, shard)
+            file = self._folder.opened(shard.sha256) or self._download(url, shard)
             if not self._fault(file, shard):
                 return file
-            self._folder.discard(shard.sha256, file)  # the disk lost it since it was verified
+            self._folder.discard(shard.sha256, file)  # damaged on disk since it was verified
 
-    def _download(self, place: str, shard: ShardEntry) -> BufferedReader:
-        """A new copy. It is fetched again while its checksum is wrong, because networks change bytes unseen."""
+    def _download(self, url: str, shard: ShardEntry) -> BufferedReader:
+        """Make a new copy, refetching while its checksum is wrong: networks corrupt bytes silently."""
         pauses = retry.RETRY.pauses()
-        for turn in range(retry.RETRY.downloads):
+        for attempt in range(retry.RETRY.downloads):
             with self._folder.reserved(shard.sha256, shard.bytes) as partial:
                 if partial.finished is not None:
                     return partial.finished
                 digest, count = hashlib.sha256(), 0
-                for part in storage.read_blocks(place):
+                for part in storage.read_blocks(url):
                     digest.update(part)
                     count += len(part)
                     if count <= shard.bytes:
@@ -121,12 +121,12 @@ class ShardCache:
                     with self._lock:
                         self._verified.add(_identity(partial.file, shard))
                     return partial.keep()
-            if turn + 1 < retry.RETRY.downloads:
+            if attempt + 1 < retry.RETRY.downloads:
                 time.sleep(next(pauses, 0))
-        raise _damaged(place, (count, digest.hexdigest()), shard)
+        raise _damaged(url, (count, digest.hexdigest()), shard)
 
     def _fault(self, file: BufferedReader, shard: ShardEntry) -> tuple[int, str] | None:
-        """Size and sha256 of an open shard where they are not the manifest's; looked at once per process."""
+        """Size and sha256 of an open shard if they differ from the manifest's; checked once per process."""
         identity = _identity(file, shard)
         with self._lock:
             if identity in self._verified:
@@ -141,14 +141,14 @@ class ShardCache:
 
 
 def _identity(file: BufferedIOBase, shard: ShardEntry) -> tuple[str, int, int]:
-    """What was verified: a file of the same name may be another by now."""
+    """What was verified: the same name may be another file by now."""
     status = os.fstat(file.fileno())
     return shard.sha256, status.st_dev, status.st_ino
 
 
-def _damaged(place: str, found: tuple[int, str], shard: ShardEntry) -> InputError:
+def _damaged(url: str, found: tuple[int, str], shard: ShardEntry) -> InputError:
     return InputError(
-        f"{place}: damaged: {found[0]} bytes, sha256 {found[1][:12]}, but its manifest says "
+        f"{url}: damaged: {found[0]} bytes, sha256 {found[1][:12]}, but its manifest says "
         f"{shard.bytes} bytes, sha256 {shard.sha256[:12]}: make the set again or copy it again"
     )
 

@@ -1,10 +1,10 @@
-"""A folder of files that all processes of a machine share, within a limit of bytes.
+"""A folder of files shared by all processes of a machine, within a size limit.
 
     NAME.tar       a finished copy; its modification time is when it was last opened
-    NAME.partial   one being made, of its final size from the start; locked while its maker lives
-    lock           held while room is made and given
+    NAME.partial   a copy in the making, at its final size from the start; locked while its writer lives
+    lock           held while space is freed and allocated
 
-A process that is killed leaves a partial file with a free lock, which the next one removes.
+A killed process leaves a partial file without a lock, which the next process removes.
 """
 
 import errno
@@ -19,11 +19,11 @@ from pathlib import Path
 from hdna.errors import InputError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_LOOK_AGAIN_S = 0.1
+_POLL_S = 0.1
 
 
 class Partial:
-    """A file being made: `write` all of it and `keep` it, unless another process has `finished` it meanwhile."""
+    """A file in the making: `write` it and `keep` it, unless another process has `finished` it in the meantime."""
 
     def __init__(self, file: BufferedRandom, final: Path, finished: BufferedReader | None) -> None:
         self.file = file
@@ -36,7 +36,7 @@ class Partial:
         self.file.write(data)
 
     def keep(self) -> BufferedReader:
-        """Give the file its name; returns it, open to be read from its start."""
+        """Give the file its name; return it, open for reading from the start."""
         self.file.flush()
         kept = Path(self.file.name).open("rb")  # noqa: SIM115  (before others can remove it)
         Path(self.file.name).rename(self._final)
@@ -45,9 +45,9 @@ class Partial:
 
 
 class CacheFolder:
-    """Finished files by name, and room for new ones: the least recently opened ones go.
+    """Finished files by name, and space for new ones by evicting the least recently opened.
 
-    The limit holds for all processes together. Only a file larger than the limit is taken in all the same, alone.
+    The limit applies to all processes together. A file larger than the limit is still cached, but alone.
     """
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
@@ -55,57 +55,57 @@ class CacheFolder:
         self._limit = limit_bytes
 
     def path(self, name: str) -> Path:
-        """Where the finished file lies, if it is there."""
+        """Path of the finished file, whether or not it exists."""
         return self._folder / f"{name}.tar"
 
     def opened(self, name: str) -> BufferedReader | None:
-        """A finished file, or None when there is none. It stays readable when it is removed."""
-        with self._said(name):
+        """A finished file, or None when there is none. It stays readable after removal."""
+        with self._one_line_errors(name):
             try:
                 file = self.path(name).open("rb")
             except FileNotFoundError:
                 return None
-            with suppress(OSError):  # a folder filled beforehand may be read-only
+            with suppress(OSError):  # a pre-filled folder may be read-only
                 os.utime(file.fileno())
             return file
 
     def discard(self, name: str, file: BufferedReader) -> None:
-        """Close a damaged file and remove it, unless another one has its name by now."""
-        with file, self._said(name), self._locked(), suppress(FileNotFoundError):
+        """Close a damaged file and remove it, unless another file has taken its name."""
+        with file, self._one_line_errors(name), self._locked(), suppress(FileNotFoundError):
             if self.path(name).stat().st_ino == os.fstat(file.fileno()).st_ino:
                 self.path(name).unlink()
 
     @contextmanager
     def reserved(self, name: str, size: int) -> Iterator[Partial]:
-        """Room for a file of `size` bytes; waits for a process that is making the same one.
+        """Reserve `size` bytes for a file; wait for a process that is making the same one.
 
-        Raises InputError when the folder cannot be written or the disk is full.
+        Raises InputError when the folder is not writable or the disk is full.
         """
-        with self._said(name):
+        with self._one_line_errors(name):
             self._folder.mkdir(parents=True, exist_ok=True)
             path = self._folder / f"{name}.partial"
             with _locked_file(path) as file:
                 partial = Partial(file, self.path(name), finished=self.opened(name))
                 try:
                     if partial.finished is None:
-                        self._give_room(file, size)
+                        self._allocate_space(file, size)
                     yield partial
                 finally:
                     if not partial.kept:
                         path.unlink()
 
-    def _give_room(self, file: BufferedRandom, size: int) -> None:
+    def _allocate_space(self, file: BufferedRandom, size: int) -> None:
         while True:
             with self._locked():
-                if self._make_room(size, file) or not any(self._partial_sizes(file)):
+                if self._free_space(size, file) or not any(self._partial_sizes(file)):
                     self._allocate(file, size)
                     return
-            time.sleep(_LOOK_AGAIN_S)  # what others are making will be finished, and can go then
+            time.sleep(_POLL_S)  # what others are making can be evicted once finished
 
-    def _make_room(self, needed: int, mine: BufferedRandom | None = None) -> bool:
-        """Remove what was opened longest ago until `needed` bytes fit; whether they do."""
+    def _free_space(self, needed: int, mine: BufferedRandom | None = None) -> bool:
+        """Evict the least recently opened files until `needed` bytes fit; return whether they do."""
         excess = sum(self._partial_sizes(mine)) + needed - self._limit
-        finished = self._finished()  # after the partial ones: what gets its name meanwhile is counted twice, not missed
+        finished = self._finished()  # after the partial ones: a file renamed in between is counted twice, not missed
         excess += sum(size for _, size, _ in finished)
         for _, size, path in finished:
             if excess <= 0:
@@ -115,7 +115,7 @@ class CacheFolder:
         return excess <= 0
 
     def _allocate(self, file: BufferedRandom, size: int) -> None:
-        """Take the room on the disk at once, so that a full one is known before anything is fetched."""
+        """Allocate the disk space up front, so that a full disk is noticed before anything is fetched."""
         while True:
             try:
                 os.posix_fallocate(file.fileno(), 0, size)
@@ -130,7 +130,7 @@ class CacheFolder:
                 finished[0][2].unlink(missing_ok=True)
 
     def _finished(self) -> list[tuple[float, int, Path]]:
-        """When each finished file was last opened, its bytes, its path: longest ago first."""
+        """When each finished file was last opened, its bytes and its path, oldest first."""
         found = []
         for path in self._folder.glob("*.tar"):
             with suppress(FileNotFoundError):
@@ -139,7 +139,7 @@ class CacheFolder:
         return sorted(found)
 
     def _partial_sizes(self, mine: BufferedRandom | None) -> list[int]:
-        """Bytes of the files that others are making; those whose makers died are removed."""
+        """Sizes of the files that others are making; files of dead writers are removed."""
         sizes = []
         for path in self._folder.glob("*.partial"):
             if mine is not None and path == Path(mine.name):
@@ -160,20 +160,20 @@ class CacheFolder:
             yield
 
     @contextmanager
-    def _said(self, name: str) -> Iterator[None]:
+    def _one_line_errors(self, name: str) -> Iterator[None]:
         try:
             yield
         except FileNotFoundError:
             raise
         except OSError as error:
             raise InputError(
-                f"{self._folder}: shard {name[:12]} cannot be kept there: {error.strerror or error}: free or permit "
-                f"it, or set XDG_CACHE_HOME to a folder on another disk"
+                f"{self._folder}: shard {name[:12]} cannot be stored: {error.strerror or error}: free space, fix "
+                f"permissions, or set XDG_CACHE_HOME to a folder on another disk"
             ) from None
 
 
 def _locked_file(path: Path) -> BufferedRandom:
-    """The file of that name, made if need be and empty, once nobody else has it; closing it gives it free."""
+    """Create or open the file, empty, once nobody else holds its lock; closing it releases the lock."""
     while True:
         file = open(path, "r+b", opener=lambda name, flags: os.open(name, flags | os.O_CREAT, 0o644))  # noqa: SIM115
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""From crops of bases to one rank's micro-batches of a step."""
+"""From crops of bases to one rank's micro-batches for a step."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from hdna.genome.hashing import hash_int
 from hdna.model.micro_batch import MicroBatch
 
 ReadBatch = Callable[[Crops, int, slice, bool], Rows]
-"""(crops, their bases, part of them, whether to read soft masks): as `WindowReader.read_batch`."""
+"""(crops, bases per crop, span of them, whether to read soft masks), like `WindowReader.read_batch`."""
 
 _DROPOUT = 7
 _DROPOUT_SEED_BITS = 31
@@ -22,13 +22,13 @@ _DROPOUT_SEED_BITS = 31
 
 @dataclass(frozen=True)
 class StepBatch:
-    """One rank's part of one optimizer step."""
+    """One rank's share of one optimizer step."""
 
     step: int
     stage: StagePlan
     micro_batches: list[MicroBatch]
     dropout_seed: int
-    """Seed of the step's dropout, the same on every rank."""
+    """Dropout seed of the step, the same on every rank."""
 
 
 class Collator:
@@ -44,7 +44,7 @@ class Collator:
     ) -> StepBatch:
         """A data rank's micro-batches of a step, at the positions `span` of every sample.
 
-        All are read at once: the fixed cost of a reading, some 50 microseconds, is that of 50 crops of 1,024 bases.
+        All are read in one call, whose fixed cost of some 50 microseconds equals 50 crops of 1,024 bases.
         """
         micro_steps = range(stage.accumulation(data_parallel_size))
         samples = [i for m in micro_steps for i in stage.micro_batch(m, data_rank, data_parallel_size)]
@@ -53,10 +53,10 @@ class Collator:
         return StepBatch(step, stage, share.split(stage.micro_batch_size), seed)
 
     def micro_batch(self, crops: Crops, samples: Sequence[int], context_length: int, span: slice) -> MicroBatch:
-        """The positions `span` of crops as tensors; one base more is read, the last position's target."""
+        """The positions `span` of crops as tensors, plus one base: the last position's target."""
         weigh = self._data.repeat_weight != 1.0
-        part = slice(span.start, span.stop + 1)
-        tokens, mask = self._read(crops, context_length + 1, part, weigh)
+        with_target = slice(span.start, span.stop + 1)
+        tokens, mask = self._read(crops, context_length + 1, with_target, weigh)
         return MicroBatch(
             torch.from_numpy(tokens),
             torch.from_numpy(np.asarray(samples, np.int64)),

@@ -1,7 +1,7 @@
-"""Which stage a step belongs to, and how a global batch is dealt out: a pure function of integers.
+"""The stage of each step, and how a global batch is distributed: pure functions of integers.
 
 The clock is tokens seen. Step s begins at s * global_batch_tokens tokens and belongs to the stage whose half-open range
-holds that number, so a stage ends with the step that reaches its `until_tokens`.
+contains that number, so a stage ends with the step that reaches its `until_tokens`.
 """
 
 from bisect import bisect_right
@@ -31,7 +31,7 @@ class StagePlan:
         return self.samples // (self.micro_batch_size * data_parallel_size)
 
     def micro_batch(self, micro_step: int, data_rank: int, data_parallel_size: int) -> range:
-        """Positions in the global batch that one data rank takes in one micro step."""
+        """Positions in the global batch of one data rank's samples in one micro step."""
         first = (micro_step * data_parallel_size + data_rank) * self.micro_batch_size
         return range(first, first + self.micro_batch_size)
 
@@ -61,7 +61,7 @@ class Curriculum:
 
     @property
     def tokens(self) -> int:
-        """Tokens of the whole run: whole steps."""
+        """Tokens of the whole run, in full steps."""
         return self.steps * self.global_batch_tokens
 
     def stage(self, step: int) -> StagePlan:

@@ -1,12 +1,11 @@
 """The order law: which crops make up global batch `step`, as a pure function of (recipe, seed, manifest).
 
-Integers in, (window, offset, strand) out: no I/O, no state, nothing about ranks or workers. A run's position in its
+Integers in, (window, offset, strand) out: no I/O, no state, no knowledge of ranks or workers. A run's position in its
 data is one integer, the step.
 
-Each stage of the curriculum reads epochs of its own. An epoch holds every window's (bases - 1) // context_length crops
-once. Shards are permuted, then the crops of a few consecutive shards together, so that a reader needs only those few
-shards at a time. In each epoch a window's crops are laid out from a new phase, so that they do not always begin at the
-same base.
+Each curriculum stage has its own epochs. An epoch contains every window's (bases - 1) // context_length crops once.
+Shards are permuted, then the crops of a few consecutive shards together, so that a reader needs only those few shards
+at a time. In each epoch a window's crops start from a new phase, so that they do not always begin at the same base.
 """
 
 from collections.abc import Sequence
@@ -22,11 +21,11 @@ from hdna.genome.hashing import hash64, hash_int, permutation
 from hdna.genome.shard import ShardSet
 
 SHARDS_TOGETHER = 8
-"""Shards whose crops are permuted among each other."""
+"""Shards whose crops are permuted together."""
 MIXTURE_PERIOD = 1024
 """Consecutive samples within which each shard set has its exact share."""
 _EPOCH, _PHASE, _EDGE, _STRAND, _MIXTURE, _CROP = range(6)
-"""Keeps the hashes of different decisions apart."""
+"""Separate the hashes of different decisions."""
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -44,7 +43,7 @@ class Crop(NamedTuple):
 
 
 class Crops(Sequence[Crop]):
-    """Crops as arrays, (B,) each: at 1,024 bases a crop is copied in a microsecond, and an object costs as much."""
+    """Crops as arrays, (B,) each: copying a crop of 1,024 bases takes a microsecond, and an object costs as much."""
 
     def __init__(self, window: IntArray, offset: IntArray, reverse: BoolArray) -> None:
         self.window = window
@@ -54,31 +53,31 @@ class Crops(Sequence[Crop]):
 
     @classmethod
     def of(cls, crops: Sequence[Crop]) -> "Crops":
-        """From single crops."""
+        """From individual crops."""
         windows = np.array([crop.window for crop in crops], np.int64)
         offsets = np.array([crop.offset for crop in crops], np.int64)
         return cls(windows, offsets, np.array([crop.strand == "-" for crop in crops], np.bool_))
 
-    def take(self, places: slice | Sequence[int] | IntArray) -> "Crops":
-        """The crops at `places`, in that order."""
-        return Crops(self.window[places], self.offset[places], self.reverse[places])
+    def take(self, indices: slice | Sequence[int] | IntArray) -> "Crops":
+        """The crops at `indices`, in that order."""
+        return Crops(self.window[indices], self.offset[indices], self.reverse[indices])
 
     def __len__(self) -> int:
         return len(self.window)
 
     @overload
-    def __getitem__(self, place: int) -> Crop: ...
+    def __getitem__(self, index: int) -> Crop: ...
     @overload
-    def __getitem__(self, place: slice) -> "Crops": ...
-    def __getitem__(self, place: int | slice) -> "Crop | Crops":
-        if isinstance(place, slice):
-            return self.take(place)
-        return Crop(int(self.window[place]), int(self.offset[place]), "-" if self.reverse[place] else "+")
+    def __getitem__(self, index: slice) -> "Crops": ...
+    def __getitem__(self, index: int | slice) -> "Crop | Crops":
+        if isinstance(index, slice):
+            return self.take(index)
+        return Crop(int(self.window[index]), int(self.offset[index]), "-" if self.reverse[index] else "+")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)
 
-    __hash__ = None  # type: ignore[assignment]  # as a list's
+    __hash__ = None  # type: ignore[assignment]  # like a list's
 
 
 class WindowTable(NamedTuple):
@@ -87,7 +86,7 @@ class WindowTable(NamedTuple):
     bases: IntArray
     """Bases of each window."""
     shard: IntArray
-    """Number of the shard that holds each window, not decreasing."""
+    """Number of the shard that contains each window, non-decreasing."""
 
 
 def window_table(shard_set: ShardSet, split: str) -> WindowTable:
@@ -101,8 +100,8 @@ def window_table(shard_set: ShardSet, split: str) -> WindowTable:
 class DataOrder:
     """Global batches of a run.
 
-    `tables` has one entry per shard set; windows are numbered through all of them. `weights` are the sets' shares of
-    the samples, in any scale; empty means by number of bases.
+    `tables` has one entry per shard set; windows are numbered across all of them. `weights` are the sets' relative
+    shares of the samples; empty means by number of bases.
 
     Raises InputError when a shard set has no window long enough for a stage.
     """
@@ -125,7 +124,7 @@ class DataOrder:
         self._reverse_complement = reverse_complement
         self._period = _mixture_period(list(weights) or [float(table.bases.sum()) for table in tables], self._key)
         self.crops_per_epoch = lru_cache(maxsize=None)(self._crops_per_epoch)
-        """(shard set, context length): crops of one pass over it."""
+        """(shard set, context length) -> crops in one pass over it."""
         self._epoch = lru_cache(maxsize=2 * len(tables))(self._epoch_groups)
         self._group = lru_cache(maxsize=2 * len(tables))(self._permuted_group)
 
@@ -133,11 +132,11 @@ class DataOrder:
         """The crops of global batch `step`, in order. Raises IndexError past the end of the run."""
         stage = self.curriculum.stage(step)
         slots = np.arange(stage.samples) + (step - stage.first_step) * stage.samples
-        period, place = np.divmod(slots, MIXTURE_PERIOD)
+        period, slot = np.divmod(slots, MIXTURE_PERIOD)
         crops = Crops(np.empty_like(slots), np.empty_like(slots), np.empty(len(slots), np.bool_))
-        for shard_set in np.unique(self._period.shard_set[place]):
-            mine = np.flatnonzero(self._period.shard_set[place] == shard_set)
-            cursors = period[mine] * self._period.share[shard_set] + self._period.rank[place[mine]]
+        for shard_set in np.unique(self._period.shard_set[slot]):
+            mine = np.flatnonzero(self._period.shard_set[slot] == shard_set)
+            cursors = period[mine] * self._period.share[shard_set] + self._period.rank[slot[mine]]
             self._fill(crops, mine, int(shard_set), stage, cursors)
         return crops
 
@@ -145,17 +144,17 @@ class DataOrder:
         return int(_crops(self._tables[shard_set].bases, context_length).sum())
 
     def _fill(self, crops: Crops, mine: IntArray, shard_set: int, stage: StagePlan, cursors: IntArray) -> None:
-        """Put at `mine` what a shard set gives at places of its endless sequence of epochs; `cursors` rises."""
+        """Fill entries `mine` with crops at `cursors` (rising) of a shard set's endless sequence of epochs."""
         epochs, positions = np.divmod(cursors, self.crops_per_epoch(shard_set, stage.context_length))
         for epoch in np.unique(epochs):
             now = epochs == epoch
-            places = mine[now]
+            rows = mine[now]
             key = (self._key, shard_set, stage.index, int(epoch))
             window, number = self._at(key, stage.context_length, positions[now])
             bases = self._tables[shard_set].bases[window]
-            crops.window[places] = window + self._first_window[shard_set]
-            crops.offset[places] = _offsets(bases, stage.context_length, number, (*key, window))
-            crops.reverse[places] = hash64(*key, _STRAND, window, number) & np.uint64(self._reverse_complement)
+            crops.window[rows] = window + self._first_window[shard_set]
+            crops.offset[rows] = _offsets(bases, stage.context_length, number, (*key, window))
+            crops.reverse[rows] = hash64(*key, _STRAND, window, number) & np.uint64(self._reverse_complement)
 
     def _at(self, key: tuple[int, ...], context_length: int, positions: IntArray) -> tuple[IntArray, IntArray]:
         """Windows and crop numbers at positions of an epoch."""
@@ -171,7 +170,7 @@ class DataOrder:
         return window, number
 
     def _epoch_groups(self, key: tuple[int, ...], context_length: int) -> tuple[IntArray, IntArray]:
-        """Number of crops up to the end of each group of an epoch's shards, and the shards in their order."""
+        """Cumulative crops of an epoch's groups of shards, and the shards in order."""
         table = self._tables[key[1]]
         count = int(table.shard[-1]) + 1
         shards = permutation(count, *key, _EPOCH)
@@ -181,7 +180,7 @@ class DataOrder:
     def _permuted_group(
         self, key: tuple[int, ...], context_length: int, shards: tuple[int, ...]
     ) -> tuple[IntArray, IntArray]:
-        """Windows and crop numbers of the shards' crops, permuted among each other."""
+        """Windows and crop numbers of the shards' crops, permuted together."""
         table = self._tables[key[1]]
         windows = np.flatnonzero(np.isin(table.shard, shards))
         crops = _crops(table.bases[windows], context_length)
@@ -202,7 +201,7 @@ def _check_long_enough(table: WindowTable, context_length: int) -> None:
 
 
 class _Period(NamedTuple):
-    """One period of a mixture: the shard set of each place, its rank among that set's places, and each set's share."""
+    """One period of a mixture: the shard set of each slot, its rank among that set's slots, and each set's share."""
 
     shard_set: IntArray
     rank: IntArray
@@ -211,8 +210,8 @@ class _Period(NamedTuple):
 
 def _mixture_period(weights: Sequence[float], key: int) -> _Period:
     if len(weights) == 1:
-        places = np.arange(MIXTURE_PERIOD)
-        return _Period(np.zeros_like(places), places, np.array([MIXTURE_PERIOD]))
+        slots = np.arange(MIXTURE_PERIOD)
+        return _Period(np.zeros_like(slots), slots, np.array([MIXTURE_PERIOD]))
     exact = np.asarray(weights) / sum(weights) * MIXTURE_PERIOD
     share = np.floor(exact).astype(int)
     largest_remainders = np.argsort(-(exact - share), kind="stable")[: MIXTURE_PERIOD - share.sum()]
@@ -225,14 +224,14 @@ def _mixture_period(weights: Sequence[float], key: int) -> _Period:
 
 
 def _crops(bases: IntArray, context_length: int) -> IntArray:
-    """Crops a window gives: each needs context_length + 1 bases and shares one with its neighbour."""
+    """Crops per window: each needs context_length + 1 bases and shares one with its neighbour."""
     return np.maximum(bases - 1, 0) // context_length
 
 
 def _offsets(bases: IntArray, context_length: int, number: IntArray, key: tuple[int | IntArray, ...]) -> IntArray:
-    """Where crops of windows begin: a phase plus whole contexts.
+    """Where crops start in their windows: a phase plus a multiple of the context.
 
-    The one crop that the phase would push over its window's end goes to one of the two edges instead, so that over
+    The one crop that the phase would push past its window's end moves to one of the two edges instead, so that over
     epochs every base of a window is read, whatever the context length.
     """
     phase = (hash64(*key, _PHASE) % np.uint64(context_length)).astype(int)

@@ -1,7 +1,7 @@
 """Reads the crops that the order asks for, from memory-mapped shards. The door to WebDataset.
 
-A shard is walked once, when it is first needed, with the WebDataset library's own reader: it must hold just the samples
-its manifest lists. The library gets an open file, never a URL (it would run `pipe:` ones), and decodes nothing.
+A shard is walked once, on first use, with the WebDataset library's own reader: it must contain exactly the samples its
+manifest lists. The library gets an open file, never a URL (it would run `pipe:` ones), and decodes nothing.
 """
 
 import os
@@ -21,16 +21,16 @@ from hdna.genome import alphabet
 from hdna.genome.shard import MASK_FIELD, META_FIELD, SEQUENCE_FIELD, ShardEntry, ShardSet
 
 Rows = tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_] | None]
-"""Tokens, and which of them are soft-masked; None where none are."""
+"""Tokens, and which of them are soft-masked; None if none are."""
 
 Item = TypeVar("Item")
 _MAPPED_SHARDS = 512
-"""Each holds a file descriptor, of which a process has 1,024 by default."""
+"""Each holds a file descriptor; a process has 1,024 by default."""
 _NO_MASK = -1
 
 
 class WindowReader:
-    """The windows of one split of one or more shard sets, numbered through all of them in the manifests' order."""
+    """The windows of one split of one or more shard sets, numbered across all of them in manifest order."""
 
     def __init__(self, shard_sets: Sequence[ShardSet], split: str, cache: ShardCache) -> None:
         self._cache = cache
@@ -55,26 +55,26 @@ class WindowReader:
         return int(self._bases[window])
 
     def read(self, crop: Crop, bases: int) -> Rows:
-        """Tokens (bases,) and soft mask of one crop of `bases` bases, on its strand; raises as `read_batch` does."""
+        """Tokens (bases,) and soft mask of one crop of `bases` bases, on its strand; raises like `read_batch`."""
         tokens, mask = self.read_batch(Crops.of([crop]), bases)
         return tokens[0], None if mask is None else mask[0]
 
-    def read_batch(self, crops: Crops, bases: int, part: slice | None = None, masked: bool = True) -> Rows:
+    def read_batch(self, crops: Crops, bases: int, span: slice | None = None, masked: bool = True) -> Rows:
         """Tokens (B, n) and, if `masked`, soft masks of crops of `bases` bases, each on its strand.
 
-        Of `part` alone, n bases counted along the strand, where there is one.
+        With `span`, only those n bases, counted along the strand.
 
-        Raises InputError naming the shard when it is missing, damaged or not what its manifest lists, IndexError past
-        a window's end.
+        Raises InputError naming the shard when it is missing, damaged or not what its manifest lists, and IndexError
+        past a window's end.
         """
         past = np.flatnonzero((crops.offset < 0) | (crops.offset + bases > self._bases[crops.window]))
         if past.size:
             crop = crops[past[0]]
             raise IndexError(f"{crop} of {bases} bases is not inside its window of {self.bases(crop.window)}")
-        part = part or slice(0, bases)
-        # A crop is reversed whole, so that its first part is the last on the other strand.
-        first = crops.offset + np.where(crops.reverse, bases - part.stop, part.start)
-        length, reverse = part.stop - part.start, np.flatnonzero(crops.reverse)
+        span = span or slice(0, bases)
+        # A crop is reversed as a whole, so its first bases are the last on the other strand.
+        first = crops.offset + np.where(crops.reverse, bases - span.stop, span.start)
+        length, reverse = span.stop - span.start, np.flatnonzero(crops.reverse)
         tokens = np.empty((len(crops), length), np.uint8)
         self._copy(tokens, crops.window, self._tokens_at[crops.window] + first)
         tokens[reverse] = alphabet.reverse_complement(tokens[reverse])
@@ -89,7 +89,7 @@ class WindowReader:
         return tokens, mask != 0
 
     def prefetch(self, crops: Crops) -> None:
-        """Have the shards of crops that will be read soon copied to the cache meanwhile, where they lie in a bucket."""
+        """Start copying to the cache the shards in buckets whose crops will be read soon."""
         numbers, first = np.unique(self._shard_of[crops.window], return_index=True)
         for number in numbers[np.argsort(first)].tolist():
             if number not in self._asked_for:
@@ -98,7 +98,7 @@ class WindowReader:
                 self._cache.prefetch(shard_set, [shard])
 
     def _copy(self, rows: npt.NDArray[np.uint8], windows: IntArray, starts: IntArray) -> None:
-        """Fill each row (B, n) with the bytes from a place of a window's shard on."""
+        """Fill each row (B, n) from its window's shard, beginning at `starts`."""
         length = rows.shape[1]
         for row, shard, start in zip(rows, self._shard_of[windows].tolist(), starts.tolist(), strict=True):
             row[:] = self._map(shard)[start : start + length]
@@ -106,12 +106,12 @@ class WindowReader:
     def _mapped(self, number: int) -> npt.NDArray[np.uint8]:
         shard_set, shard = self._shards[number]
         with self._cache.open(shard_set, shard) as file:
-            _check_members(file, shard_set.place(shard), shard)
+            _check_members(file, shard_set.url_of(shard), shard)
             return np.asarray(np.memmap(file, dtype=np.uint8, mode="r"))  # slicing the subclass costs a microsecond
 
 
 def prefetched(items: Iterable[Item], ahead: int = 2) -> Iterator[Item]:
-    """The same items, made by a thread up to `ahead` of the consumer; an error surfaces where its item would."""
+    """The same items, made by a thread up to `ahead` of the consumer; an error surfaces in place of its item."""
     iterator = iter(items)
 
     def following() -> list[Item]:
@@ -124,7 +124,7 @@ def prefetched(items: Iterable[Item], ahead: int = 2) -> Iterator[Item]:
             yield item[0]
 
 
-def _check_members(file: BinaryIO, place: str, shard: ShardEntry) -> None:
+def _check_members(file: BinaryIO, url: str, shard: ShardEntry) -> None:
     os.environ.setdefault("WDS_SECURE", "1")
     from webdataset.tariterators import tar_file_iterator
 
@@ -132,4 +132,4 @@ def _check_members(file: BinaryIO, place: str, shard: ShardEntry) -> None:
     listed |= {f"{s.key}.{MASK_FIELD}" for s in shard.samples if s.mask_offset is not None}
     found = {member["fname"] for member in tar_file_iterator(file)}
     if found != listed:
-        raise InputError(f"{place}: does not hold the samples its manifest lists: make the set again")
+        raise InputError(f"{url}: does not contain the samples its manifest lists: make the set again")

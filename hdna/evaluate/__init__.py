@@ -1,1 +1,1 @@
-"""How good a model is: bits per base on held-out sequence, and what simpler models reach there."""
+"""Model quality: bits per base on held-out sequence, and simpler models' scores beside it."""

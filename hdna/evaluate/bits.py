@@ -15,7 +15,7 @@ from hdna.parallel import Mesh, slice_batch
 
 @dataclass(frozen=True)
 class Score:
-    """Nats summed over the scored bases; N and other codes are left out and not counted."""
+    """Nats summed over the scored bases; N and other codes are neither scored nor counted."""
 
     nats: float
     bases: int
@@ -32,7 +32,7 @@ class Score:
 
 
 def evaluation_crops(reader: WindowReader, context_length: int, max_bases: int) -> Crops:
-    """Non-overlapping crops from the first window on, until `max_bases` are covered; none where no window fits."""
+    """Non-overlapping crops from the first window on, until they cover `max_bases`; none if no window fits."""
     crops: list[Crop] = []
     for window in range(len(reader)):
         for number in range((reader.bases(window) - 1) // context_length):
@@ -50,12 +50,12 @@ def score(
     micro_batch_size: int,
     mesh: Mesh,
 ) -> Score:
-    """Score crops under `nats` (a micro-batch's sum of nats), shared out over the ranks; every rank gets the whole.
+    """Score crops under `nats` (a micro-batch's sum of nats), split over the ranks; every rank gets the total.
 
     `mesh` is the one the model is sharded for: its data ranks take different crops, its sequence ranks slices of them.
 
     Each rank makes the same number of forward passes (ZeRO 3 gathers parameters in them): one that runs out of crops
-    reads the first as N, which is no target.
+    reads the first one as N, which is never a target.
     """
     per_round = micro_batch_size * mesh.data_parallel_size
     totals = torch.zeros(2, dtype=torch.float64)

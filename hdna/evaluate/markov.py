@@ -1,4 +1,4 @@
-"""What composition alone and an order-5 Markov model reach on the valid split: the bars a model must clear."""
+"""Composition alone and an order-5 Markov model on the valid split: the baselines a model must beat."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -20,7 +20,7 @@ class Baselines:
     """Bits per base of simple models on the valid windows that evaluation scores."""
 
     entropy: float
-    """Order-0 entropy of the valid bases themselves: the least any model of composition alone could reach."""
+    """Order-0 entropy of the valid bases themselves: the best any model of composition alone could reach."""
     unigram: float
     """Base frequencies of the train split."""
     markov: float
@@ -34,7 +34,7 @@ class Baselines:
 
 
 def baselines(train: WindowReader, valid: WindowReader, max_valid_bases: int) -> Baselines | None:
-    """Count on the train windows, score on the valid ones; None where either split has nothing to count."""
+    """Count on the train windows, score on the valid ones; None if either split has nothing to count."""
     if not len(train) or not len(valid):
         return None
     counts = np.ones(4 ** (ORDER + 1))  # one pseudocount for each (context, base)
@@ -60,14 +60,14 @@ def baselines(train: WindowReader, valid: WindowReader, max_valid_bases: int) ->
 
 
 def _bits(counts: npt.NDArray[np.float64], model: npt.NDArray[np.float64]) -> float:
-    """Mean bits of bases counted as `counts` (..., 4) under the model's counts (..., 4)."""
+    """Mean bits of the bases in `counts` (..., 4) under the model's counts (..., 4)."""
     seen = counts > 0
     bits = np.log2(model.sum(axis=-1, keepdims=True) / np.where(model > 0, model, 1))
     return float((counts * bits)[seen].sum() / counts.sum())
 
 
 def _windows(reader: WindowReader, max_bases: int) -> Iterator[npt.NDArray[np.uint8]]:
-    """Tokens of whole windows, from the first, until `max_bases` bases have been given."""
+    """Tokens of whole windows, from the first on, up to `max_bases` bases."""
     given = 0
     for window in range(len(reader)):
         if given >= max_bases:
@@ -85,8 +85,8 @@ def _kmers(tokens: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     if length <= 0:
         return np.zeros(0, dtype=np.int64)
     codes = np.zeros(length, dtype=np.int64)
-    whole = np.ones(length, dtype=bool)
-    for place in range(ORDER + 1):
-        codes = codes * 4 + base[place : place + length]
-        whole &= known[place : place + length]
-    return codes[whole]
+    valid = np.ones(length, dtype=bool)
+    for offset in range(ORDER + 1):
+        codes = codes * 4 + base[offset : offset + length]
+        valid &= known[offset : offset + length]
+    return codes[valid]

@@ -1,4 +1,4 @@
-"""The genome as the program sees it: tokens, intervals, the store of an assembly and the shard set. No torch."""
+"""The genome as the program sees it: tokens, intervals, genome stores and shard sets. No torch."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ __all__ = ["GenomeStore", "Interval"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  (a module attribute)
-    """`GenomeStore` on first use: importing zarr takes a second that training's workers need not spend."""
+    """Import `GenomeStore` on first use: importing zarr takes a second that training workers can save."""
     if name == "GenomeStore":
         from hdna.genome.store import GenomeStore
 

@@ -1,4 +1,4 @@
-"""The arrays of a genome store as Zarr v3 writes them, and as they are read with care. The door to Zarr."""
+"""The Zarr v3 arrays of a genome store: writing, and defensive reading. The door to Zarr."""
 
 import math
 from collections.abc import Mapping
@@ -26,11 +26,11 @@ COLUMNS: Final[dict[str, str]] = {
     "contig_offsets": "int64",
     "contig_names": "uint8",
 }
-"""Every array of a store, with its type."""
+"""Every array of a store and its type."""
 
 CHUNK_BYTES = 1 << 20
 READ_ERRORS = (ValueError, RuntimeError, KeyError, TypeError, OSError)
-"""What Zarr raises when what it reads is damaged."""
+"""What Zarr raises on damaged data."""
 _ZSTD_LEVEL = 5
 _FIRST_CAPACITY_CHUNKS = 16
 _CRC32C_BYTES = 4
@@ -44,7 +44,7 @@ def create_group(folder: Path) -> zarr.Group:
 
 
 def create_array(group: zarr.Group, name: str, length: int, chunk_bytes: int | None = None) -> Array:
-    """The array `name` of a store, `length` long; its chunks are written apart."""
+    """The array `name` of a store, `length` long; chunks are written separately."""
     dtype = np.dtype(COLUMNS[name])
     return group.create_array(
         name,
@@ -54,7 +54,7 @@ def create_array(group: zarr.Group, name: str, length: int, chunk_bytes: int | N
         serializer=BytesCodec(endian="little"),
         compressors=[ZstdCodec(level=_ZSTD_LEVEL), Crc32cCodec()],
         filters=None,
-        # Every chunk is written, also one of zeros: a chunk that is not there is always damage.
+        # Every chunk is written, even all-zero ones, so that a missing chunk always means damage.
         config={"write_empty_chunks": True},
     )
 
@@ -65,14 +65,14 @@ def chunk_key(name: str, number: int) -> str:
 
 
 def encode_chunks(packed: npt.NDArray[np.uint8], chunk_bytes: int) -> list[bytes]:
-    """`packed`, part of the array `bases` from the start of a chunk on, as the bytes of its chunks' files."""
+    """Encode `packed`, a part of `bases` that starts at a chunk, as the bytes of its chunk files."""
     written: dict[str, Buffer] = {}
     create_array(zarr.create_group(MemoryStore(written)), "bases", packed.size, chunk_bytes)[:] = packed
     return [written[chunk_key("bases", number)].to_bytes() for number in range(-(-packed.size // chunk_bytes))]
 
 
 class Column:
-    """One array of a store that is being written: values are appended, chunk by chunk, in bounded memory."""
+    """One array of a store being written: values are appended, chunk by chunk, in bounded memory."""
 
     def __init__(self, group: zarr.Group, name: str) -> None:
         self._dtype = np.dtype(COLUMNS[name])
@@ -93,7 +93,7 @@ class Column:
                 self._flush()
 
     def close(self) -> None:
-        """Write what is left and give the array its final length."""
+        """Write the rest and set the array's final length."""
         self._flush()
         self._array.resize((self._written,))
 
@@ -107,9 +107,9 @@ class Column:
 
 
 def open_arrays(url: str, files: Mapping[str, object]) -> tuple[dict[str, Any], dict[str, Array]]:
-    """The attributes and the arrays of the store at `url`; `files` are those its manifest names.
+    """Open the attributes and arrays of the store at `url`; `files` are those its manifest lists.
 
-    Raises InputError or one of READ_ERRORS when an array is not as this format says.
+    Raises InputError or one of READ_ERRORS when an array does not follow this format.
     """
     if storage.is_local(url):
         local = LocalStore(storage.local_path(url), read_only=True)
@@ -122,7 +122,7 @@ def open_arrays(url: str, files: Mapping[str, object]) -> tuple[dict[str, Any], 
 
 
 class _Guarded(WrapperStore[Store]):
-    """Lets a chunk through only if it is there and does not ask for more memory than a chunk may have.
+    """Passes a chunk on only if it exists and decompresses to no more than a chunk's size.
 
     Zarr itself reads a missing chunk as zeros, and decompresses whatever it is given.
     """
@@ -139,18 +139,18 @@ class _Guarded(WrapperStore[Store]):
         found = await super().get(key, prototype, byte_range)
         if "/c/" not in key:
             return found
-        place = storage.join(self._url, key.removeprefix(self._prefix))
+        chunk_url = storage.join(self._url, key.removeprefix(self._prefix))
         if found is None:
-            raise InputError(f"{place} is missing: the genome store is damaged; make it again, or copy it again")
+            raise InputError(f"{chunk_url} is missing: the genome store is damaged; make it again, or copy it again")
         try:
             check_frame(found.to_bytes()[:-_CRC32C_BYTES], CHUNK_BYTES)
         except ValueError as error:
-            raise InputError(f"{place}: {error}: the genome store is damaged; make it again") from None
+            raise InputError(f"{chunk_url}: {error}: the genome store is damaged; make it again") from None
         return found
 
 
 def _checked(group: zarr.Group, name: str, files: Mapping[str, object]) -> Array:
-    """An array of the store, if it is as this format has it: its name alone proves nothing."""
+    """An array of the store, checked against this format: its name alone proves nothing."""
     array = group[name]
     if not isinstance(array, zarr.Array) or array.ndim != 1 or array.dtype != np.dtype(COLUMNS[name]):
         raise ValueError(f"{name} is not a one-dimensional {COLUMNS[name]} array")

@@ -1,7 +1,7 @@
 """A hash of integers that is the same on every machine, Python and numpy version.
 
-Every "random" choice about data (permutations, strands, splits) is taken from it, so that the order of a run is a
-function anyone can compute again. The mixer is SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
+Every "random" choice about data (permutations, strands, splits) comes from it, so that anyone can recompute the order
+of a run. The mixer is SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 def hash64(*parts: int | npt.NDArray[np.integer]) -> npt.NDArray[np.uint64]:
-    """64 well-mixed bits of the parts, in order; arrays broadcast. Negative numbers count modulo 2^64."""
+    """64 well-mixed bits of the parts, in order; arrays broadcast. Negative numbers are taken modulo 2^64."""
     state: npt.NDArray[np.uint64] = np.zeros(1, dtype=np.uint64)
     with np.errstate(over="ignore"):
         for part in parts:
@@ -23,12 +23,12 @@ def hash64(*parts: int | npt.NDArray[np.integer]) -> npt.NDArray[np.uint64]:
 
 
 def hash_int(*parts: int) -> int:
-    """The same for plain integers, as one."""
+    """`hash64` of plain integers, as an int."""
     return int(hash64(*parts)[0])
 
 
 def permutation(count: int, *key: int) -> npt.NDArray[np.int64]:
-    """The order of `range(count)` by hash: a permutation that depends on `key` alone."""
+    """`range(count)` ordered by hash: a permutation that depends on `key` alone."""
     return np.argsort(hash64(*key, np.arange(count)), kind="stable")
 
 

@@ -1,4 +1,4 @@
-"""Places on an assembly."""
+"""Intervals on an assembly."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Interval:
     """A stretch of one contig: 0-based, half-open, like BED and Python slices.
 
-    `strand` is "+" or "-"; "-" asks for the reverse complement of the same bases.
+    `strand` is "+" or "-"; "-" means the reverse complement of the same bases.
     """
 
     contig: str
@@ -17,7 +17,7 @@ class Interval:
 
     def __post_init__(self) -> None:
         if not 0 <= self.start <= self.end:
-            raise ValueError(f"{self.contig}:{self.start}-{self.end} is no interval: want 0 <= start <= end")
+            raise ValueError(f"{self.contig}:{self.start}-{self.end} is not an interval: want 0 <= start <= end")
         if self.strand not in ("+", "-"):
             raise ValueError(f'strand of {self.contig}:{self.start}-{self.end} is {self.strand!r}: want "+" or "-"')
 

@@ -1,4 +1,4 @@
-"""The two kinds of .npy member a shard holds, one-dimensional |u1 and |b1, written and checked byte by byte."""
+"""The two kinds of .npy member in a shard, one-dimensional |u1 and |b1, written and checked byte by byte."""
 
 import io
 import re
@@ -20,10 +20,10 @@ def npy_bytes(array: npt.NDArray[np.uint8] | npt.NDArray[np.bool_]) -> bytes:
 
 
 def npy_data(data: bytes | memoryview, kind: str) -> tuple[int, int]:
-    """Where the array of a .npy member begins within its bytes, and its length.
+    """Offset and length of the array within a .npy member's bytes.
 
-    `kind` is "|u1" or "|b1". Only the header `npy_bytes` writes is accepted: nothing is evaluated, nothing unpickled.
-    Raises ValueError in words otherwise.
+    `kind` is "|u1" or "|b1". Only the header that `npy_bytes` writes is accepted; nothing is evaluated or unpickled.
+    Raises ValueError otherwise, saying why.
     """
     head = bytes(data[:HEADER_BYTES])
     if head[:10] != b"\x93NUMPY\x01\x00" + (HEADER_BYTES - 10).to_bytes(2, "little") or len(head) < HEADER_BYTES:
@@ -33,5 +33,5 @@ def npy_data(data: bytes | memoryview, kind: str) -> tuple[int, int]:
         raise ValueError(f"not a one-dimensional {kind} array")
     length = int(match.group(2))
     if len(data) != HEADER_BYTES + length:
-        raise ValueError(f"holds {len(data) - HEADER_BYTES} bytes of data, its header says {length}")
+        raise ValueError(f"contains {len(data) - HEADER_BYTES} bytes of data, but its header says {length}")
     return HEADER_BYTES, length

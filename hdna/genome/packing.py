@@ -1,4 +1,4 @@
-"""How the genome store writes bases: two bits for A, C, G and T, run lengths for N and the soft mask.
+"""The genome store's encoding of bases: two bits for A, C, G and T, run lengths for N and the soft mask.
 
 Four bases to a byte, A, C, G, T = 0..3, the first base in the two highest bits (as in UCSC's .2bit).
 """
@@ -25,9 +25,9 @@ _FOUR_TOKENS = _four_tokens_of_each_byte()
 
 
 def two_bit(upper: Bytes) -> Bytes:
-    """0..3 for the ASCII letters A, C, G, T; a meaningless 0..3 for any other byte.
+    """0..3 for the ASCII letters A, C, G, T; an arbitrary 0..3 for any other byte.
 
-    Bits 1 and 2 of the letters are A 00, C 01, G 11, T 10: one exclusive or puts them in order.
+    Bits 1 and 2 of the letters are A 00, C 01, G 11, T 10: one exclusive-or puts them in order.
     """
     codes: Bytes = (upper >> np.uint8(1)) ^ (upper >> np.uint8(2))
     codes &= np.uint8(3)
@@ -35,7 +35,7 @@ def two_bit(upper: Bytes) -> Bytes:
 
 
 def pack(codes: Bytes) -> Bytes:
-    """Bytes of four bases each, from codes 0..3; the count of codes must be a multiple of 4."""
+    """Pack codes 0..3, four to a byte; their number must be a multiple of 4."""
     word = codes.view("<u4")
     return ((word << 6) | (word >> 4) | (word >> 14) | (word >> 24)).astype(np.uint8)
 
@@ -46,9 +46,9 @@ def unpack(packed: Bytes) -> Bytes:
 
 
 class RunLengths:
-    """Turns flags, given piece by piece, into alternating run lengths: not set, set, not set, …
+    """Turns flags, fed piece by piece, into alternating run lengths: not set, set, not set, …
 
-    A run longer than a uint32 holds is continued after an empty run of the other kind.
+    A run too long for a uint32 continues after an empty run of the other kind.
     """
 
     def __init__(self) -> None:
@@ -72,14 +72,14 @@ class RunLengths:
 
 
 class JoinedRuns:
-    """Joins alternating run lengths of neighbouring stretches, each beginning with "not set", into one table."""
+    """Joins alternating run lengths of consecutive stretches, each starting with "not set", into one table."""
 
     def __init__(self) -> None:
         self._flag = False
         self._open = 0
 
     def join(self, lengths: Lengths) -> Lengths:
-        """The runs that ended within the next stretch; equal to what `RunLengths` makes of all its flags."""
+        """The runs that ended within the next stretch; the same as `RunLengths` of all flags."""
         runs = lengths.astype(np.int64)
         begins_set = runs.size > 0 and runs[0] == 0
         if begins_set:
@@ -105,13 +105,13 @@ def _within_limit(lengths: npt.NDArray[np.int64]) -> Lengths:
         return lengths.astype(np.uint32)
     split: list[int] = []
     for length in lengths.tolist():
-        whole, rest = divmod(length, _MAX_RUN)
-        split += [_MAX_RUN, 0] * whole + [rest]
+        full_runs, rest = divmod(length, _MAX_RUN)
+        split += [_MAX_RUN, 0] * full_runs + [rest]
     return np.array(split, np.uint32)
 
 
 class Runs:
-    """Flags of a whole assembly, looked up by place, from alternating run lengths."""
+    """Flags of a whole assembly, looked up by position, from alternating run lengths."""
 
     def __init__(self, lengths: Lengths) -> None:
         self._ends = np.cumsum(lengths, dtype=np.int64)
@@ -121,20 +121,20 @@ class Runs:
 
     @property
     def total(self) -> int:
-        """Places covered."""
+        """Positions covered."""
         return int(self._ends[-1]) if self._ends.size else 0
 
     def flags(self, start: int, end: int) -> Flags:
-        """Whether each place of [start, end) is set."""
+        """Whether each position in [start, end) is set."""
         first, last = np.searchsorted(self._ends, [start, end], side="right")
         borders = np.concatenate(([start], np.minimum(self._ends[first:last], end), [end]))
         return np.repeat(np.arange(first, last + 1) % 2 == 1, np.diff(borders))
 
     def count(self, start: int, end: int) -> int:
-        """How many places of [start, end) are set."""
+        """How many positions in [start, end) are set."""
         return self._set_up_to(end) - self._set_up_to(start)
 
-    def _set_up_to(self, place: int) -> int:
-        run = int(np.searchsorted(self._ends, place, side="right"))
+    def _set_up_to(self, position: int) -> int:
+        run = int(np.searchsorted(self._ends, position, side="right"))
         began = int(self._ends[run - 1]) if run else 0
-        return int(self._set_before[run]) + (place - began if run % 2 else 0)
+        return int(self._set_before[run]) + (position - began if run % 2 else 0)

@@ -1,6 +1,6 @@
-"""A segment: the letters of a whole number of chunks, wherever contigs begin, turned into what the store keeps of them.
+"""A segment: the letters of a whole number of chunks, regardless of contigs, encoded for the store.
 
-A pure function from letters to bytes, so that any process on any machine may do it, and do it again.
+Encoding is a pure function from letters to bytes, so any process on any machine can do it, and repeat it.
 """
 
 import hashlib
@@ -13,12 +13,12 @@ from hdna.genome.arrays import encode_chunks
 from hdna.genome.packing import BASES_PER_BYTE, Bytes, Flags, Lengths, RunLengths, pack, two_bit
 
 _BATCH_BYTES = 1 << 18
-"""Letters worked on at a time: what stays in a core's cache."""
+"""Letters processed at a time: they stay in a core's cache."""
 
 
 @dataclass
 class Counts:
-    """Letters by class; the soft-masked ones are in the other classes too."""
+    """Letters by class; soft-masked ones also count in the other classes."""
 
     acgt: int = 0
     unknown: int = 0
@@ -26,20 +26,20 @@ class Counts:
     soft_masked: int = 0
 
     def add(self, more: "Counts") -> None:
-        """Count more letters."""
+        """Add the counts of more letters."""
         self.acgt += more.acgt
         self.unknown += more.unknown
         self.other += more.other
         self.soft_masked += more.soft_masked
 
     def by_name(self) -> dict[str, int]:
-        """As the store's attributes say it."""
+        """As in the store's attributes."""
         return dict(zip(("ACGT", "N", "other", "soft_masked"), astuple(self), strict=True))
 
 
 @dataclass(frozen=True)
 class Columns:
-    """What a segment adds to the store beside its bases."""
+    """What a segment adds to the store besides its bases."""
 
     bases: int
     counts: Counts
@@ -53,16 +53,16 @@ class Columns:
 
 @dataclass(frozen=True)
 class Segment:
-    """A segment encoded."""
+    """An encoded segment."""
 
     letters_sha256: str
     chunks: list[bytes]
-    """The files of its chunks of `bases`, in order."""
+    """The contents of its chunk files of `bases`, in order."""
     columns: Columns
 
 
 def encode_segment(letters: bytes, chunk_bytes: int) -> Segment:
-    """Encode letters (valid nucleotide codes, either case) that begin at the start of a chunk of `chunk_bytes`."""
+    """Encode letters (valid nucleotide codes, either case) that start at a chunk of `chunk_bytes`."""
     work = _Work(letters)
     return Segment(hashlib.sha256(letters).hexdigest(), encode_chunks(work.packed, chunk_bytes), work.columns())
 
@@ -110,6 +110,6 @@ class _Work:
         known, unknown = int(np.count_nonzero(acgt)), int(np.count_nonzero(n_flags))
         others = upper.size - known - unknown
         if others:
-            places = np.flatnonzero(~(acgt | n_flags))
-            self._iupac.append(((places + start).astype(np.uint32), upper[places]))
+            positions = np.flatnonzero(~(acgt | n_flags))
+            self._iupac.append(((positions + start).astype(np.uint32), upper[positions]))
         self._counts.add(Counts(known, unknown, others, int(np.count_nonzero(lower_case))))

@@ -1,8 +1,8 @@
-"""The shard set: WebDataset tars of windows, and the manifest that says what is where.
+"""The shard set: WebDataset tars of windows, and the manifest that indexes them.
 
 Per sample, in this order: `KEY.json` (assembly, contig, start, end, split), `KEY.seq.npy` (uint8 tokens), and
-`KEY.mask.npy` (bool, where the window has soft-masked bases). The manifest is written last and names only files that
-lie beside it: nothing in it can make a reader open another place or run a command.
+`KEY.mask.npy` (bool, if the window has soft-masked bases). The manifest is written last and names only files beside
+it: nothing in it can make a reader open another location or run a command.
 """
 
 import json
@@ -29,7 +29,7 @@ _MAX_WINDOW = 1 << 32
 
 @dataclass(frozen=True)
 class SampleEntry:
-    """One window as it lies in a shard."""
+    """One window in a shard."""
 
     key: str
     assembly: str
@@ -37,9 +37,9 @@ class SampleEntry:
     start: int
     end: int
     offset: int
-    """Byte of the tar at which the window's end - start tokens lie, one byte each."""
+    """Byte of the tar where the window's end - start tokens begin, one byte each."""
     mask_offset: int | None
-    """The same for its soft mask; None when nothing in the window is masked."""
+    """The same for its soft mask; None if nothing in the window is masked."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class ShardEntry:
 
 @dataclass(frozen=True)
 class SplitTotals:
-    """What one split holds."""
+    """The contents of one split."""
 
     windows: int
     bases: int
@@ -68,7 +68,7 @@ class SplitTotals:
 
 @dataclass(frozen=True)
 class ShardSet:
-    """A shard set's manifest, checked."""
+    """A shard set's validated manifest."""
 
     url: str
     window: int
@@ -77,22 +77,22 @@ class ShardSet:
     provenance: dict[str, Any]
     files: dict[str, FileEntry]
     checksum: str
-    """sha256 of the manifest, which stands for the whole set."""
+    """sha256 of the manifest, which identifies the whole set."""
 
-    def place(self, shard: ShardEntry) -> str:
+    def url_of(self, shard: ShardEntry) -> str:
         """URL of a shard."""
         return storage.join(self.url, shard.url)
 
 
 def key_of(number: int) -> str:
-    """The key of window `number`; WebDataset ends a key at its first dot, so there is none."""
+    """The key of window `number`; without a dot, at which WebDataset would end it."""
     return f"w{number:09d}"
 
 
 def manifest_body(
     window: int, shards: Iterable[ShardEntry], totals: dict[str, SplitTotals], provenance: dict[str, Any]
 ) -> dict[str, Any]:
-    """The manifest's JSON, without its table of files."""
+    """The manifest's JSON, without its file table."""
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -104,9 +104,9 @@ def manifest_body(
 
 
 def load_shard_set(url: str) -> ShardSet:
-    """The manifest of the shard set at `url`.
+    """Load the manifest of the shard set at `url`.
 
-    Raises InputError when there is no committed set, or when anything in the manifest is not as this format says.
+    Raises InputError when there is no committed set, or when anything in the manifest violates this format.
     """
     try:
         body = read_manifest(url, MANIFEST, FORMAT, VERSION)
@@ -130,13 +130,13 @@ def sample_metadata(assembly: str, contig: str, start: int, end: int, split: str
     return json.dumps(meta).encode()
 
 
-def _shard(entry: Any, files: dict[str, FileEntry]) -> ShardEntry:  # noqa: ANN401  (whatever JSON held)
+def _shard(entry: Any, files: dict[str, FileEntry]) -> ShardEntry:  # noqa: ANN401  (any JSON value)
     name = _str(entry, "url")
     if not _SHARD_NAME.fullmatch(name):
-        raise ValueError(f"shard name {name!r} refused: want a plain NAME.tar that lies beside the manifest")
+        raise ValueError(f"shard name {name!r} refused: want a plain NAME.tar beside the manifest")
     size, digest = _int(entry, "bytes", 0, _MAX_SHARD_BYTES), _str(entry, "sha256")
     if files.get(name) != FileEntry(size, digest):
-        raise ValueError(f"shard {name} is not in the table of files with the same size and sha256")
+        raise ValueError(f"shard {name} is not in the file table with the same size and sha256")
     samples = [_sample(sample, size, name) for sample in _list(entry, "samples")]
     split = _one_of(_str(entry, "split"), SPLITS, "split")
     return ShardEntry(name, size, digest, split, _int(entry, "bases", 0), samples)
@@ -164,7 +164,7 @@ def _totals(entry: Any) -> SplitTotals:  # noqa: ANN401
 
 def _want(true: bool, what: str) -> None:
     if not true:
-        raise ValueError(f"{what} is not as the format says")
+        raise ValueError(f"{what} violates the format")
 
 
 def _field(entry: Any, key: str, kind: type) -> Any:  # noqa: ANN401

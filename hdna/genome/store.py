@@ -1,9 +1,9 @@
 """The genome store: one assembly as a Zarr v3 group that plain `zarr` opens.
 
-All contigs lie in one coordinate, in FASTA order; `contig_offsets` says where each begins. Arrays:
+All contigs share one coordinate, in FASTA order; `contig_offsets` says where each begins. Arrays:
 `bases` (2 bits a base, 0 where the letter is not A, C, G or T), `n_runs` and `mask_runs` (alternating run lengths),
 `iupac_positions` and `iupac_codes` (other letters, upper case), `contig_offsets`, `contig_names` (header lines).
-`manifest.json` names every file with its sha256 and is put last; crc32c in every chunk guards each read.
+`manifest.json` lists every file with its sha256 and is written last; a crc32c in every chunk guards each read.
 """
 
 from collections.abc import Sequence
@@ -28,22 +28,22 @@ Bytes = npt.NDArray[np.uint8]
 
 
 class GenomeStore:
-    """An assembly opened for reading. Open with `GenomeStore.open(url)`."""
+    """An assembly open for reading; use `GenomeStore.open(url)`."""
 
     def __init__(self, url: str, manifest: dict[str, Any], checksum: str) -> None:
         self.url = url
         self.manifest = manifest
         self.checksum = checksum
-        """sha256 of the store's manifest, which stands for all its bytes."""
+        """sha256 of the store's manifest, which identifies its content."""
         self._arrays: dict[str, Array]
         self.attributes, self._arrays = open_arrays(url, manifest["files"])
         lines = self._column("contig_names").tobytes().split(b"\n")
         self.headers = [line.decode() for line in lines]
         """FASTA header lines without the '>', in order: name and description."""
         self._offsets = self._column("contig_offsets")
-        # Split as bytes: only ASCII white space ends a name.
+        # Split as bytes, so that only ASCII white space ends a name.
         names = [line.split(maxsplit=1)[0].decode() for line in lines]
-        self._place = dict(zip(names, self._offsets[:-1].tolist(), strict=True))
+        self._starts = dict(zip(names, self._offsets[:-1].tolist(), strict=True))
         self.contigs: dict[str, int] = dict(zip(names, np.diff(self._offsets).tolist(), strict=True))
         """Bases of each contig by its name, in FASTA order."""
         self._decoded: tuple[int, Bytes] = (0, np.empty(0, np.uint8))
@@ -52,7 +52,7 @@ class GenomeStore:
     def open(cls, url: str) -> "GenomeStore":
         """Open the store at `url`.
 
-        Raises InputError when there is no committed store, or one that lacks a file its manifest names.
+        Raises InputError when there is no committed store, or a file its manifest lists is missing.
         """
         try:
             manifest = read_manifest(url, MANIFEST, FORMAT, VERSION)
@@ -78,7 +78,7 @@ class GenomeStore:
         return int(self._offsets[-1])
 
     def read(self, interval: Interval) -> Bytes:
-        """Tokens of an interval, (length,) uint8; reverse complement where its strand is "-".
+        """Tokens of an interval, (length,) uint8; the reverse complement if its strand is "-".
 
         Raises InputError for an unknown contig, an interval past the contig's end, or a damaged store.
         """
@@ -86,12 +86,12 @@ class GenomeStore:
         return tokens if interval.strand == "+" else alphabet.reverse_complement(tokens)
 
     def read_mask(self, interval: Interval) -> npt.NDArray[np.bool_]:
-        """Where the letters of an interval are lower case (soft-masked); reversed where its strand is "-"."""
+        """Which letters of an interval are lower case (soft-masked); reversed if its strand is "-"."""
         mask = self._mask.flags(*self._span(interval))
         return mask if interval.strand == "+" else mask[::-1]
 
     def read_ascii(self, interval: Interval) -> bytes:
-        """The letters as they stood in the FASTA, case and ambiguity codes included; complemented on strand "-"."""
+        """The letters as in the FASTA, with case and ambiguity codes; reverse-complemented on strand "-"."""
         start, end = self._span(interval)
         letters = np.frombuffer(alphabet.decode(self._tokens(start, end)), np.uint8).copy()
         first, last = self._iupac_between(start, end)
@@ -101,7 +101,7 @@ class GenomeStore:
         return text if interval.strand == "+" else text.translate(alphabet.COMPLEMENT_LETTERS)[::-1]
 
     def count_unknown(self, interval: Interval) -> int:
-        """How many letters of an interval are not A, C, G or T, from the run tables alone."""
+        """Count the letters of an interval that are not A, C, G or T, from the run tables alone."""
         start, end = self._span(interval)
         first, last = self._iupac_between(start, end)
         return self._n.count(start, end) + last - first
@@ -140,7 +140,7 @@ class GenomeStore:
             raise unknown_contig(self.url, interval.contig, list(self.contigs))
         if interval.end > length:
             raise InputError(f"{self.url}: {interval} runs past the end of {interval.contig}, which has {length} bases")
-        start = self._place[interval.contig] + interval.start
+        start = self._starts[interval.contig] + interval.start
         return start, start + len(interval)
 
     def _iupac_between(self, start: int, end: int) -> tuple[int, int]:
@@ -158,7 +158,7 @@ class GenomeStore:
         return tokens
 
     def _packed(self, first: int, last: int) -> Bytes:
-        """Bytes [first, last) of `bases`. The last chunk read is kept: neighbouring short reads share one decoding."""
+        """Bytes [first, last) of `bases`. The last chunk is cached, so that neighbouring short reads decode it once."""
         began, chunk = self._decoded
         if first < began or last > began + chunk.size:
             if last - first >= CHUNK_BYTES:
@@ -170,7 +170,7 @@ class GenomeStore:
 
 
 def unknown_contig(where: str, name: str, known: Sequence[str]) -> InputError:
-    """The error for a contig that is not in `where`, with the nearest name that is."""
+    """The error for a contig that `where` lacks, with the nearest name it has."""
     nearest = get_close_matches(name, known, n=1, cutoff=0.0)
     return InputError(f"{where}: no contig {name!r}; the nearest name is {nearest[0] if nearest else None!r}")
 

@@ -1,4 +1,4 @@
-"""Puts encoded segments together into the columns of a genome store, in bounded memory."""
+"""Assembles encoded segments into the columns of a genome store, in bounded memory."""
 
 import shutil
 from pathlib import Path
@@ -16,11 +16,11 @@ _BASES = "bases"
 
 
 class GenomeWriter:
-    """A store that is being made in a local folder.
+    """A store being made in a local folder.
 
-    `start_contig` and `add` (the segments, in order) may come in any interleaving: contigs say by themselves where
-    they begin. Files of the chunks of `bases` are put beside it, by `chunk_key`; all else is written here, and what an
-    earlier writer left of it is removed.
+    Calls of `start_contig` and `add` (segments, in order) may interleave freely, because contigs carry their own
+    offsets. The caller writes the chunk files of `bases`, at `chunk_key`; the rest is written here, after removing
+    what an earlier writer left of it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -32,10 +32,10 @@ class GenomeWriter:
         self._contigs = 0
         self._counts = Counts()
         self.bases = 0
-        """Bases of the segments added."""
+        """Bases added so far."""
 
     def start_contig(self, header: bytes, offset: int) -> None:
-        """Begin a contig at `offset` of the global coordinate; `header` is its FASTA line without '>' and line end."""
+        """Begin a contig at `offset` in the global coordinate; `header` is its FASTA line without '>' and line end."""
         separator = b"\n" if self._contigs else b""
         self._columns["contig_names"].append(np.frombuffer(separator + header, np.uint8))
         self._columns["contig_offsets"].append(np.array([offset], np.int64))
@@ -52,7 +52,7 @@ class GenomeWriter:
         self.bases += segment.bases
 
     def close(self, assembly: str, sources: list[dict[str, Any]]) -> dict[str, Any]:
-        """Write what is left and the attributes, which are returned. `sources`: name and sha256 of each FASTA."""
+        """Write the rest and the attributes, and return these. `sources`: name and sha256 of each FASTA."""
         columns = self._columns
         columns["n_runs"].append(self._n.close())
         columns["mask_runs"].append(self._mask.close())
@@ -73,7 +73,7 @@ class GenomeWriter:
         return attributes
 
     def _close_bases(self) -> None:
-        """Declare the array whose chunks are there already; one left behind by an earlier, longer genome is removed."""
+        """Declare the array whose chunks already exist; remove chunks left by an earlier, longer genome."""
         length = -(-self.bases // BASES_PER_BYTE)
         create_array(self._group, _BASES, length)
         mine = {chunk_key(_BASES, number) for number in range(-(-length // arrays.CHUNK_BYTES))}

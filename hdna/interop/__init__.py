@@ -1,4 +1,4 @@
-"""Weights of other codebases in and out."""
+"""Import and export of other codebases' weights."""
 
 from hdna.interop.reference import from_reference, to_reference
 

@@ -1,9 +1,9 @@
-"""Translation of published HyenaDNA state dicts into `HyenaDNA`'s names and back.
+"""Translation of published HyenaDNA state dicts to `HyenaDNA`'s names and back.
 
 One table serves both directions. Three layouts are read: training checkpoints (`model.backbone.…`, `.mixer.layer.`,
 `.mlp.layer.`), the standalone file (`backbone.…`) and the Hugging Face port (`hyena.backbone.…`); the standalone one is
 written. `pos_emb.z`, `pos_emb.t` and `modulation.deltas` are closed forms of the configuration: they are compared, not
-read. Partial dicts, for example of gradients, are renamed all the same.
+read. Partial dicts, such as gradients, can be renamed too.
 """
 
 import re
@@ -29,7 +29,7 @@ _LAYER_MODULES = (
     ("mlp.fc1", "mlp.fc1"),
     ("mlp.fc2", "mlp.fc2"),
 )
-"""(ours, theirs) of a block's modules that have a weight and a bias."""
+"""(ours, theirs) for a block's modules with a weight and a bias."""
 
 _LAYER_PAIRS = (
     *((f"{ours}.{leaf}", f"{theirs}.{leaf}") for ours, theirs in _LAYER_MODULES for leaf in ("weight", "bias")),
@@ -46,15 +46,15 @@ _TOP_PAIRS = (
 )
 _OURS_IN_LAYER = {theirs: ours for ours, theirs in _LAYER_PAIRS}
 _OURS_AT_TOP = {theirs: ours for ours, theirs in _TOP_PAIRS} | {"lm_head.weight": "embedding.weight"}
-"""Ours by theirs; a head stored beside the embedding it is tied to is one more copy of it."""
+"""Ours by theirs; a stored head is one more copy of the embedding it is tied to."""
 
 _EXTRA_AXIS = {"hyena.short_weight": 1, "hyena.filter.frequency": 0}
-"""Axis of length one that their tensor has and ours has not."""
+"""Axis of length one in their tensor, absent from ours."""
 
 _OUR_LAYER, _THEIR_LAYER = re.compile(r"backbone\.blocks\.(\d+)\.(.+)"), re.compile(r"backbone\.layers\.(\d+)\.(.+)")
 _CLOSED_FORMS = ("mixer.filter_fn.pos_emb.z", "mixer.filter_fn.pos_emb.t", "mixer.filter_fn.modulation.deltas")
 _DRIFT = 1e-4
-"""Largest max|a - b| / max|b| of a stored closed form against ours; rounding on other machines stays below 1e-5."""
+"""Largest max|a - b| / max|b| of a stored closed form against ours; rounding across machines stays below 1e-5."""
 
 
 def from_reference(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -62,7 +62,7 @@ def from_reference(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Raises:
         InputError: a key is unknown; copies of one parameter differ; the head is not tied to the embedding; the
-            vocabulary has not 16 rows; a positional table was trained away from its closed form.
+            vocabulary does not have 16 rows; a positional table was trained away from its closed form.
 
     """
     renamed: dict[str, Tensor] = {}
@@ -93,12 +93,12 @@ def to_reference(state_dict: Mapping[str, Tensor], config: ModelConfig | None = 
 
     Args:
         state_dict: by our parameter names.
-        config: the model's; with it the closed-form tables are added, which the reference's strict load asks for.
+        config: the model's; if given, the closed-form tables that the reference's strict load needs are added.
 
     Every tensor of the result has its own storage, so that safetensors can write it.
 
     Raises:
-        InputError: a key is no parameter of `HyenaDNA`.
+        InputError: a key is not a parameter of `HyenaDNA`.
 
     """
     renamed: dict[str, Tensor] = {}

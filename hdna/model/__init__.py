@@ -1,4 +1,4 @@
-"""HyenaDNA as one process sees it: no ranks, no groups, no devices."""
+"""HyenaDNA as a single process sees it: no ranks, no groups, no devices."""
 
 from hdna.model.backbone import HyenaDNA
 from hdna.model.flops import parameter_count, train_flops_per_token

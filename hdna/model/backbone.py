@@ -3,7 +3,7 @@
 Shapes: B batch, L context length, D = d_model, V = 16 vocabulary rows.
 Precision: under `torch.autocast(dtype=bfloat16)` with fp32 parameters, the residual stream, norms, filters, FFTs and
 the head stay fp32; projections, gates and the MLP run in bf16.
-Source: HyenaDNA (arXiv 2306.15794). Difference from its code: the positional tables are not in the state dict.
+Source: HyenaDNA (arXiv 2306.15794). Unlike its code, the positional tables are not in the state dict.
 """
 
 import math
@@ -24,12 +24,12 @@ from hdna.ops import positional_dropout
 INIT_STD = 0.02
 NORM_EPS = 1e-5
 MLP_POSITIONS = 2**16
-"""Positions whose MLP is recomputed at a time: 65,536 rows fill any device, and at d_model 256 in bf16 their hidden
-layer takes 128 MiB for each sample."""
+"""Positions per chunk of MLP recomputation: 65,536 rows fill any device, and at d_model 256 in bf16 their hidden layer
+takes 128 MiB per sample."""
 
 
 class EmbeddingDropout(nn.Module):
-    """Dropout of embedding elements, keyed by what an element is and not by where it is computed."""
+    """Dropout of embedding elements, keyed by an element's identity, not by where it is computed."""
 
     def __init__(self, p: float) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class EmbeddingDropout(nn.Module):
         self.samples_B: Tensor | None = None
 
     def set_position(self, seed: int, samples: Tensor, first_position: int = 0) -> None:
-        """Say which samples and positions the next forward passes see; training calls this before each of them.
+        """Set the samples and positions of the next forward pass; training calls this before each one.
 
         Args:
             seed: the step's seed.
@@ -49,7 +49,7 @@ class EmbeddingDropout(nn.Module):
         self.seed, self.samples_B, self.first_position = seed, samples, first_position
 
     def forward(self, x_BLD: Tensor) -> Tensor:
-        """Drop in training mode, else return x. Before any `set_position`: seed 0, rows counted from 0."""
+        """Drop elements in training mode, else return x. Before any `set_position`: seed 0, rows numbered from 0."""
         if not self.training or self.p == 0:
             return x_BLD
         samples_B = self.samples_B if self.samples_B is not None else torch.arange(len(x_BLD))
@@ -83,9 +83,9 @@ class Block(nn.Module):
     def forward(self, x_BLD: Tensor, k_ODL: Tensor, recompute: bool) -> Tensor:
         """(B, L, D) → (B, L, D), both in the residual's dtype; k_ODL: the operator's filters.
 
-        `recompute` (the block runs again in the backward pass): the MLP is done a stretch of positions at a time, each
-        recomputed by itself. That costs no further pass, since the block's own recomputation then needs the MLP's input
-        only, and its hidden layer and gradient, 4 D wide, take memory for one stretch instead of the whole context.
+        `recompute` (the block runs again in the backward pass): the MLP runs on a stretch of positions at a time, each
+        recomputed separately. That costs no extra pass, since the block's own recomputation then needs only the MLP's
+        input, and the hidden layer and its gradient, 4 D wide, take memory for one stretch, not the whole context.
         """
         x_BLD = x_BLD + self.hyena(self.hyena_norm(x_BLD), k_ODL)
         if not recompute:
@@ -105,7 +105,7 @@ class Backbone(nn.Module):
     """The blocks and the final norm.
 
     `activation_checkpointing` (False): recompute each block in the backward pass instead of keeping its activations.
-    `micro_step`: the training loop says here where the next forward pass stands within its optimizer step.
+    `micro_step`: set by the training loop, the position of the next forward pass within its optimizer step.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -128,7 +128,7 @@ class Backbone(nn.Module):
 
 
 class HyenaDNA(nn.Module):
-    """The language model. Its state dict holds parameters only; `torch.manual_seed` fixes its initial values."""
+    """The language model. Its state dict contains only parameters; `torch.manual_seed` fixes their initial values."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -146,12 +146,12 @@ class HyenaDNA(nn.Module):
     def forward(self, input_ids: Tensor) -> Tensor:
         """Return logits (B, L, V) of the token after each of (B, L) int64 ids; L over l_max raises InputError."""
         x_BLD = self.hidden(input_ids)
-        # 16 rows cost nothing in fp32, and bf16 logits would round the loss itself to three digits.
+        # 16 rows cost nothing in fp32; bf16 logits would round the loss itself to three digits.
         with torch.autocast(x_BLD.device.type, enabled=False):
             return F.linear(x_BLD, self.embedding.weight)
 
     def _initialise(self) -> None:
-        """Draw N(0, 0.02) weights and zero biases; what writes to the residual stream is scaled down with depth."""
+        """Draw N(0, 0.02) weights, zero biases; scale layers that write to the residual stream down with depth."""
         residual_std = INIT_STD / math.sqrt(2 * self.config.n_layer)
         for name, module in self.named_modules():
             if isinstance(module, nn.Linear | nn.Embedding):

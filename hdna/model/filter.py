@@ -1,6 +1,6 @@
-"""The implicit filter: a small MLP of the position that writes the taps of a long convolution.
+"""The implicit filter: a small MLP from position to the taps of a long convolution.
 
-Shapes: M = l_max positions, S positions asked for, P = emb_dim positional features, F = filter_order hidden units,
+Shapes: M = l_max positions, S requested positions, P = emb_dim positional features, F = filter_order hidden units,
 D = d_model channels, O = order - 1 filters per channel, C = O * D.
 Source: HyenaDNA (arXiv 2306.15794) and Hyena (arXiv 2302.10866, section 3.3).
 """
@@ -21,22 +21,22 @@ def positional_features(l_max: int, emb_dim: int) -> Tensor:
     """Return the filter's inputs (M, P) in fp32: t from 0 to 1, then cos and -sin of (P - 1) / 2 frequencies."""
     bands = (emb_dim - 1) // 2
     t_M1 = torch.linspace(0, 1, l_max)[:, None]
-    # The order of operations is the reference's: at large l_max the angles depend on it in fp32.
+    # The order of operations is the reference's: at large l_max it affects the fp32 angles.
     w_M1 = 2 * math.pi * torch.arange(l_max, dtype=torch.float32)[:, None] / l_max
     angles_MP = torch.linspace(1e-4, bands - 1, bands) * w_M1
     return torch.cat((t_M1, angles_MP.cos(), -angles_MP.sin()), dim=-1)
 
 
 def decay_rates(channels: int) -> Tensor:
-    """Return δ (C,) in fp32, negative, from the slowest channel to the fastest; per unit of t."""
+    """Return δ (C,) in fp32, negative, per unit of t, from the slowest channel to the fastest."""
     log_target = math.log(DECAY_TARGET)
     return torch.linspace(log_target / SLOW_DECAY, log_target / FAST_DECAY, channels)
 
 
 class FilterTables(nn.Module):
-    """What the filters of all layers read: positional features (M, P) and decay rates (C,).
+    """The inputs shared by all layers' filters: positional features (M, P) and decay rates (C,).
 
-    Both are closed forms of the configuration, so they are no part of the state dict; one instance serves every layer.
+    Both are closed forms of the configuration, hence not in the state dict; one instance serves every layer.
     """
 
     features_MP: Tensor
@@ -63,10 +63,10 @@ class ImplicitFilter(nn.Module):
         """One learned frequency per hidden unit, shared by the three sine layers."""
 
     def forward(self, start: int, stop: int) -> Tensor:
-        """Return taps [start, stop) as (O, D, S) in fp32, also under autocast.
+        """Return taps [start, stop) as (O, D, S) in fp32, even under autocast.
 
         Raises:
-            InputError: the span reaches beyond l_max, where the filter is not defined.
+            InputError: the span extends beyond l_max, where the filter is undefined.
 
         """
         l_max = len(self.tables.features_MP)

@@ -1,10 +1,10 @@
-"""The taps of the implicit filters, generated once for all micro-steps of an optimizer step.
+"""The taps of the implicit filters, generated once for all micro steps of an optimizer step.
 
 Shapes: O long convolutions of an operator, D channels, S positions.
 
-A filter depends on the weights and on positions, not on the data: within an optimizer step every micro-step needs the
-same one. It is generated in the step's first micro-step; its gradient is gathered over the others and sent back
-through the filter's MLP once, in the last.
+A filter depends on weights and positions, not on data: every micro step of an optimizer step needs the same one. It is
+generated in the first micro step; its gradient is accumulated over the others and backpropagated through the filter's
+MLP once, in the last.
 """
 
 from collections.abc import Callable
@@ -17,27 +17,27 @@ from torch.utils.checkpoint import checkpoint
 
 @dataclass(frozen=True)
 class MicroStep:
-    """Where a forward pass stands among those of its optimizer step. By default it is the only one."""
+    """A forward pass's position among those of its optimizer step; by default the only one."""
 
     first: bool = True
     last: bool = True
 
 
 class FilterCache:
-    """One operator's taps over the micro-steps of an optimizer step."""
+    """One operator's taps over the micro steps of an optimizer step."""
 
     def __init__(self, generate: Callable[[int, int], Tensor]) -> None:
         self._generate = generate
         self._live: Tensor | None = None
-        """The taps with their graph; spent in the step's last micro-step."""
+        """The taps with their graph, consumed by the step's last micro step."""
         self._leaf: Tensor | None = None
-        """The same values without the graph: gathers the gradients of the micro-steps before the last."""
+        """The same values without the graph, accumulating gradients of all micro steps but the last."""
 
     def __call__(self, start: int, stop: int, micro_step: MicroStep, recompute: bool) -> Tensor:
         """Taps [start, stop) as (O, D, S) in fp32.
 
-        `recompute`: generate them once more in the backward pass, instead of keeping the filter's hidden activations,
-        which for narrow models are larger than everything else (nine times 64 numbers for each position).
+        `recompute`: generate them again in the backward pass instead of keeping the filter's hidden activations, which
+        in narrow models exceed everything else (nine times 64 numbers per position).
         """
         if not torch.is_grad_enabled():
             return self._generate(start, stop)
@@ -45,7 +45,7 @@ class FilterCache:
             self._live = self._generated(start, stop, recompute)
             self._leaf = self._live.detach().requires_grad_()
         live, leaf = self._live, self._leaf
-        assert live is not None and leaf is not None, "a step's first micro-step comes first"
+        assert live is not None and leaf is not None, "a step's first micro step comes first"
         if not micro_step.last:
             return leaf
         self._live = self._leaf = None

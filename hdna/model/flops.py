@@ -9,7 +9,7 @@ from hdna.ops import smooth_size
 
 
 def parameter_count(config: ModelConfig) -> int:
-    """Return the number of learned numbers; the tied head counts once.
+    """Return the number of learned parameters; the tied head counts once.
 
     With D = d_model, F = filter_order, P = emb_dim, W = MLP width, C = (order + 1) D and O = order - 1, a block has
     two norms 4D; in_proj DC + C; short convolution 3C + C; long convolution's bias OD;
@@ -27,19 +27,19 @@ def parameter_count(config: ModelConfig) -> int:
 def train_flops_per_token(config: ModelConfig, context_length: int, micro_batch_size: int = 1) -> float:
     """Return FLOPs (a multiply-add is two) of one forward and backward pass, per token.
 
-    Matrix products: 2 FLOPs per weight forward and 4 backward (gradients of input and weight), so 6 per weight of
-    in_proj, out_proj, MLP and head. The short convolution likewise: 6 per tap and channel. Gates: order products per
+    Matrix products: 2 FLOPs per weight forward and 4 backward (gradients of input and weight), hence 6 per weight of
+    in_proj, out_proj, MLP and head. Likewise the short convolution: 6 per tap and channel. Gates: order products per
     channel, 3 FLOPs each (one forward, two backward).
 
-    Long convolutions: a real FFT of size N (smooth, at least 2L - 1) is counted as 2.5 N log2 N, the usual estimate and
-    not an operation count of any library. Per sample, channel and long convolution there are 5 transforms
+    Long convolutions: a real FFT of size N (smooth, at least 2L - 1) is counted as 2.5 N log2 N, the usual estimate,
+    not any library's operation count. Per sample, channel and long convolution there are 5 transforms
     (forward: of u and back; backward: of dy and u, and back), and 3 products of N / 2 complex numbers of 6 FLOPs. Per
     filter there are 3 more transforms (forward: of k; backward: of k again, and its gradient back).
 
-    Filter: 6 per weight and position. It depends on the position alone, so this part and the filter's transforms are
+    Filter: 6 per weight and position. It depends on position alone, so this part and the filter's transforms are
     divided by the micro-batch size: one filter per forward pass.
 
-    Left out: norms, GELU, softmax, sines, dropout, residual sums (together a few per cent), recomputation
+    Excluded: norms, GELU, softmax, sines, dropout, residual sums (together a few per cent), recomputation
     (activation checkpointing adds a third: that is HFU, not MFU), the optimizer.
     """
     d, f, w = config.d_model, config.filter_order, config.mlp_width

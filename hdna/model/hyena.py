@@ -20,7 +20,7 @@ SHORT_TAPS = 3
 
 
 def whole_context(length: int) -> tuple[int, int]:
-    """Return the filter positions [0, length) that an unsliced input of this length needs."""
+    """Return the filter positions [0, length) of an unsliced input of this length."""
     return 0, length
 
 
@@ -29,17 +29,17 @@ class HyenaOperator(nn.Module):
 
     For order 2: y = x0 · (k ∗ (x1 · v) + bias · (x1 · v)), with x0, x1 and v the three streams in this order.
 
-    Three attributes are plain functions, so that `hdna.parallel` can replace them and this class knows no ranks:
-    `short_conv(x (B, C, L), weight (C, K), bias (C,))`, one of `long_convs` for each long convolution, called with
-    `(u (B, D, L), k (D, L), bias (D,))`, and `filter_span(L)`, the positions [start, stop) of the filter that the long
-    convolutions are given.
+    Three attributes are plain functions, so that `hdna.parallel` can replace them and this class needs no notion of
+    ranks: `short_conv(x (B, C, L), weight (C, K), bias (C,))`; one of `long_convs` per long convolution, called with
+    `(u (B, D, L), k (D, L), bias (D,))`; and `filter_span(L)`, the filter positions [start, stop) that the long
+    convolutions get.
     """
 
     def __init__(self, config: ModelConfig, tables: FilterTables) -> None:
         super().__init__()
         width, streams, self.order = config.d_model, config.order + 1, config.order
         self.in_proj = nn.Linear(width, streams * width)
-        # Both uniform within ±1/sqrt(taps), as a convolution layer's are by default.
+        # Both uniform within ±1/sqrt(taps), a convolution layer's default.
         bound = 1 / math.sqrt(SHORT_TAPS)
         self.short_weight = nn.Parameter(torch.empty(streams * width, SHORT_TAPS).uniform_(-bound, bound))
         self.short_bias = nn.Parameter(torch.empty(streams * width).uniform_(-bound, bound))
@@ -56,7 +56,7 @@ class HyenaOperator(nn.Module):
         return self._taps(*self.filter_span(length), micro_step, recompute)
 
     def forward(self, x_BLD: Tensor, k_ODL: Tensor) -> Tensor:
-        """Mix (B, L, D) along L, causally, with the filters that `taps` gave."""
+        """Mix (B, L, D) causally along L, with the filters from `taps`."""
         streams_BCL = self.short_conv(self.in_proj(x_BLD).transpose(1, 2), self.short_weight, self.short_bias)
         first, *gates, v_BDL = streams_BCL.chunk(self.order + 1, dim=1)
         biases = self.long_bias.chunk(self.order - 1)

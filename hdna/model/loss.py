@@ -1,4 +1,4 @@
-"""The training loss, as a sum that ranks and micro-batches can add up.
+"""The training loss, as a sum that adds up over ranks and micro-batches.
 
 Shapes: B batch, L context (or slice) length, V vocabulary rows.
 """
@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 IGNORE = -100
-"""Target of a position that is not predicted: N, padding, a border."""
+"""Target of an unpredicted position: N, padding, a border."""
 
 
 def weighted_nats(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
@@ -18,7 +18,7 @@ def weighted_nats(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         targets: (B, L) int64 token ids, already shifted; `IGNORE` counts zero.
         weights: (B, L) fp32 weight of each position.
 
-    Divide by the number of counted bases of the whole global batch for the mean loss.
+    For the mean loss, divide by the number of predicted bases in the global batch.
 
     """
     nats = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORE, reduction="none")

@@ -1,11 +1,11 @@
-"""Memory of training, in closed form, before anything is built: what is kept for the backward pass, and model state.
+"""Training memory in closed form, before anything is built: activations kept for the backward pass, and model state.
 
 Shapes: B samples of one micro step, S positions on this rank (the whole context where samples are not shared),
 N = B S, D = d_model, C = (order + 1) D, W = MLP width, O = order - 1 long convolutions, F = filter_order,
 V vocabulary rows, s bytes per activation: 2 under bf16 autocast, 4 in fp32.
 
-Read off the code, operator by operator, and counted in tests with every live tensor. Left out: the micro-batch itself
-(20 bytes a position), what the allocator and the communication library keep for themselves.
+Derived from the code, operator by operator, and checked in tests against every live tensor. Excluded: the micro-batch
+itself (20 bytes a position), and what the allocator and the communication library keep for themselves.
 """
 
 from dataclasses import dataclass
@@ -19,24 +19,24 @@ from hdna.ops.fft_conv import CUDA_BUFFER_BYTES
 
 FP32 = 4
 FFT_BUFFERS = 4
-"""Working buffers of a long convolution that live at once: two signals and two spectra."""
+"""Simultaneous working buffers of a long convolution: two signals and two spectra."""
 
 
 @dataclass(frozen=True)
 class MicroStepShape:
-    """What one rank computes forward and backward at once."""
+    """What one rank computes in one forward and backward pass."""
 
     batch: int
     length: int
-    """Positions: of the slice, where ranks share samples."""
+    """Positions; those of the slice if ranks share samples."""
     bf16: bool = False
     dealt: int | None = None
-    """Numbers of one sample, channels times positions, that this rank has while channels are dealt out to the ranks
-    (`all_to_all`); None: channels stay where they are."""
+    """Numbers of one sample, channels times positions, on this rank while channels are distributed over the ranks
+    (`all_to_all`); None: channels stay in place."""
     shared: bool = False
     """Whether ranks share samples, by either strategy."""
     accumulates: bool = False
-    """Whether the optimizer step has further micro steps, over which filters and their gradients are kept."""
+    """Whether the optimizer step has several micro steps, over which filters and their gradients are kept."""
 
     @property
     def element_size(self) -> int:
@@ -50,10 +50,10 @@ class MicroStepShape:
 
 
 def saved_bytes(config: ModelConfig, shape: MicroStepShape, recompute: bool) -> int:
-    """Bytes that live from the forward to the backward pass on one rank, all layers; `recompute`: with checkpointing.
+    """Bytes kept from the forward to the backward pass on one rank, all layers; `recompute`: with checkpointing.
 
-    Around the layers: dropout's mask (one byte an element), the final norm's input, statistics and result, the
-    logarithms of the probabilities, and two scalars of the loss.
+    Outside the layers: the dropout mask (one byte an element), the final norm's input, statistics and output, the log
+    probabilities, and two scalars of the loss.
     """
     d, n = config.d_model, shape.positions
     mask = n * d if config.embed_dropout else 0
@@ -65,9 +65,9 @@ def saved_bytes(config: ModelConfig, shape: MicroStepShape, recompute: bool) -> 
 def layer_bytes(config: ModelConfig, shape: MicroStepShape) -> int:
     """One layer that keeps its activations.
 
-    Residual stream twice (fp32), two statistics of each norm; inputs of in_proj, out_proj, fc1 and fc2, GELU's input;
-    input and output of the short convolution, together two positions longer than twice the slice; input and output of
-    each long convolution; the filter; the low-precision copies of the weights.
+    Twice the residual stream (fp32), two statistics of each norm; inputs of in_proj, out_proj, fc1, fc2 and GELU; input
+    and output of the short convolution, together two positions longer than twice the slice; input and output of each
+    long convolution; the filter; the low-precision copies of the weights.
     """
     d, n, s = config.d_model, shape.positions, shape.element_size
     convolutions, streams = config.order - 1, (config.order + 1) * d
@@ -89,8 +89,8 @@ def layer_bytes(config: ModelConfig, shape: MicroStepShape) -> int:
 def recomputed_layer_bytes(config: ModelConfig, shape: MicroStepShape) -> int:
     """One layer under activation checkpointing: its two inputs, the residual stream and the filters.
 
-    Where ranks share samples, nothing that waits for other ranks runs twice: input and output of the long
-    convolutions and the halo stay too.
+    If ranks share samples, nothing that waits for other ranks runs twice: the long convolutions' inputs and outputs
+    and the halo are kept too.
     """
     d, n, s = config.d_model, shape.positions, shape.element_size
     convolutions, streams = config.order - 1, (config.order + 1) * d
@@ -103,13 +103,13 @@ def recomputed_layer_bytes(config: ModelConfig, shape: MicroStepShape) -> int:
 
 
 def working_bytes(config: ModelConfig, shape: MicroStepShape, recompute: bool) -> int:
-    """What the backward pass takes for a while on an accelerator, on top of what is saved; an estimate.
+    """Temporary memory of the backward pass on an accelerator, on top of what is saved; an estimate.
 
-    Two gradients as wide as the MLP, or as the streams where these are wider, and two of the residual stream; the FFT's
-    buffers, signals padded to twice their length; with checkpointing what one layer computes again, first its block,
-    whose MLP goes a stretch of positions at a time, and then its filter; and two messages of the size of the long
-    convolution's input where ranks share samples. The peak of live tensors on small models was 0.6 to 0.95 of this and
-    the saved bytes together.
+    Two gradients as wide as the MLP, or as the streams if these are wider, and two of the residual stream; the FFT's
+    buffers, signals padded to twice their length; with checkpointing, what one layer recomputes: first its block, whose
+    MLP runs on a stretch of positions at a time, then its filter; and two messages of the size of the long
+    convolution's input if ranks share samples. The peak of live tensors on small models was 0.6 to 0.95 of this plus
+    the saved bytes.
     """
     d, n, s = config.d_model, shape.positions, shape.element_size
     stretch = shape.batch * min(shape.length, backbone.MLP_POSITIONS) if recompute else n
@@ -127,33 +127,33 @@ def state_bytes(config: ModelConfig, zero_stage: int, workers: int) -> tuple[int
     """Parameters (with the positional tables), gradients and optimizer state of one rank, all fp32.
 
     The optimizer has two moments, and under ZeRO 1 and 2 a copy of its share of the parameters. ZeRO 1 partitions the
-    optimizer's state over all workers, 2 gradients too, 3 parameters too.
+    optimizer's state over all workers, 2 also gradients, 3 also parameters.
     """
-    whole = parameter_count(config) * FP32
-    part = -(-whole // workers)
+    full = parameter_count(config) * FP32
+    part = -(-full // workers)
     tables = (config.l_max * config.emb_dim + (config.order - 1) * config.d_model) * FP32
-    parameters = part if zero_stage == 3 else whole
-    gradients = part if zero_stage >= 2 else whole
-    optimizer = 2 * (part if zero_stage else whole) + (part if zero_stage in (1, 2) else 0)
+    parameters = part if zero_stage == 3 else full
+    gradients = part if zero_stage >= 2 else full
+    optimizer = 2 * (part if zero_stage else full) + (part if zero_stage in (1, 2) else 0)
     return parameters + tables, gradients, optimizer
 
 
 def _convolved(config: ModelConfig, shape: MicroStepShape) -> int:
-    """Inputs of the long convolutions and the taps they keep, as slices or dealt out by channels."""
+    """Inputs of the long convolutions and the taps they keep, as slices or distributed by channel."""
     numbers = config.d_model * shape.length if shape.dealt is None else shape.dealt
     return (config.order - 1) * numbers * (shape.batch * shape.element_size + FP32)
 
 
 def _filter(config: ModelConfig, shape: MicroStepShape) -> int:
-    """Three sine layers keep three tensors each; the output layer's product keeps the modulation."""
+    """Three sine layers keep three tensors each; the product with the modulation keeps the latter."""
     hidden = 9 * shape.length * config.filter_order * FP32
     return hidden + (config.order - 1) * config.d_model * shape.length * FP32
 
 
 def _over_micro_steps(config: ModelConfig, shape: MicroStepShape, recompute: bool) -> int:
-    """The gradient of a layer's filters, gathered over micro steps.
+    """The gradient of a layer's filters, accumulated over micro steps.
 
-    Dealt out by channels, their slice stays as well; with checkpointing it is a layer's input, counted there.
+    Distributed by channel, their slice is kept as well; with checkpointing it is a layer input, counted there.
     """
     if not shape.accumulates:
         return 0

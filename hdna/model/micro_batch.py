@@ -1,8 +1,8 @@
-"""What the model eats, for one forward and backward pass.
+"""The model's input for one forward and backward pass.
 
-A micro-batch is kept and sent to the device as the bytes that shards hold, one a token. What the model and the loss
-want of them (two int64 and one fp32, 20 bytes a token) is made where they are wanted, by arithmetic on bytes: on a CPU
-core it does over 1 G tokens/s, comparisons and `torch.where` 0.4.
+A micro-batch is kept and sent to the device as the shards' bytes, one per token. The model's and the loss's tensors
+(two int64 and one fp32, 20 bytes a token) are made on the device, by arithmetic on bytes: on a CPU core that does over
+1 G tokens/s, comparisons and `torch.where` 0.4.
 """
 
 from dataclasses import dataclass, replace
@@ -15,20 +15,20 @@ from hdna.model.loss import IGNORE
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """What one rank runs forward and backward at once; B samples of L positions, or of a slice of them."""
+    """One rank's input for a forward and backward pass: B samples of L positions, or of a slice of them."""
 
     tokens: torch.Tensor
-    """(B, L + 1) uint8: a token for each position, and the one after the last."""
+    """(B, L + 1) uint8: the token at each position, plus the one after the last."""
     samples: torch.Tensor
-    """(B,) int64: positions in the global batch, which key dropout."""
+    """(B,) int64: indices in the global batch, which key dropout."""
     soft_mask: torch.Tensor | None = None
-    """(B, L + 1) bool: which tokens are soft-masked; None where nothing is, or where it does not matter."""
+    """(B, L + 1) bool: which tokens are soft-masked; None if none are, or if it does not matter."""
     ignore_n: bool = True
-    """Whether an N is no target. Other codes than A, C, G, T and N never are."""
+    """Whether N is excluded from the targets. Codes other than A, C, G, T and N always are."""
     repeat_weight: float = 1.0
     """Weight of a soft-masked target."""
     first_position: int = 0
-    """Position in the whole sample of the first column; above 0 on a slice."""
+    """Position of the first column in the whole sample; above 0 on a slice."""
 
     @property
     def input_ids(self) -> torch.Tensor:
@@ -37,7 +37,7 @@ class MicroBatch:
 
     @property
     def targets(self) -> torch.Tensor:
-        """(B, L) int64: the next base, IGNORE where it is not predicted."""
+        """(B, L) int64: the next base, or IGNORE where not predicted."""
         targets = self.tokens[:, 1:] - IGNORE  # bytes, which wrap
         targets *= self._predicted()
         targets += IGNORE
@@ -53,7 +53,7 @@ class MicroBatch:
         return (predicted - masked).float() + masked.float() * self.repeat_weight
 
     def weight_and_bases(self) -> tuple[float, int]:
-        """The sum of the weights, in fp64, and how many targets have a weight above 0; counted from the bytes."""
+        """The fp64 sum of the weights, and the number of targets with a weight above 0, counted from the bytes."""
         predicted = self._predicted()
         bases = int(predicted.count_nonzero())
         if self.soft_mask is None:
@@ -64,7 +64,7 @@ class MicroBatch:
         return plain + masked * of_masked, bases if of_masked > 0 else plain
 
     def to(self, device: torch.device) -> "MicroBatch":
-        """The same on a device."""
+        """A copy on `device`."""
         return replace(
             self,
             tokens=self.tokens.to(device, non_blocking=True),
@@ -73,7 +73,7 @@ class MicroBatch:
         )
 
     def positions(self, span: slice) -> "MicroBatch":
-        """The same samples at some of their positions; the last one's target is the base after it."""
+        """The same samples at the positions `span`; the last position's target is the base after it."""
         columns = slice(span.start, span.stop + 1)
         return replace(
             self,
@@ -83,13 +83,13 @@ class MicroBatch:
         )
 
     def split(self, samples: int) -> list["MicroBatch"]:
-        """Micro-batches of that many samples each, in order; they share this one's memory."""
+        """Micro-batches of `samples` samples each, in order, sharing this one's memory."""
         masks = [None] * len(self.samples) if self.soft_mask is None else self.soft_mask.split(samples)
         parts = zip(self.tokens.split(samples), self.samples.split(samples), masks, strict=False)
-        return [replace(self, tokens=tokens, samples=places, soft_mask=mask) for tokens, places, mask in parts]
+        return [replace(self, tokens=tokens, samples=indices, soft_mask=mask) for tokens, indices, mask in parts]
 
     def _predicted(self) -> torch.Tensor:
-        """(B, L) uint8: 1 where the next token is a target, else 0. What is below A wraps to above 200."""
+        """(B, L) uint8: 1 where the next token is a target, else 0. Tokens below A wrap to above 200."""
         targets = (alphabet.T if self.ignore_n else alphabet.N) - alphabet.A + 1
         beyond = (self.tokens[:, 1:] - alphabet.A).clamp_(max=targets)
         return (targets - beyond).clamp_(max=1)

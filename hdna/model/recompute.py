@@ -2,7 +2,7 @@
 
 `recomputed(block, ...)` keeps only the block's inputs and runs the block again in the backward pass. A function called
 through `run_once` inside the block does not run again: its result, and what it saved for its own backward pass, are
-kept. Collectives are called that way: recomputing them would double the traffic, and hang where ranks recompute in
+kept. Collectives are called that way: recomputing them would double the traffic, and deadlock if ranks recompute in
 different orders.
 """
 
@@ -17,7 +17,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
 Results = list[Tensor]
-"""What `run_once` returned in one pass through one block, in the order of the calls."""
+"""The results of `run_once` in one pass through one block, in call order."""
 
 _current: ContextVar[tuple[Results, Iterator[Tensor] | None] | None] = ContextVar("pass through a block", default=None)
 
@@ -49,16 +49,16 @@ def recomputed(block: Callable[..., Tensor], *inputs: Any) -> Tensor:  # noqa: A
 
 
 def run_once(function: Callable[..., Tensor], *arguments: Any) -> Tensor:  # noqa: ANN401 - the function's own
-    """`function(*arguments)`, run only once even if the block around it is recomputed; elsewhere a plain call."""
+    """`function(*arguments)`, run only once even if the enclosing block is recomputed; elsewhere a plain call."""
     current = _current.get()
     if current is None:
         return function(*arguments)
     results, replay = current
     if replay is not None:
         return next(replay)
-    # The innermost hooks win: these keep what the function saves out of the recomputation's hands.
+    # The innermost hooks win: these keep the recomputation away from what the function saves.
     with saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor):
         output = function(*arguments)
-    # A leaf that requires a gradient exactly where the output did, so that the recomputation saves the same tensors.
+    # A leaf that requires a gradient exactly if the output did, so that the recomputation saves the same tensors.
     results.append(output.detach().requires_grad_(output.requires_grad))
     return output

@@ -2,10 +2,10 @@
 
 Shapes: B batch, D channels, E channels of one block, L context length, N FFT size, F = N // 2 + 1 frequencies.
 
-Three choices set it apart from `irfft(rfft(u) * rfft(k))` under autograd:
-the FFT size is the next smooth number above 2L - 1 (any such size is exact; 2L may have a large prime factor and be
-several times slower); the backward pass uses real transforms (autograd runs the adjoint of rfft as a full complex
-one); and it keeps u and k rather than their spectra, which are four times as large in bf16 and twice in fp32.
+It differs from `irfft(rfft(u) * rfft(k))` under autograd in three ways: the FFT size is the next smooth number from
+2L - 1 up (any such size is exact; 2L may have a large prime factor and be several times slower); the backward pass uses
+real transforms (autograd runs the adjoint of rfft as a full complex one); and it keeps u and k rather than their
+spectra, which are four times as large in bf16 and twice in fp32.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,9 +18,9 @@ from torch.fft import irfft, rfft
 
 CPU_BUFFER_BYTES = 8 * 2**20
 """Largest working buffer on a CPU. A buffer of E channels, R samples and N points takes R * E * N * 4 bytes (N real
-fp32 numbers, or N / 2 complex ones). glibc's malloc serves what is above 32 MiB by a fresh mmap whose pages are faulted
-in again at every call: 351 ms against 214 at B = 1, D = 32, L = 131072 with blocks of 64 and 8 MiB. 8 MiB also keeps
-more in cache. Example: B = 8, L = 8192 has N = 16384, so a channel takes 512 KiB and a block holds 16 of them."""
+fp32 numbers, or N / 2 complex ones). glibc's malloc serves requests above 32 MiB by a fresh mmap whose pages fault in
+again on every call: 351 ms against 214 at B = 1, D = 32, L = 131072 with blocks of 64 and 8 MiB. 8 MiB also keeps more
+in cache. Example: B = 8, L = 8192 gives N = 16384, so a channel takes 512 KiB and a block has 16 of them."""
 
 CUDA_BUFFER_BYTES = 256 * 2**20
 """Largest working buffer on an accelerator, whose allocator caches any size: enough rows to fill the device, while
@@ -28,7 +28,7 @@ the four or so live buffers stay near 1 GiB at a context of a million."""
 
 
 def smooth_size(n: int) -> int:
-    """Return the smallest FFT size 2^a * {1, 3, 5, 9, 15} that is at least n (n >= 1)."""
+    """Return the smallest FFT size 2^a * {1, 3, 5, 9, 15} of at least n (n >= 1)."""
     return min(m << max(0, (-(-n // m) - 1).bit_length()) for m in (1, 3, 5, 9, 15))
 
 
@@ -46,9 +46,9 @@ def causal_fft_conv(u: Tensor, k: Tensor, bias: Tensor) -> Tensor:
         y (B, D, L) in the dtype of u. Inside, everything is fp32 (fp64 where u is), autocast or not.
 
     Raises:
-        ValueError: the shapes do not belong together.
+        ValueError: the shapes do not match.
 
-    Gradients of the three arguments are exact and themselves not differentiable.
+    Gradients of the three arguments are exact, but not themselves differentiable.
 
     """
     if u.ndim != 3 or k.shape != u.shape[1:] or bias.shape != u.shape[1:2]:
@@ -59,7 +59,7 @@ def causal_fft_conv(u: Tensor, k: Tensor, bias: Tensor) -> Tensor:
 
 
 def _blocks(u_BDL: Tensor, row_bytes: int) -> Iterator[tuple[slice, list[slice]]]:
-    """Yield blocks of channels, each with its blocks of samples, whose buffers stay within the cap of the device."""
+    """Yield blocks of channels, each with its blocks of samples, whose buffers stay within the device's cap."""
     batch, channels, _ = u_BDL.shape
     cap = CPU_BUFFER_BYTES if u_BDL.device.type == "cpu" else CUDA_BUFFER_BYTES
     rows = max(1, cap // row_bytes)
@@ -86,9 +86,9 @@ class _CausalFFTConv(torch.autograd.Function):
 
 
 def convolve(u_BDL: Tensor, k_DL: Tensor, bias_D: Tensor) -> Tensor:
-    """The forward pass outside autograd, for those who write a backward pass of their own.
+    """The forward pass outside autograd, for callers with their own backward pass.
 
-    Block by block: the spectrum of a filter is computed once per block of channels.
+    A filter's spectrum is computed once per block of channels.
     """
     work, length = _work_dtype(u_BDL), u_BDL.shape[-1]
     n = smooth_size(2 * length - 1)
@@ -105,7 +105,7 @@ def convolve(u_BDL: Tensor, k_DL: Tensor, bias_D: Tensor) -> Tensor:
 def correlate(
     u_BDL: Tensor, k_DL: Tensor, bias_D: Tensor, dy_BDL: Tensor, needed: Sequence[bool] = (True, True, True)
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Gradients of u, k and bias, those of them that are needed, from dy, the gradient of `convolve`'s result.
+    """The `needed` gradients of u, k and bias, from dy, the gradient of `convolve`'s result.
 
     du = k ⋆ dy + bias · dy, dk = sum over samples of u ⋆ dy, dbias = sum of u · dy.
     """
@@ -139,10 +139,10 @@ def correlate(
 
 
 def _work_dtype(u: Tensor) -> torch.dtype:
-    """Return fp32, or fp64 where the input has it."""
+    """Return fp32, or fp64 for fp64 input."""
     return torch.float64 if u.dtype == torch.float64 else torch.float32
 
 
 def _sum(parts: list[Tensor]) -> Tensor:
-    """Add up the sample blocks' shares; there is mostly one."""
+    """Add up the sample blocks' shares; usually there is one."""
     return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)

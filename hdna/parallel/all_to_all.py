@@ -3,13 +3,13 @@
 Shapes: B batch, D channels, L positions of the whole context, P sequence ranks, S = L / P positions of a slice,
 E channels of one rank in one group.
 
-Each rank holds S positions of all channels. One exchange gives it all positions of some channels; it convolves those
-whole, and a second exchange gives the result back as slices. The backward pass does the same with the gradients:
-four transfers of B · D · S · (P - 1) / P elements for each layer and micro-step, two forward and two backward.
-Filters are generated in slices too. They ride along with the first transfer of an optimizer step, and their gradient
-with the last: each rank keeps its channels' filters over the micro-steps between.
+Each rank holds S positions of all channels. One exchange gives it all positions of some channels; it convolves those in
+full, and a second exchange returns the result as slices. The backward pass does the same with the gradients: four
+transfers of B · D · S · (P - 1) / P elements per layer and micro step, two forward and two backward. Filters are
+generated in slices too. They ride along with the first transfer of an optimizer step, and their gradient with the last;
+each rank keeps its channels' filters over the micro steps between.
 
-Channels go in groups: while one group is convolved, the next one arrives and the one before leaves.
+Channels are processed in groups: while one group is convolved, the next arrives and the previous one leaves.
 """
 
 from collections.abc import Callable
@@ -22,20 +22,20 @@ from torch.autograd.function import once_differentiable
 from hdna.model.filter_cache import MicroStep
 from hdna.model.recompute import run_once
 from hdna.ops.fft_conv import convolve, correlate
-from hdna.parallel.exchange import Share, channel_shares, to_channels, to_positions
+from hdna.parallel.exchange import ChannelSplit, channel_splits, to_channels, to_positions
 from hdna.parallel.mesh import Mesh
 
 MAX_GROUPS = 8
-"""Groups of channels that a long convolution is exchanged in: all but 1 / 8 of the transfer can hide behind FFTs."""
+"""Channel groups per long convolution: all but 1 / 8 of the transfer can hide behind FFTs."""
 MIN_MESSAGE_BYTES = 4 * 2**20
-"""Bytes of a rank's message below which groups are not divided further: latency would eat what overlap gives."""
+"""Minimum bytes of a rank's message per group: below it, latency would cost more than overlap gains."""
 
 
 Finish = Callable[[], None]
 
 
 def group_count(message_bytes: int, channels_per_rank: int) -> int:
-    """Groups of channels for a slice's (B, D, S) of `message_bytes`; the same number on every rank."""
+    """Number of channel groups for a slice (B, D, S) of `message_bytes`; the same on every rank."""
     return max(1, min(MAX_GROUPS, message_bytes // MIN_MESSAGE_BYTES, channels_per_rank))
 
 
@@ -46,12 +46,12 @@ class AllToAllConv:
         self.mesh = mesh
         self.micro_step = micro_step
         self.k_EL: list[Tensor] = []
-        """This rank's filters by group, over the micro-steps of an optimizer step."""
+        """This rank's filters by group, over the micro steps of an optimizer step."""
         self.dk_EL: list[Tensor] = []
-        """Their gradients, gathered over the micro-steps."""
+        """Their gradients, accumulated over the micro steps."""
 
     def __call__(self, u_BDS: Tensor, k_DS: Tensor, bias_D: Tensor) -> Tensor:
-        """Give this rank's slice of the convolution of the whole: y (B, D, S)."""
+        """Return this rank's slice of the full convolution: y (B, D, S)."""
         with torch.autocast(u_BDS.device.type, enabled=False):
             y_BDS: Tensor = run_once(_Exchanged.apply, u_BDS, k_DS, bias_D, self)
         return y_BDS
@@ -66,21 +66,21 @@ class _Exchanged(torch.autograd.Function):
         ctx.conv, ctx.micro_step, ctx.taps = conv, micro_step, (k_DS.shape, k_DS.dtype)
         channels = u_BDS.shape[1]
         ranks = mesh.sequence_parallel_size
-        ctx.groups = groups = channel_shares(channels, ranks, group_count(u_BDS.nbytes, channels // ranks))
+        ctx.groups = groups = channel_splits(channels, ranks, group_count(u_BDS.nbytes, channels // ranks))
         riders = [k_DS[None]] if micro_step.first else []
         if micro_step.first:
             conv.k_EL, conv.dk_EL = [], []
         y_BDS = torch.empty(u_BDS.shape, dtype=u_BDS.dtype, device=u_BDS.device)
         saved = []
 
-        def convolved(number: int, share: Share, arrived: list[Tensor]) -> Finish:
+        def convolved(number: int, split: ChannelSplit, arrived: list[Tensor]) -> Finish:
             u_BEL, *k_1EL = arrived
             conv.k_EL += [k_EL for (k_EL,) in k_1EL]
             saved.append(u_BEL)
-            y_BEL = convolve(u_BEL, conv.k_EL[number], bias_D[share[mesh.sequence_rank]])
-            return to_positions([y_BEL], [y_BDS], share, mesh)
+            y_BEL = convolve(u_BEL, conv.k_EL[number], bias_D[split[mesh.sequence_rank]])
+            return to_positions([y_BEL], [y_BDS], split, mesh)
 
-        _pipelined(groups, lambda share: to_channels([u_BDS, *riders], share, mesh), convolved)
+        _pipelined(groups, lambda split: to_channels([u_BDS, *riders], split, mesh), convolved)
         ctx.save_for_backward(bias_D, *saved, *conv.k_EL)
         if micro_step.last:
             conv.k_EL = []
@@ -96,8 +96,8 @@ class _Exchanged(torch.autograd.Function):
         dk_1DS = torch.empty((1, *shape) if last else 0, dtype=dtype, device=dy_BDS.device)
         dbias_D = torch.zeros_like(bias_D)
 
-        def correlated(number: int, share: Share, arrived: list[Tensor]) -> Finish:
-            mine = share[mesh.sequence_rank]
+        def correlated(number: int, split: ChannelSplit, arrived: list[Tensor]) -> Finish:
+            mine = split[mesh.sequence_rank]
             u_BEL, k_EL = saved[number], saved[len(ctx.groups) + number]
             du_BEL, dk_EL, dbias_E = correlate(u_BEL, k_EL, bias_D[mine], arrived[0])
             assert du_BEL is not None and dk_EL is not None and dbias_E is not None
@@ -105,29 +105,29 @@ class _Exchanged(torch.autograd.Function):
             if not ctx.micro_step.first:
                 dk_EL += conv.dk_EL[number]
             if last:
-                return to_positions([du_BEL, dk_EL[None]], [du_BDS, dk_1DS], share, mesh)
+                return to_positions([du_BEL, dk_EL[None]], [du_BDS, dk_1DS], split, mesh)
             conv.dk_EL[number : number + 1] = [dk_EL]
-            return to_positions([du_BEL], [du_BDS], share, mesh)
+            return to_positions([du_BEL], [du_BDS], split, mesh)
 
-        _pipelined(ctx.groups, lambda share: to_channels([dy_BDS], share, mesh), correlated)
+        _pipelined(ctx.groups, lambda split: to_channels([dy_BDS], split, mesh), correlated)
         if last:
             conv.dk_EL = []
         return du_BDS, dk_1DS[0] if last else None, dbias_D, None
 
 
 def _pipelined(
-    groups: list[Share],
-    arrive: Callable[[Share], Callable[[], list[Tensor]]],
-    work: Callable[[int, Share, list[Tensor]], Finish],
+    groups: list[ChannelSplit],
+    arrive: Callable[[ChannelSplit], Callable[[], list[Tensor]]],
+    work: Callable[[int, ChannelSplit, list[Tensor]], Finish],
 ) -> None:
-    """Work on each group while the next one arrives and the one before leaves."""
+    """Work on each group while the next one arrives and the previous one leaves."""
     arriving = arrive(groups[0])
     leaving: Finish | None = None
-    for number, share in enumerate(groups):
+    for number, split in enumerate(groups):
         arrived = arriving()
         if number + 1 < len(groups):
             arriving = arrive(groups[number + 1])
-        following = work(number, share, arrived)
+        following = work(number, split, arrived)
         if leaving:
             leaving()
         leaving = following

@@ -1,19 +1,19 @@
-"""The long convolution over a sliced sequence, by a Fourier transform that the ranks compute together.
+"""The long convolution over a sliced sequence, by a Fourier transform computed jointly by the ranks.
 
 Shapes: R rows (samples), D channels, P sequence ranks, S = L / P positions of a slice, W columns of this rank.
 
-A causal convolution of L positions needs the first half of a linear one. Padding to 2L would put half of the sequence
-on ranks that have nothing; the right-angle convolution needs no padding: multiply position n of both inputs by
-exp(-i π n / 2L), convolve cyclically at length L, multiply by exp(+i π n / 2L). What wraps around comes back multiplied
-by exp(-i π / 2), so the real part is the linear convolution's first half and the imaginary part (minus) its second.
+A causal convolution of L positions is the first half of a linear one. With padding to 2L, half of the ranks would hold
+only zeros; the right-angle convolution needs no padding: multiply position n of both inputs by exp(-i π n / 2L),
+convolve cyclically at length L, multiply by exp(+i π n / 2L). What wraps around comes back multiplied by exp(-i π / 2),
+so the real part is the linear convolution's first half, and the imaginary part (negated) its second.
 
-The cyclic convolution is by a four-step FFT of length L = P · S. Position n = S p + j is row p, column j of a matrix of
-which rank p holds row p:
-  1. columns are dealt out to the ranks (real numbers travel), each of which transforms its columns, P numbers each;
+The cyclic convolution uses a four-step FFT of length L = P · S. Position n = S p + j is row p, column j of a matrix
+whose row p is on rank p:
+  1. columns are distributed over the ranks (real numbers travel); each rank transforms its columns of P numbers;
   2. frequency k1 of column j is multiplied by exp(-2 π i k1 j / L);
-  3. row k1 goes to rank k1 (complex numbers travel), which transforms it, S numbers.
-Rank k1 then holds the frequencies k1 + P k2 for all k2: a transposed order, which a product of spectra does not mind.
-The way back is the same in reverse. Channels never leave their place, so there may be more ranks than channels.
+  3. row k1 goes to rank k1 (complex numbers travel), which transforms its S numbers.
+Rank k1 then holds the frequencies k1 + P k2 for all k2: a transposed order, irrelevant to a product of spectra. The
+inverse runs the same steps in reverse. Channels are never moved, so there may be more ranks than channels.
 """
 
 import math
@@ -30,7 +30,7 @@ from hdna.parallel.exchange import columns_of, columns_to_row, row_to_columns
 from hdna.parallel.mesh import Mesh
 
 WORKING_BYTES = 32 * 2**20
-"""Of the complex numbers of one block of channels, whose transforms and transfers are done together."""
+"""Complex numbers of one block of channels, which is transformed and transferred together."""
 
 
 class DistributedFFTConv:
@@ -40,14 +40,14 @@ class DistributedFFTConv:
         self.mesh = mesh
 
     def __call__(self, u_BDS: Tensor, k_DS: Tensor, bias_D: Tensor) -> Tensor:
-        """Give this rank's slice of the convolution of the whole: y (B, D, S)."""
+        """Return this rank's slice of the full convolution: y (B, D, S)."""
         with torch.autocast(u_BDS.device.type, enabled=False):
             y_BDS: Tensor = run_once(_Transformed.apply, u_BDS, k_DS, bias_D, self.mesh)
         return y_BDS
 
 
 class _Transformed(torch.autograd.Function):
-    """Both passes. With T the distributed transform, y = T⁻¹(T u · T k) and so du = T⁻¹(conj(T k) · T dy)."""
+    """Both passes. With T the distributed transform, y = T⁻¹(T u · T k), so du = T⁻¹(conj(T k) · T dy)."""
 
     @staticmethod
     def forward(ctx: Any, u_BDS: Tensor, k_DS: Tensor, bias_D: Tensor, mesh: Mesh) -> Tensor:  # noqa: ANN401
@@ -107,19 +107,19 @@ def _signals(spectra: Sequence[tuple[Tensor, torch.dtype]], mesh: Mesh) -> list[
 
 
 def _down(transform: Callable[..., Tensor], columns_PRDW: Tensor) -> Tensor:
-    """Transform each column; a rank may have none, where slices are shorter than the ranks are many."""
+    """Transform each column; a rank has none if there are more ranks than positions in a slice."""
     return transform(columns_PRDW, dim=0) if columns_PRDW.numel() else columns_PRDW
 
 
 def _factors(length: int, mesh: Mesh, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """The twist exp(-i π n / 2L) and the twiddle exp(-2 π i k1 j / L) of this rank's columns, both (P, W)."""
     ranks, device = mesh.sequence_parallel_size, tensors[0].device
-    mine, whole = columns_of(length, mesh)[mesh.sequence_rank], length * mesh.sequence_parallel_size
+    mine, total = columns_of(length, mesh)[mesh.sequence_rank], length * mesh.sequence_parallel_size
     j_W = torch.arange(mine.start, mine.stop, device=device)
     p_P1 = torch.arange(ranks, device=device)[:, None]
-    # In whole numbers and fp64 as far as they go: the angles of a million positions have no digits left in fp32.
-    twist_PW = -math.pi / (2 * whole) * (p_P1 * length + j_W).double()
-    twiddle_PW = -2 * math.pi / whole * (p_P1 * j_W).double()
+    # In integers and fp64 as far as possible: at a million positions, fp32 has no digits left for the angles.
+    twist_PW = -math.pi / (2 * total) * (p_P1 * length + j_W).double()
+    twiddle_PW = -2 * math.pi / total * (p_P1 * j_W).double()
     double = any(tensor.dtype in (torch.float64, torch.complex128) for tensor in tensors)
     work = torch.complex128 if double else torch.complex64
     one = torch.ones((), dtype=torch.float64, device=device)

@@ -1,12 +1,12 @@
-"""What sequence ranks send each other: positions for channels, columns for rows, and the halo of a neighbour.
+"""Exchanges between sequence ranks: positions for channels, columns for rows, and a neighbour's halo.
 
-Shapes: R rows (samples, say), D channels, E channels of this rank, L positions, P ranks, S = L / P positions of a
+Shapes: R rows (such as samples), D channels, E channels of this rank, L positions, P ranks, S = L / P positions of a
 slice, W columns of this rank.
 
-All of it is `all_to_all_single` with uneven splits, the one collective that gloo and NCCL both have for this. Transfers
-are started, and finished by calling what the start returned, so that the next one runs while this one is worked on.
-Tensors of several dtypes travel in one message: the narrowest is the message's, and wider ones are seen as several of
-it, bit for bit. So a fp32 filter rides along with bf16 activations.
+All use `all_to_all_single` with uneven splits, the one suitable collective that gloo and NCCL both have. Starting a
+transfer returns a function that finishes it, so that the next one runs while this one is processed. Tensors of several
+dtypes travel in one message of the narrowest dtype; wider elements are viewed as several of it, bit for bit. Thus an
+fp32 filter rides along with bf16 activations.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,15 +19,15 @@ from torch.autograd.function import once_differentiable
 
 from hdna.parallel.mesh import Mesh
 
-Share = list[slice]
-"""The channels of each rank of a sequence group."""
+ChannelSplit = list[slice]
+"""The channels of each rank in a sequence group."""
 
 
-def channel_shares(channels: int, ranks: int, groups: int) -> list[Share]:
-    """Deal channels out to ranks as evenly as whole channels allow, and each rank's to `groups` transfers likewise.
+def channel_splits(channels: int, ranks: int, groups: int) -> list[ChannelSplit]:
+    """Split channels over ranks as evenly as whole channels allow, and each rank's likewise into `groups` transfers.
 
-    No channel is left over where `ranks` does not divide `channels`: some ranks have one more, or, with more ranks than
-    channels, none.
+    Every channel is assigned, even if `ranks` does not divide `channels`: some ranks get one more, or, with more ranks
+    than channels, none.
     """
 
     def cut(start: int, stop: int, parts: int, part: int) -> slice:
@@ -37,11 +37,11 @@ def channel_shares(channels: int, ranks: int, groups: int) -> list[Share]:
     return [[cut(s.start, s.stop, groups, group) for s in mine] for group in range(groups)]
 
 
-def to_channels(parts: Sequence[Tensor], share: Share, mesh: Mesh) -> Callable[[], list[Tensor]]:
-    """Start sending each rank its channels of every part (R, D, S); finishing gives the parts as (R, E, L)."""
+def to_channels(parts: Sequence[Tensor], split: ChannelSplit, mesh: Mesh) -> Callable[[], list[Tensor]]:
+    """Start sending each rank its channels of every part (R, D, S); finishing returns the parts as (R, E, L)."""
     wire, ranks = _wire(parts), mesh.sequence_parallel_size
-    blocks = [[part[:, channels] for part in parts] for channels in share]
-    width = share[mesh.sequence_rank].stop - share[mesh.sequence_rank].start
+    blocks = [[part[:, channels] for part in parts] for channels in split]
+    width = split[mesh.sequence_rank].stop - split[mesh.sequence_rank].start
     sizes = [_size(part[:, :1], wire) * width for part in parts]
     finish = _all_to_all(blocks, wire, [sum(sizes)] * ranks, mesh)
 
@@ -59,26 +59,28 @@ def to_channels(parts: Sequence[Tensor], share: Share, mesh: Mesh) -> Callable[[
     return arrived
 
 
-def to_positions(parts: Sequence[Tensor], into: Sequence[Tensor], share: Share, mesh: Mesh) -> Callable[[], None]:
-    """Start sending each rank its positions of every part (R, E, L); finishing writes the share into (R, D, S)."""
+def to_positions(
+    parts: Sequence[Tensor], into: Sequence[Tensor], split: ChannelSplit, mesh: Mesh
+) -> Callable[[], None]:
+    """Start sending each rank its positions of every part (R, E, L); finishing writes them into (R, D, S)."""
     wire, ranks = _wire(parts), mesh.sequence_parallel_size
     slices = [part.unflatten(2, (ranks, -1)) for part in parts]
     blocks = [[part_REPS[:, :, rank] for part_REPS in slices] for rank in range(ranks)]
-    sizes = [[_size(whole[:, channels], wire) for whole in into] for channels in share]
+    sizes = [[_size(whole[:, channels], wire) for whole in into] for channels in split]
     finish = _all_to_all(blocks, wire, [sum(row) for row in sizes], mesh)
 
     def arrived() -> None:
         flat = finish().split([size for row in sizes for size in row])
-        places = [whole[:, channels] for channels in share for whole in into]
-        for place, values in zip(places, flat, strict=True):
-            bits_REN = place.view(wire)
+        targets = [whole[:, channels] for channels in split for whole in into]
+        for target, values in zip(targets, flat, strict=True):
+            bits_REN = target.view(wire)
             bits_REN.copy_(values.view(bits_REN.shape))
 
     return arrived
 
 
 def row_to_columns(parts: Sequence[Tensor], mesh: Mesh) -> list[Tensor]:
-    """Deal the columns of the P × S matrices that slices (R, D, S) are rows of out to the ranks: (P, R, D, W) each."""
+    """Distribute the columns of the P × S matrices whose rows are slices (R, D, S): each rank gets (P, R, D, W)."""
     wire, columns = _wire(parts), columns_of(parts[0].shape[-1], mesh)
     width = columns[mesh.sequence_rank].stop - columns[mesh.sequence_rank].start
     sizes = [_size(part[..., :1], wire) * width for part in parts]
@@ -105,7 +107,7 @@ def columns_to_row(parts: Sequence[Tensor], length: int, mesh: Mesh) -> list[Ten
 
 
 class LeftHalo(torch.autograd.Function):
-    """The last positions of the left neighbour's slice; zeros on the first rank, where the sequence begins."""
+    """The last positions of the left neighbour's slice; zeros on the first rank, where the sequence starts."""
 
     @staticmethod
     def forward(ctx: Any, end_RDH: Tensor, mesh: Mesh) -> Tensor:  # noqa: ANN401
@@ -116,12 +118,12 @@ class LeftHalo(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient_RDH: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
-        """The gradient of the halo goes back to the neighbour whose positions they are."""
+        """Return the halo's gradient to the neighbour that owns its positions."""
         return _to_neighbour(gradient_RDH, -1, ctx.mesh), None
 
 
 def _to_neighbour(x: Tensor, step: int, mesh: Mesh) -> Tensor:
-    """Send x to the sequence rank `step` away; give what the one on the other side sends, or zeros without one."""
+    """Send x to the sequence rank `step` away; return what the opposite neighbour sends, or zeros without one."""
     nothing, ranks = x.new_empty(0), range(mesh.sequence_parallel_size)
     to, source = mesh.sequence_rank + step, mesh.sequence_rank - step
     received = _all_to_all(
@@ -136,9 +138,9 @@ def _to_neighbour(x: Tensor, step: int, mesh: Mesh) -> Tensor:
 def _all_to_all(
     blocks: Sequence[Sequence[Tensor]], wire: torch.dtype, received: list[int], mesh: Mesh
 ) -> Callable[[], Tensor]:
-    """Start sending blocks[q] to rank q of the sequence group; finishing gives what came, in the order of the ranks.
+    """Start sending blocks[q] to rank q of the sequence group; finishing returns what arrived, in rank order.
 
-    `received`: the elements that come from each rank.
+    `received`: the number of elements from each rank.
     """
     sent = [sum(_size(tensor, wire) for tensor in block) for block in blocks]
     message = torch.empty(sum(sent), dtype=wire, device=blocks[0][0].device)
@@ -158,16 +160,16 @@ def _all_to_all(
 
 
 def columns_of(length: int, mesh: Mesh) -> list[slice]:
-    """The columns of each rank, as even as whole columns allow."""
+    """The columns of each rank, as evenly as whole columns allow."""
     ranks = mesh.sequence_parallel_size
     return [slice(length * rank // ranks, length * (rank + 1) // ranks) for rank in range(ranks)]
 
 
 def _wire(parts: Sequence[Tensor]) -> torch.dtype:
-    """The dtype of a message: the narrowest of its parts', a real one."""
+    """The dtype of a message: the narrowest real dtype of its parts."""
     return min((part.dtype.to_real() for part in parts), key=lambda dtype: dtype.itemsize)
 
 
 def _size(part: Tensor, wire: torch.dtype) -> int:
-    """Elements that a tensor takes in a message."""
+    """Elements of a message that a tensor takes."""
     return part.numel() * (part.element_size() // wire.itemsize)

@@ -1,7 +1,7 @@
-"""The ranks of a run as a grid of data × sequence, and the few collectives that training and checkpoints need.
+"""The ranks of a run as a data × sequence mesh, and the few collectives that training and checkpoints need.
 
 Ranks are numbered along the sequence first: with `sequence_parallel_size` P, ranks 0 to P - 1 share the first samples,
-P to 2P - 1 the next. Ranks that talk most are neighbours and lie on one node.
+P to 2P - 1 the next. Ranks that communicate most are neighbours, on the same node.
 """
 
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ from hdna.errors import InputError, LostWorkerError
 
 @contextmanager
 def lost_ranks_explained() -> Iterator[None]:
-    """Turn the failure of a collective within, whose text is the backend's, into one line for people.
+    """Turn a failed collective, whose message is the backend's, into one readable line.
 
-    gloo fails at once when a process it talks to has ended, and after the time-out when it hangs; so does NCCL, whose
-    watchdog may end the process first.
+    gloo fails at once when a peer process has ended, and after the timeout when it hangs; so does NCCL, whose watchdog
+    may end the process first.
     """
     try:
         yield
@@ -31,32 +31,32 @@ def lost_ranks_explained() -> Iterator[None]:
             raise
         reason = str(error).strip().splitlines()[0]
         raise LostWorkerError(
-            f"rank {dist.get_rank()} of {dist.get_world_size()}: another worker died, or did not come to a collective "
+            f"rank {dist.get_rank()} of {dist.get_world_size()}: another worker died, or did not reach a collective "
             f"within parallel.collective_timeout_s: look for the first error in the workers' logs ({reason})"
         ) from error
 
 
 def bound_waiting(group: dist.ProcessGroup, timeout: timedelta) -> None:
-    """Let collectives of a group that a library has made wait no longer than `timeout`."""
+    """Limit the collectives of a library's process group to `timeout`."""
     _set_pg_timeout(timeout, group)
 
 
 @dataclass(frozen=True)
 class Mesh:
-    """Where this process stands among the run's processes."""
+    """The position of this process among those of the run."""
 
     rank: int
     world_size: int
     sequence_parallel_size: int = 1
     """Ranks that share one sample, each a slice of its positions."""
     sequence_group: dist.ProcessGroup | None = None
-    """The ranks that share this rank's samples, in the order of their slices; None where each has its own."""
+    """The ranks that share this rank's samples, in slice order; None if each has its own."""
 
     @classmethod
     def of_this_process(cls, sequence_parallel_size: int = 1, timeout: timedelta | None = None) -> "Mesh":
-        """The mesh of the initialised process group, or a single rank where there is none; all ranks together.
+        """The mesh of the initialised process group, or a single rank without one; called by all ranks.
 
-        `timeout` bounds a collective of the sequence group; None: the backend's default.
+        `timeout` bounds the sequence group's collectives; None: the backend's default.
 
         Raises InputError when `sequence_parallel_size` does not divide the number of ranks.
         """
@@ -74,26 +74,26 @@ class Mesh:
 
     @property
     def is_leader(self) -> bool:
-        """Whether this rank does what is done once: logs, manifests, reports."""
+        """Whether this rank does what must be done once: logs, manifests, reports."""
         return self.rank == 0
 
     @property
     def data_parallel_size(self) -> int:
-        """How many different micro-batches the ranks work on at once."""
+        """How many different micro-batches the ranks process at once."""
         return self.world_size // self.sequence_parallel_size
 
     @property
     def data_parallel_rank(self) -> int:
-        """Which of them is this rank's."""
+        """Index of this rank's micro-batch among them."""
         return self.rank // self.sequence_parallel_size
 
     @property
     def sequence_rank(self) -> int:
-        """Which slice of a sample is this rank's, from 0."""
+        """Index of this rank's slice of a sample, from 0."""
         return self.rank % self.sequence_parallel_size
 
     def slice_of(self, context_length: int) -> slice:
-        """Give this rank's positions of a sample.
+        """The positions of a sample on this rank.
 
         Raises InputError naming the nearest lengths that can be sliced.
         """
@@ -107,7 +107,7 @@ class Mesh:
         return values
 
     def gather(self, row: torch.Tensor) -> torch.Tensor:
-        """Rows (N,) of all ranks as (world_size, N), on every rank."""
+        """All ranks' rows (N,) as (world_size, N), on every rank."""
         rows = [torch.empty_like(row) for _ in range(self.world_size)]
         if self.world_size == 1:
             return row[None]
@@ -115,6 +115,6 @@ class Mesh:
         return torch.stack(rows)
 
     def barrier(self) -> None:
-        """Wait until every rank has come here."""
+        """Wait for all ranks."""
         if self.world_size > 1:
             dist.barrier()

@@ -1,4 +1,4 @@
-"""From a model as one process sees it to one whose samples are shared by the ranks of a sequence group."""
+"""From a single-process model to one whose samples are shared by the ranks of a sequence group."""
 
 from collections.abc import Callable
 from functools import partial
@@ -21,13 +21,13 @@ LongConv = Callable[[Tensor, Tensor, Tensor], Tensor]
 def shard_sequence(model: HyenaDNA, mesh: Mesh, long_conv: str = "all_to_all") -> None:
     """Make `model` work on this rank's slices of samples: (B, S) token ids in, the slice's logits out.
 
-    Everything but the two convolutions is per position, so only they change: the short one gets its left neighbour's
-    last positions, the long one is shared by `long_conv`, "all_to_all" or "distributed_fft", and each rank generates
-    the filters of its own positions. Gradients of parameters are each rank's shares: summed over all ranks they are
-    those of the whole, which is what data-parallel training does anyway.
+    Everything but the two convolutions is per position, so only they change: the short one gets the left neighbour's
+    last positions, the long one is distributed by `long_conv`, "all_to_all" or "distributed_fft", and each rank
+    generates the filters of its own positions. Parameter gradients are partial: their sum over all ranks, which
+    data-parallel training computes anyway, is the full gradient.
 
     May be called again with another mesh, at any step: no parameter or optimizer state is touched. A mesh with
-    `sequence_parallel_size` 1 makes the model plain again.
+    `sequence_parallel_size` 1 restores the plain model.
     """
     for block in model.backbone.blocks:
         operator = block.hyena
@@ -43,9 +43,9 @@ def shard_sequence(model: HyenaDNA, mesh: Mesh, long_conv: str = "all_to_all") -
 
 
 def slice_batch(batch: MicroBatch, mesh: Mesh) -> MicroBatch:
-    """Give this rank's positions of a micro-batch of whole samples, whose targets are shifted already.
+    """The positions on this rank of a micro-batch of whole samples, whose targets are already shifted.
 
-    Raises InputError naming the nearest valid lengths when the ranks cannot share the samples equally.
+    Raises InputError naming the nearest valid lengths when the ranks cannot split the samples equally.
     """
     return batch.positions(mesh.slice_of(batch.tokens.shape[1] - 1))
 

@@ -1,11 +1,11 @@
-"""What sequence ranks send for one layer and one optimizer step, in closed form: bytes to other ranks, and collectives.
+"""Sequence-parallel traffic of one layer and optimizer step, in closed form: bytes to other ranks, and collectives.
 
 Shapes: B samples, D channels, P sequence ranks, S positions of a slice, E channels of one rank, W columns of one rank,
-s bytes per activation. Filters are fp32 (4 bytes), spectra complex64 (8). fp64 models, which only tests have, send
-more than is said here.
+s bytes per activation. Filters are fp32 (4 bytes), spectra complex64 (8). fp64 models, used only in tests, send more
+than stated here.
 
-A rank's share for itself stays where it is and does not count. Where P does not divide D, or S, ranks send different
-amounts: each function takes the rank, and `busiest` gives the one that sends most.
+What a rank keeps for itself does not count. If P does not divide D, or S, ranks send different amounts: each function
+takes the rank, and `busiest` picks the one that sends most.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ TAP_BYTES, SPECTRUM_BYTES = 4, 8
 
 @dataclass(frozen=True)
 class Slice:
-    """What a rank works on in one micro step."""
+    """A rank's work in one micro step."""
 
     batch: int
     """Samples."""
@@ -31,7 +31,7 @@ class Slice:
     element_size: int
     """Bytes of an activation: 2 under bf16, 4 in fp32."""
     order: int = 2
-    """Of the Hyena recurrence: order - 1 long convolutions in a layer."""
+    """Order of the Hyena recurrence: order - 1 long convolutions per layer."""
 
 
 @dataclass(frozen=True)
@@ -42,21 +42,21 @@ class Traffic:
     collectives: int = 0
 
     def __add__(self, other: "Traffic") -> "Traffic":
-        """Both."""
+        """The sum."""
         return Traffic(self.bytes_sent + other.bytes_sent, self.collectives + other.collectives)
 
     def __mul__(self, times: int) -> "Traffic":
-        """The same several times."""
+        """A multiple."""
         return Traffic(self.bytes_sent * times, self.collectives * times)
 
 
 def all_to_all(part: Slice, rank: int, accumulation: int = 1) -> Traffic:
     """One long convolution by exchange of positions for channels, forward and backward, over a step's micro steps.
 
-    Out to channels go the D - E channels that are others', back go the S positions of P - 1 others, E channels each.
-    Each way once forward (input, result) and once backward (their gradients): with P dividing D, that is
-    4 · B D S (P - 1) / P · s bytes a micro step. The filters ride along with the first transfer out of the step, their
-    gradient with the last one back: 8 · D S (P - 1) / P bytes, once.
+    The outbound trip sends the D - E channels of other ranks; the return trip sends the S positions of each of the
+    P - 1 other ranks, E channels each. Each trip is made once forward (input, result) and once backward (their
+    gradients): if P divides D, that is 4 · B D S (P - 1) / P · s bytes per micro step. The filters ride along with the
+    step's first outbound trip, their gradient with its last return trip: 8 · D S (P - 1) / P bytes, once.
     """
     groups = all_to_all_conv.group_count(_activation_bytes(part), part.channels // part.ranks)
     mine = _share(part.channels, part.ranks, rank)
@@ -66,10 +66,10 @@ def all_to_all(part: Slice, rank: int, accumulation: int = 1) -> Traffic:
 
 
 def distributed_fft(part: Slice, rank: int, accumulation: int = 1) -> Traffic:
-    """One long convolution by a transform that the ranks compute together, forward and backward.
+    """One long convolution by a transform computed jointly by the ranks, forward and backward.
 
-    Rows to columns send the S - W columns that are others', columns to rows the W columns of P - 1 others. Of each
-    channel and for B samples, in this order:
+    Rows to columns send the S - W columns of other ranks, columns to rows the W columns of the P - 1 other rows. Per
+    channel and B samples, in this order:
       forward: rows of input and filter (B s + 4), columns of their spectra 8 (B + 1), rows of the product 8 B, columns
       of the result in fp32 4 B;
       backward: rows of input, filter and gradient (2 B s + 4), columns of their spectra 8 (2 B + 1), rows of both
@@ -86,22 +86,22 @@ def distributed_fft(part: Slice, rank: int, accumulation: int = 1) -> Traffic:
 
 
 def halo(part: Slice, rank: int, accumulation: int = 1) -> Traffic:
-    """The last positions of the projected streams to the right, their gradient to the left: one collective each way."""
+    """The projected streams' last positions to the right, their gradient to the left: one collective each way."""
     message = part.batch * (part.order + 1) * part.channels * (SHORT_TAPS - 1) * part.element_size
     neighbours = (rank > 0) + (rank < part.ranks - 1)
     return Traffic(neighbours * message, 2) * accumulation
 
 
 def layer(long_conv: str, part: Slice, rank: int, accumulation: int = 1) -> Traffic:
-    """A whole layer of one optimizer step: its long convolutions and the halo; nothing where samples are not shared."""
+    """A full layer of one optimizer step: long convolutions and halo; nothing if samples are not shared."""
     if part.ranks == 1:
         return Traffic()
-    share = distributed_fft if long_conv == "distributed_fft" else all_to_all
-    return share(part, rank, accumulation) * (part.order - 1) + halo(part, rank, accumulation)
+    strategy = distributed_fft if long_conv == "distributed_fft" else all_to_all
+    return strategy(part, rank, accumulation) * (part.order - 1) + halo(part, rank, accumulation)
 
 
 def busiest(long_conv: str, part: Slice, accumulation: int = 1) -> Traffic:
-    """The layer of the rank that sends most; collectives are the same on all."""
+    """The layer's traffic on the rank that sends most; all ranks take part in the same collectives."""
     return max((layer(long_conv, part, rank, accumulation) for rank in range(part.ranks)), key=lambda t: t.bytes_sent)
 
 
@@ -109,6 +109,6 @@ def _activation_bytes(part: Slice) -> int:
     return part.batch * part.channels * part.length * part.element_size
 
 
-def _share(whole: int, ranks: int, rank: int) -> int:
-    """How much of `whole` is one rank's, dealt out as `exchange` deals channels and columns."""
-    return whole * (rank + 1) // ranks - whole * rank // ranks
+def _share(total: int, ranks: int, rank: int) -> int:
+    """One rank's share of `total`, split as `exchange` splits channels and columns."""
+    return total * (rank + 1) // ranks - total * rank // ranks

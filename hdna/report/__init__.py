@@ -1,1 +1,1 @@
-"""The room of `hdna report`: the page that shows a run, made from the run's files alone."""
+"""`hdna report`: the page about a run, made from the run's files alone."""

@@ -1,4 +1,4 @@
-"""What a run's files say about it, read once and checked: the facts behind the report's figures and tables."""
+"""The facts behind the report's figures and tables, read from a run's files once and checked."""
 
 import math
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from hdna.run.step_record import StepRecord
 
 @dataclass(frozen=True)
 class StageFacts:
-    """What one stage of the curriculum did so far."""
+    """The progress of one curriculum stage so far."""
 
     index: int
     context_length: int
@@ -40,14 +40,14 @@ class History:
     steps: list[StepRecord]
     stages: list[StageFacts]
     baselines: dict[str, float]
-    """Finite numbers of baselines.json by name."""
+    """The finite numbers in baselines.json by name."""
     environment: dict[str, Any]
     checkpoints: list[CheckpointRef]
     shard_checksums: dict[str, str]
     """sha256 of each shard set's manifest by its number in the recipe, from the newest checkpoint."""
     recipe: str
     config: RunConfig | None
-    """The recipe, parsed; None when it is missing or of another version."""
+    """The parsed recipe; None if missing or of another version."""
 
     @property
     def name(self) -> str:
@@ -71,9 +71,9 @@ class History:
 
 
 def read_history(run_url: str) -> History:
-    """Everything the report shows of the run at `run_url`.
+    """Read everything the report shows of the run at `run_url`.
 
-    Raises InputError when there is no run, or one that has not finished a step.
+    Raises InputError when there is no run, or none of its steps is finished.
     """
     recipe = _text(storage.join(run_url, RECIPE))
     by_number = {record.step: record for record in read_metrics(run_url)}
@@ -97,7 +97,7 @@ def read_history(run_url: str) -> History:
 
 def _nothing_to_show(run_url: str, recipe: str) -> str:
     if recipe:
-        return f"{run_url}: the run has no steps in {METRICS} yet: report again once it has trained a while"
+        return f"{run_url}: the run has no steps in {METRICS} yet: try again once it has trained a while"
     return f"{run_url}: not a run: it has neither {RECIPE} nor {METRICS}: give the run.url of a training run"
 
 
@@ -128,7 +128,7 @@ def _stages(steps: list[StepRecord]) -> list[StageFacts]:
 
 
 def _shard_checksums(checkpoints: list[CheckpointRef]) -> dict[str, str]:
-    """From the newest checkpoint; a report is worth having without them."""
+    """From the newest checkpoint; a report is useful without them."""
     try:
         return read_state(checkpoints[-1].url).data if checkpoints else {}
     except InputError:
@@ -136,7 +136,7 @@ def _shard_checksums(checkpoints: list[CheckpointRef]) -> dict[str, str]:
 
 
 def _config(recipe: str, run_url: str) -> RunConfig | None:
-    """The recipe parsed; the report of an old run whose recipe no longer parses shows its text alone."""
+    """Parse the recipe; if an old run's recipe no longer parses, its report shows only the text."""
     try:
         return parse_recipe(recipe, storage.join(run_url, RECIPE))
     except InputError:

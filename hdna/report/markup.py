@@ -1,4 +1,4 @@
-"""Pieces of an HTML page. Every text that goes in is escaped here; SVG figures are the only markup taken as it is."""
+"""Pieces of an HTML page. All text is escaped here; SVG figures are the only markup accepted verbatim."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from html import escape
 from importlib.resources import files
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-"""The page loads nothing and runs nothing, and the browser is told so."""
+"""Tells the browser that the page loads and runs nothing."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Html:
 
 
 def document(title: str, header: Html, body: Iterable[Html], footer: str) -> str:
-    """A whole page with its style sheet inside."""
+    """A complete page with inline style sheet."""
     style = files("hdna.report").joinpath("report.css").read_text(encoding="utf-8")
     return "\n".join(
         [
@@ -32,13 +32,13 @@ def document(title: str, header: Html, body: Iterable[Html], footer: str) -> str
     )
 
 
-def header(kind: str, name: str, status: tuple[str, str], place: str) -> Html:
-    """The page's title; `status` is a CSS class and the words for it."""
+def header(kind: str, name: str, status: tuple[str, str], url: str) -> Html:
+    """The page's title; `status` is a CSS class and its label."""
     mark, words = status
     return Html(
         f'<p class="eyebrow">{escape(kind)}</p>\n'
         f'<h1>{escape(name)} <span class="status {escape(mark)}">{escape(words)}</span></h1>\n'
-        f'<p class="place"><code>{escape(place)}</code></p>'
+        f'<p class="place"><code>{escape(url)}</code></p>'
     )
 
 
@@ -62,23 +62,23 @@ def paragraph(text: str, style: str = "note") -> Html:
 
 
 def figure(caption: str, svg: str, narrow_svg: str = "", title: str = "") -> Html:
-    """A drawing with its caption; `narrow_svg` takes its place on a phone."""
+    """A drawing with its caption; `narrow_svg` replaces it on a phone."""
     above = f"<h3>{escape(title)}</h3>\n" if title else ""
     drawing = f'<div class="wide">{svg}</div>\n<div class="narrow">{narrow_svg}</div>' if narrow_svg else svg
     return Html(f"<figure>\n{above}{drawing}\n<figcaption>{escape(caption)}</figcaption>\n</figure>")
 
 
 def figures(drawings: Iterable[Html]) -> Html:
-    """Small figures side by side where there is room."""
+    """Small figures, side by side if there is room."""
     return Html(f'<div class="traces">\n{_lines(drawing.text for drawing in drawings)}\n</div>')
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], text_columns: int = 1, marked: str = "") -> Html:
-    """A table whose first `text_columns` columns are text and whose others are numbers.
+    """A table with `text_columns` columns of text, then columns of numbers.
 
-    Rows whose first cell begins with `marked` stand out.
+    Rows whose first cell starts with `marked` are highlighted.
     """
-    kinds = ["" if place < text_columns else ' class="number"' for place in range(len(columns))]
+    kinds = ["" if number < text_columns else ' class="number"' for number in range(len(columns))]
     top = "".join(f'<th scope="col"{kind}>{escape(column)}</th>' for kind, column in zip(kinds, columns, strict=True))
     body = (_row(cells, kinds, bool(marked) and cells[0].startswith(marked)) for cells in rows)
     return Html(
@@ -95,14 +95,14 @@ def facts(entries: Iterable[tuple[str, str]]) -> Html:
 
 
 def verbatim(text: str) -> Html:
-    """Text as it is, lines kept."""
+    """Preformatted text."""
     return Html(f'<pre tabindex="0"><code>{escape(text)}</code></pre>')
 
 
-def _row(cells: Sequence[str], kinds: Sequence[str], stands_out: bool) -> str:
+def _row(cells: Sequence[str], kinds: Sequence[str], highlighted: bool) -> str:
     first, *others = cells
     rest = "".join(f"<td{kind}>{escape(cell)}</td>" for kind, cell in zip(kinds[1:], others, strict=True))
-    mark = ' class="model"' if stands_out else ""
+    mark = ' class="model"' if highlighted else ""
     return f'<tr{mark}><th scope="row"{kinds[0]}>{escape(first)}</th>{rest}</tr>'
 
 

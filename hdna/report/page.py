@@ -1,6 +1,6 @@
-"""The page that shows a run: one self-contained HTML file, for a browser with neither network nor JavaScript.
+"""The page about a run: one self-contained HTML file, for a browser with neither network nor JavaScript.
 
-The same files of a run give the same bytes. It may be written at any time, also while the run goes on.
+The same run files give the same bytes. It may be written at any time, even while the run is in progress.
 """
 
 from collections.abc import Iterator
@@ -20,9 +20,9 @@ _NONE = "–"
 
 
 def write_report(run_url: str, out: str | None = None) -> str:
-    """Write the page of the run at `run_url` to the folder `out`, by default RUN_URL/report; returns its URL.
+    """Write the page of the run at `run_url` to the folder `out` (default: RUN_URL/report); return its URL.
 
-    Raises InputError when there is no run, or one that has not finished a step.
+    Raises InputError when there is no run, or none of its steps is finished.
     """
     history = read_history(run_url)
     target = storage.join(out or storage.join(run_url, "report"), PAGE)
@@ -39,7 +39,7 @@ def render(history: History) -> str:
 
 
 def verdict(history: History) -> str:
-    """What the comparison with simple models says, in one or two sentences."""
+    """The comparison with simple models in one or two sentences."""
     bits, baselines = history.valid_bits_per_base, history.baselines
     if bits is None or not {"entropy", "markov"} <= baselines.keys():
         return "There is no evaluation on a valid split to compare with simple models yet."
@@ -51,7 +51,7 @@ def verdict(history: History) -> str:
         )
     used = (
         f"At {bits:.3f} valid bits per base the model is {gain:.3f} below the order-0 entropy of the split "
-        f"({baselines['entropy']:.3f}), the least that composition alone could reach: it predicts from context"
+        f"({baselines['entropy']:.3f}), the best that composition alone could reach: it predicts from context"
     )
     against = "also beats" if bits < baselines["markov"] else "has not reached"
     return (
@@ -61,13 +61,13 @@ def verdict(history: History) -> str:
 
 
 def _longer_context(history: History) -> str:
-    """The last scored stage beside the first; empty for a run of one stage."""
+    """The last scored stage compared with the first; empty for a single stage."""
     scored = [(stage.valid_bits_per_base, stage) for stage in history.stages if stage.valid_bits_per_base is not None]
     if len(scored) < 2:
         return ""
     (first_bits, first), (last_bits, last) = scored[0], scored[-1]
     return (
-        f" Stage {last.index} (context {last.context_length:,}) stands {abs(first_bits - last_bits):.3f} "
+        f" Stage {last.index} (context {last.context_length:,}) is {abs(first_bits - last_bits):.3f} "
         f"{'below' if last_bits < first_bits else 'above'} where stage {first.index} "
         f"(context {first.context_length:,}) ended."
     )
@@ -83,7 +83,7 @@ def _body(history: History) -> Iterator[Html]:
     yield markup.heading("Against simple models")
     yield markup.table(("Model", "Bits per base", "Below order-0 entropy"), _ladder(history), marked="this run")
     yield markup.paragraph(
-        "Bits per base is the mean surprise at each base of the valid split; a uniform guess scores 2. The unigram and "
+        "Bits per base is the mean surprise per base of the valid split; a uniform guess scores 2. The unigram and "
         "order-5 Markov models were counted on the train split. N and other codes are not scored."
     )
     yield markup.heading("Stages of the curriculum")
@@ -122,13 +122,13 @@ def _bits_caption(history: History) -> str:
     beyond, edge = beyond_range(history)
     return (
         f"{shown}; valid points are evaluations at the stage's context length, written above the plot. Horizontal "
-        f"lines: what simple models reach on the valid split."
+        f"lines: simple models on the valid split."
         + (f" To keep the rest readable, {beyond:,} train points above {edge:.2f} are cut off." if beyond else "")
     )
 
 
 def _ladder(history: History) -> list[tuple[str, str, str]]:
-    """Simple models and this run's stages, the best last."""
+    """Simple models and this run's stages, best last."""
     baselines, entropy = history.baselines, history.baselines.get("entropy")
     names = {"unigram": "unigram", "entropy": "order-0 entropy of the split", "markov": "order-5 Markov"}
     simple = [(baselines[key], name) for key, name in names.items() if key in baselines]
@@ -161,8 +161,8 @@ def _skipped(history: History) -> Iterator[Html]:
         return
     yield markup.heading("Skipped steps")
     yield markup.paragraph(
-        f"{len(history.skipped):,} of {len(history.steps):,} steps had a loss or gradient that was not finite and "
-        f"changed nothing: step {', '.join(f'{step.step:,}' for step in history.skipped[:20])}"
+        f"{len(history.skipped):,} of {len(history.steps):,} steps had a non-finite loss or gradient and changed "
+        f"nothing: step {', '.join(f'{step.step:,}' for step in history.skipped[:20])}"
         + (", and more." if len(history.skipped) > 20 else ".")
     )
 
@@ -170,9 +170,9 @@ def _skipped(history: History) -> Iterator[Html]:
 def _traces(history: History) -> Iterator[Html]:
     steps = history.steps
     traces = (
-        ("rate", "Learning rate", "", [s.learning_rate for s in steps], "A pure function of tokens seen."),
+        ("rate", "Learning rate", "", [s.learning_rate for s in steps], "A function of tokens seen alone."),
         ("speed", "Throughput", "tokens/s", [s.tokens_per_second for s in steps], "All workers together."),
-        ("memory", "Peak memory", "GiB", [s.memory_gib for s in steps], "Of the first worker: its GPU's, or its own."),
+        ("memory", "Peak memory", "GiB", [s.memory_gib for s in steps], "First worker: its GPU's, else resident size."),
         ("norm", "Gradient norm", "", [s.grad_norm for s in steps], "Global norm before clipping."),
     )
     for name, label, unit, values, caption in traces:
@@ -180,7 +180,7 @@ def _traces(history: History) -> Iterator[Html]:
 
 
 def _records(history: History) -> Iterator[Html]:
-    """What the run was: checkpoints, data, recipe, environment."""
+    """The run's record: checkpoints, data, recipe, environment."""
     yield markup.heading("Checkpoints")
     rows = [(c.name, f"{c.step:,}", f"{c.bytes / 2**20:.1f} MiB") for c in history.checkpoints]
     yield markup.table(("Checkpoint", "Step", "Size"), rows) if rows else markup.paragraph("None yet.")
@@ -201,7 +201,7 @@ def _data(history: History) -> Iterator[tuple[str, str]]:
             yield f"Checksum of set {number}", history.shard_checksums[str(number)]
     for split in ("train", "valid"):
         if (bases := history.baselines.get(f"{split}_bases")) is not None:
-            yield f"{split.capitalize()} bases the simple models counted", f"{bases:,.0f}"
+            yield f"{split.capitalize()} bases counted by the simple models", f"{bases:,.0f}"
     if history.config:
         yield "Reverse complement", "yes" if history.config.data.reverse_complement else "no"
 
@@ -215,7 +215,7 @@ def _signed(value: float) -> str:
 
 
 def _short(count: int) -> str:
-    """A count in at most five characters and a unit."""
+    """A count in at most five characters plus unit."""
     for size, unit in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
         if count >= size:
             return f"{count / size:.3g} {unit}"

@@ -1,7 +1,7 @@
 """The report's figures as inline SVG. The only importer of matplotlib.
 
-Text stays text and takes the page's font; colours become CSS variables, so that the page can be light or dark; the same
-numbers give the same bytes. Every id carries the figure's name, because all figures share one page.
+Text stays text, in the page's font; colours become CSS variables, so that the page can be light or dark; the same
+numbers give the same bytes. Every id is prefixed with the figure's name, because all figures share one page.
 """
 
 import io
@@ -30,7 +30,7 @@ COLOURS = {
     "entropy": "#c77d0a",
     "uniform": "#98a2ad",
 }
-"""By role, for a light page. report.css gives the dark ones under the same names."""
+"""By role, for a light page. report.css defines the dark ones under the same names."""
 BASELINE_STYLES = {
     "uniform": ("uniform guess", ":"),
     "unigram": ("unigram", (0, (4, 2))),
@@ -39,15 +39,15 @@ BASELINE_STYLES = {
 }
 UNIFORM_BITS = 2.0
 MAX_POINTS = 1000
-"""A longer curve is drawn as means of consecutive steps: more would be finer than the screen."""
+"""A longer curve is drawn as means of consecutive steps: more points would exceed the screen's resolution."""
 
 Values = npt.NDArray[np.float64]
 
 
 def bits_plot(history: History, name: str, narrow: bool = False) -> str:
-    """Train and valid bits per base by tokens, with the stages shaded and what simple models reach as lines.
+    """Train and valid bits per base by tokens, with shaded stages and simple models as lines.
 
-    `narrow` gives the shape for a phone.
+    `narrow`: shaped for a phone.
     """
     figure, axes = _figure((4.0, 4.4) if narrow else (9.2, 4.6))
     tokens, train = _thinned(history, [step.bits_per_base for step in history.steps])
@@ -77,7 +77,7 @@ def bits_plot(history: History, name: str, narrow: bool = False) -> str:
 def trace_plot(
     history: History, name: str, values: Sequence[float | None], label: str, unit: str, log: bool = False
 ) -> str:
-    """One number of every step by tokens seen; the axis begins at zero, or is logarithmic."""
+    """One number per step by tokens seen; the axis starts at zero, or is logarithmic."""
     figure, axes = _figure((4.4, 2.7))
     tokens, drawn = _thinned(history, values)
     _stages(axes, history, narrow=True)
@@ -94,7 +94,7 @@ def trace_plot(
 
 
 def readable_range(curve: Values, others: Sequence[float]) -> tuple[float, float]:
-    """An axis range that shows all of `others` and the curve without its highest tenth, where the first steps lie."""
+    """An axis range covering all of `others` and the curve without its top tenth, mostly the first steps."""
     finite = curve[np.isfinite(curve)]
     shown = [*others, *(np.quantile(finite, [0.0, 0.9]) if len(finite) else [])]
     low, high = (min(shown), max(shown)) if shown else (0.0, 1.0)
@@ -103,12 +103,12 @@ def readable_range(curve: Values, others: Sequence[float]) -> tuple[float, float
 
 
 def shown_baselines(baselines: dict[str, float]) -> list[float]:
-    """Bits per base of those entries of baselines.json that the plot draws."""
+    """Bits per base of the entries of baselines.json that the plot draws."""
     return [baselines[name] for name in BASELINE_STYLES if name in baselines]
 
 
 def beyond_range(history: History) -> tuple[int, float]:
-    """How many points of the train curve lie above the plot's upper edge, and where that edge is."""
+    """How many points of the train curve are above the plot's upper edge, and the edge itself."""
     _, train = _thinned(history, [step.bits_per_base for step in history.steps])
     high = readable_range(train, [*shown_baselines(_all_baselines(history)), *_valid(history)])[1]
     return int((train > high).sum()), high
@@ -118,8 +118,8 @@ def _all_baselines(history: History) -> dict[str, float]:
     return {"uniform": UNIFORM_BITS, **history.baselines}
 
 
-def _tick(value: float, place: int) -> str:
-    """A tick's label: 20k, 0.002; matplotlib also gives its place."""
+def _tick(value: float, position: int) -> str:
+    """A tick's label: 20k, 0.002; matplotlib also passes its position."""
     return EngFormatter(sep="").format_eng(value) if abs(value) >= 1000 else f"{value:g}"
 
 
@@ -128,7 +128,7 @@ def _valid(history: History) -> list[float]:
 
 
 def _valid_line(axes: Axes, history: History) -> None:
-    """Evaluations joined within a stage only: another stage scores at another context length."""
+    """Evaluations, joined only within a stage: another stage scores at another context length."""
     tokens: list[float] = []
     bits: list[float] = []
     for stage in history.stages:
@@ -143,7 +143,7 @@ def _valid_line(axes: Axes, history: History) -> None:
 
 
 def _figure(inches: tuple[float, float]) -> tuple[Figure, Axes]:
-    """Empty axes over tokens seen; sizes are at 72 dots per inch, which a page shows as they are."""
+    """Empty axes over tokens seen; sizes are at 72 dots per inch, which a page shows unscaled."""
     figure = Figure(figsize=inches, layout="constrained")
     figure.patch.set_visible(False)
     axes = figure.add_subplot()
@@ -163,15 +163,15 @@ def _figure(inches: tuple[float, float]) -> tuple[Figure, Axes]:
 
 
 def _line(axes: Axes, x: Values, y: Values, gid: str, colour: str, **style: Any) -> None:  # noqa: ANN401
-    """`style` is matplotlib's, of a line."""
+    """`style`: matplotlib's line properties."""
     if np.isfinite(y).sum() == 1:
-        style.setdefault("marker", "o")  # a line through one point would not show
+        style.setdefault("marker", "o")  # a line through one point is invisible
     (line,) = axes.plot(x, y, color=COLOURS[colour], label=gid, zorder=3, **style)
     line.set_gid(gid)
 
 
 def _stages(axes: Axes, history: History, narrow: bool) -> None:
-    """The axis of all tokens seen, every other stage shaded, its context length above it where there is room."""
+    """The axis of tokens seen, every other stage shaded, with context lengths above where there is room."""
     last = history.stages[-1].last_token
     axes.set_xlim(0, 1.01 * last)
     for stage in history.stages:
@@ -192,7 +192,7 @@ def _stages(axes: Axes, history: History, narrow: bool) -> None:
 
 
 def _thinned(history: History, values: Sequence[float | None]) -> tuple[Values, Values]:
-    """Tokens and values as at most MAX_POINTS means of consecutive steps; NaN where no step has a number."""
+    """Tokens and values as at most MAX_POINTS means of consecutive steps; NaN if no step has a number."""
     together = -(-len(values) // MAX_POINTS)
     starts = np.arange(0, len(values), together)
     y = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
@@ -204,7 +204,7 @@ def _thinned(history: History, values: Sequence[float | None]) -> tuple[Values, 
 
 
 def _svg(figure: Figure, name: str, label: str) -> str:
-    """The figure as an SVG element for a page that holds several."""
+    """The figure as an SVG element for a page with several."""
     file = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):

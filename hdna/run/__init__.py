@@ -1,1 +1,1 @@
-"""What a run leaves under its URL: which files, whose they are, and the metrics of its steps."""
+"""What a run leaves under its URL: its files, their ownership, and the metrics of its steps."""

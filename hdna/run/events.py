@@ -1,4 +1,4 @@
-"""What a run tells the terminal while it trains."""
+"""What a run reports to the terminal while it trains."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from hdna.run.step_record import StepRecord
 
 @dataclass(frozen=True)
 class StepDone:
-    """An optimizer step has been made."""
+    """An optimizer step is done."""
 
     record: StepRecord
     steps: int
@@ -16,7 +16,7 @@ class StepDone:
 
 
 Event = str | StepDone
-"""A text for people, or a step."""
+"""Text for the user, or a step."""
 
 Report = Callable[[Event], None]
-"""Receives the events of a run, in order; rank 0 calls it."""
+"""Receives a run's events in order, called by rank 0."""

@@ -1,7 +1,7 @@
 """The files under a run's URL, by name, and how to read and write them.
 
-recipe.yaml       as resolved               state.json         whose run it is and how it stands
-metrics.jsonl     one line per step         baselines.json     what simple models reach on the valid split
+recipe.yaml       as resolved               state.json         the run's owner and status
+metrics.jsonl     one line per step         baselines.json     simple models on the valid split
 environment.json  versions and hardware     checkpoints/  tensorboard/  report/
 """
 
@@ -19,13 +19,13 @@ ENVIRONMENT = "environment.json"
 
 
 def read_metrics(run_url: str) -> list[StepRecord]:
-    """The steps of a run's metrics.jsonl, in the order of its lines; empty where there is no such file."""
+    """The steps in a run's metrics.jsonl, in line order; empty if there is no such file."""
     records = (StepRecord.from_line(line) for line in read_metrics_lines(run_url))
     return [record for record in records if record is not None]
 
 
 def read_metrics_lines(run_url: str) -> list[bytes]:
-    """The lines of a run's metrics.jsonl with their line ends; empty where there is no such file."""
+    """The lines of a run's metrics.jsonl with their line ends; empty if there is no such file."""
     try:
         return storage.read(storage.join(run_url, METRICS)).splitlines(keepends=True)
     except FileNotFoundError:
@@ -33,7 +33,7 @@ def read_metrics_lines(run_url: str) -> list[bytes]:
 
 
 def read_json(run_url: str, name: str) -> dict[str, Any]:
-    """One of a run's JSON files; empty where there is no such file, or a killed process left it half-written."""
+    """Read one of a run's JSON files; empty if there is no such file, or a killed process left it half-written."""
     try:
         value = json.loads(storage.read(storage.join(run_url, name)))
     except (FileNotFoundError, ValueError):

@@ -1,4 +1,4 @@
-"""The metrics of a run while it trains: metrics.jsonl, TensorBoard events, and their copies in a bucket."""
+"""A run's metrics during training: metrics.jsonl, TensorBoard events, and their copies in a bucket."""
 
 import tempfile
 from pathlib import Path
@@ -32,7 +32,7 @@ class Metrics:
         self._board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=resumed_step + 1)
 
     def log(self, record: StepRecord) -> None:
-        """Write one step's numbers."""
+        """Record one step."""
         self._file.write(record.to_line())
         self._file.flush()
         for name in _PLOTTED:
@@ -40,7 +40,7 @@ class Metrics:
                 self._board.add_scalar(name, value, record.step)
 
     def publish(self) -> None:
-        """Copy the files to the run's bucket; nothing to do for a local run."""
+        """Copy the files to the run's bucket; a no-op for a local run."""
         self._board.flush()
         if not self._remote:
             return
@@ -49,7 +49,7 @@ class Metrics:
                 storage.upload(path, storage.join(self._url, path.relative_to(self._folder).as_posix()))
 
     def close(self) -> None:
-        """Finish the files and publish them."""
+        """Close the files and publish them."""
         self._board.close()
         self._file.close()
         self.publish()
@@ -58,6 +58,6 @@ class Metrics:
 
 
 def _lines_up_to(run_url: str, step: int) -> list[bytes]:
-    """Lines up to the checkpoint that the run resumes from; later steps will be made, and written, again."""
+    """Lines up to the checkpoint that the run resumes from; later steps will be repeated and logged again."""
     parsed = ((line, StepRecord.from_line(line)) for line in read_metrics_lines(run_url))
     return [line for line, record in parsed if record is not None and record.step <= step]

@@ -1,4 +1,4 @@
-"""Whose run a URL holds: two runs never share one."""
+"""Which run owns a URL: two runs never share one."""
 
 import os
 import socket
@@ -12,52 +12,52 @@ from hdna.run.files import RECIPE, STATE, read_json, write_json
 
 _FREE_SECTIONS = ("run.url", "run.resume", "data.shards", "parallel.", "checkpoint.", "evaluate.")
 _FREE_STAGE_KEYS = ("micro_batch_size", "sequence_parallel")
-"""What may change between two sittings of one run: where it lies and how the work is spread. Shard sets are compared by
+"""What may change when a run is resumed: where it is stored and how the work is distributed. Shard sets are compared by
 their manifests' checksums, so that a moved set is still the same."""
 
 
 def refuse_taken(config: RunConfig) -> None:
-    """Raise InputError when `run.url` holds another run, one in progress on this machine, or files that are no run."""
+    """Raise InputError when `run.url` contains another run, one in progress on this machine, or unrelated files."""
     url = config.run.url
     state = read_json(url, STATE)
     pid = state.get("pid")
     if state.get("status") == "running" and state.get("host") == socket.gethostname() and _alive(pid):
-        raise InputError(f"{url}: process {pid} is training this run on this machine: wait for it, or end it first")
-    place = storage.join(url, RECIPE)
-    if storage.exists(place):
-        _refuse_other(config, parse_recipe(storage.read(place).decode(), place), url)
+        raise InputError(f"{url}: process {pid} is training this run on this machine: wait for it, or stop it first")
+    recipe_url = storage.join(url, RECIPE)
+    if storage.exists(recipe_url):
+        _refuse_other(config, parse_recipe(storage.read(recipe_url).decode(), recipe_url), url)
     elif storage.list_objects(url):
-        raise InputError(f"{url}: holds files that are no run of hdna: choose another run.url")
+        raise InputError(f"{url}: contains files that are not an hdna run: choose another run.url")
 
 
 def claim(config: RunConfig) -> None:
-    """Make `run.url` this recipe's. Raises InputError when it is taken, also by a run that began just now."""
-    place = storage.join(config.run.url, RECIPE)
-    if not storage.write_if_absent(place, dump_recipe(config).encode()):
+    """Claim `run.url` for this recipe. Raises InputError when it is taken, even by a run that has just started."""
+    recipe_url = storage.join(config.run.url, RECIPE)
+    if not storage.write_if_absent(recipe_url, dump_recipe(config).encode()):
         refuse_taken(config)
-        storage.write(place, dump_recipe(config).encode())
+        storage.write(recipe_url, dump_recipe(config).encode())
     write_json(config.run.url, STATE, {"status": "running", "host": socket.gethostname(), "pid": os.getpid()})
 
 
 def release(url: str, status: str) -> None:
-    """Say in state.json how a run ended: done, or stopped."""
+    """Record in state.json how a run ended: done or stopped."""
     write_json(url, STATE, {**read_json(url, STATE), "status": status})
 
 
 def _refuse_other(config: RunConfig, existing: RunConfig, url: str) -> None:
     if config.run.resume == "never":
-        raise InputError(f"{url}: already holds a run and run.resume is 'never': choose another run.url")
+        raise InputError(f"{url}: already contains a run and run.resume is 'never': choose another run.url")
     ours, theirs = _identity(config), _identity(existing)
     if config.run.resume == "force":
         ours, theirs = ({k: v for k, v in side.items() if k.startswith("model.")} for side in (ours, theirs))
     for key in sorted({*ours, *theirs}):
         if ours.get(key) != theirs.get(key):
-            mend = "choose another run.url" + (
+            fix = "choose another run.url" + (
                 "" if key.startswith("model.") else ", or continue it with run.resume=force"
             )
             raise InputError(
-                f"{url}: already holds another run: its {key} is {theirs.get(key)}, this recipe's is {ours.get(key)}: "
-                f"{mend}"
+                f"{url}: already contains another run: its {key} is {theirs.get(key)}, this recipe's is "
+                f"{ours.get(key)}: {fix}"
             )
 
 
@@ -69,8 +69,8 @@ def _identity(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def _alive(pid: Any) -> bool:  # noqa: ANN401 - whatever a state.json held
-    """Whether another process of this machine has that number."""
+def _alive(pid: Any) -> bool:  # noqa: ANN401 - any JSON value
+    """Whether another process on this machine has that id."""
     if not isinstance(pid, int) or pid == os.getpid():
         return False
     try:

@@ -1,4 +1,4 @@
-"""One line of metrics.jsonl: what a run measured in one optimizer step."""
+"""One line of metrics.jsonl: the measurements of one optimizer step."""
 
 import json
 import math
@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 _FORMER_NAMES = {"waited_fraction": "data_wait_fraction"}
-"""Columns that earlier versions wrote under another name."""
+"""Columns that earlier versions wrote under other names."""
 _POSITION = ("step", "tokens", "stage", "context_length")
 _VALID = ("valid_loss", "valid_bits_per_base", "valid_bases")
 
 
 @dataclass(frozen=True)
 class StepRecord:
-    """A field for each column. A measured number is None where it is not finite, or missing from the line."""
+    """A field per column. A measurement is None if not finite, or missing from the line."""
 
     step: int
     """Optimizer steps done, this one included."""
@@ -26,7 +26,7 @@ class StepRecord:
     sequence_parallel: int | None = None
     """Ranks that shared each sample."""
     loss: float | None = None
-    """Weighted mean nats per predicted base of the global batch; None also where nothing was predicted (all N)."""
+    """Weighted mean nats per predicted base of the global batch; None also if nothing was predicted (all N)."""
     bits_per_base: float | None = None
     """`loss` / ln 2."""
     learning_rate: float | None = None
@@ -35,15 +35,15 @@ class StepRecord:
     predicted_bases: int | None = None
     """Targets of the global batch with a weight above 0."""
     tokens_per_second: float | None = None
-    """Over all workers, the wait for data included."""
+    """Over all workers, including the wait for data."""
     data_wait_fraction: float | None = None
-    """Share of the step's time that was spent waiting for data."""
+    """Share of the step's time spent waiting for data."""
     memory_gib: float | None = None
     """Peak of rank 0 in GiB: GPU memory, or the process's resident set on a CPU."""
     skipped: int | None = None
     """Steps skipped so far because their loss or gradient was not finite."""
     valid_loss: float | None = None
-    """Mean nats per base of the valid split; this and the next two only on steps that evaluate."""
+    """Mean nats per base of the valid split; like the next two, only on steps that evaluate."""
     valid_bits_per_base: float | None = None
     """`valid_loss` / ln 2."""
     valid_bases: int | None = None
@@ -51,17 +51,17 @@ class StepRecord:
 
     @property
     def was_skipped(self) -> bool:
-        """Whether this step changed no weight, its loss or gradient not being finite."""
+        """Whether this step changed no weight because its loss or gradient was not finite."""
         return self.grad_norm is None or (self.bits_per_base is None and self.predicted_bases != 0)
 
     def to_line(self) -> bytes:
-        """The line as metrics.jsonl has it: columns of the valid split only where there was an evaluation."""
+        """The line for metrics.jsonl; columns of the valid split only if there was an evaluation."""
         columns = {name: value for name, value in asdict(self).items() if value is not None or name not in _VALID}
         return json.dumps(columns).encode() + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes) -> "StepRecord | None":
-        """The record of a line; None for one that a killed process left half-written, or that names no step."""
+        """The record of a line; None if a killed process left it half-written, or it names no step."""
         try:
             columns = json.loads(line)
         except ValueError:
@@ -72,7 +72,7 @@ class StepRecord:
         return cls(**{field.name: _number(columns.get(field.name), str(field.type)) for field in fields(cls)})
 
 
-def _number(value: Any, kind: str) -> Any:  # noqa: ANN401 - whatever JSON held, as the field's type has it
+def _number(value: Any, kind: str) -> Any:  # noqa: ANN401 - any JSON value, as the field's type
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value) if kind.startswith("float") else int(value)

@@ -1,7 +1,7 @@
-"""Everything that touches files and buckets: opening URLs, manifests, staging, write claims.
+"""All access to files and buckets: opening URLs, manifests, staging, write claims.
 
-This face holds the operations on single objects; the protocols built on them have modules of their own. The room is the
-door to the object-store library.
+The package exports operations on single objects; the protocols built on them have their own modules. It is the door to
+the object-store library.
 """
 
 from hdna.storage.objects import (

@@ -1,4 +1,4 @@
-"""What went wrong with a bucket, in one line, without anything that should not be in a log."""
+"""Bucket errors in one line, without anything that should not be logged."""
 
 import re
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _NO_CREDENTIALS = re.compile(r"latest/api/token|169\.254\.|metadata\.google|secu
 _REFUSALS: Final = (
     (re.compile("SignatureDoesNotMatch"), "the server refuses the secret key"),
     (re.compile("InvalidAccessKeyId"), "the server does not know the access key"),
-    (re.compile("ExpiredToken|TokenRefreshRequired|InvalidToken"), "the server says that the credentials have expired"),
+    (re.compile("ExpiredToken|TokenRefreshRequired|InvalidToken"), "the server says the credentials have expired"),
     (re.compile("RequestTimeTooSkewed"), "the server's clock and this machine's differ too much"),
 )
 _DENIED = re.compile("AccessDenied|status code: 40[13]|privileges to complete|valid authentication")
@@ -30,9 +30,9 @@ _BROKEN = re.compile("error sending request|request or response body error|HTTP 
 
 @contextmanager
 def one_line_errors(url: str) -> Iterator[None]:
-    """Turn the library's errors within into an InputError that names `url`; a missing object is a FileNotFoundError.
+    """Turn the library's errors into an InputError naming `url`; a missing object raises FileNotFoundError.
 
-    The library's own error is not chained: it repeats requests and answers, which a traceback would print.
+    The library's own error is not chained: it quotes requests and responses, which a traceback would print.
     """
     try:
         yield
@@ -45,15 +45,15 @@ def one_line_errors(url: str) -> Iterator[None]:
 def explain(url: str, message: str) -> str:
     """`url`, what happened, and what to do, from an object-store library's message.
 
-    Only a message of unknown kind is repeated, and of that only the first line without query strings, where a signed
-    URL or a token may be. Never a header, a key or the body of an answer.
+    Only unknown messages are quoted, and only their first line without query strings, which may contain a signed URL
+    or a token. Never a header, a key or a response body.
     """
     known = _known_cause(urlsplit(url).scheme, urlsplit(url).netloc, message)
     return f"{url}: {known or _first_line(message)}"
 
 
 def names_no_bucket(message: str) -> bool:
-    """Whether the server said that the bucket itself does not exist."""
+    """Whether the server said that the bucket does not exist."""
     return _NO_BUCKET.search(message) is not None
 
 
@@ -62,7 +62,7 @@ def _known_cause(scheme: str, bucket: str, message: str) -> str | None:
     if scheme not in CREDENTIALS:
         return None
     if names_no_bucket(message):
-        return f"there is no bucket {bucket!r}: make it, or correct the name or the endpoint"
+        return f"there is no bucket {bucket!r}: create it, or correct the name or the endpoint"
     if _NO_CREDENTIALS.search(message):
         return f"no credentials found: {sought}"
     for pattern, cause in _REFUSALS:
@@ -73,9 +73,7 @@ def _known_cause(scheme: str, bucket: str, message: str) -> str | None:
     if busy := _BUSY.search(message):
         return f"still {busy[0]} after several attempts: the server is busy or down; try again later"
     if _BROKEN.search(message):
-        return (
-            "no whole answer after several attempts: the connection breaks or stalls; see whether the endpoint is right"
-        )
+        return "no complete response after several attempts: the connection breaks or stalls; check the endpoint"
     return None
 
 

@@ -1,7 +1,7 @@
-"""Nothing half-written is ever visible: a directory of files exists when its manifest does (the commit law).
+"""Nothing half-written is ever visible: a directory of files exists once its manifest does (the commit law).
 
-The manifest names every file with its size and sha256. Files are written first; the manifest is put last and only if
-absent, so that a reader either finds a whole set whose checksums hold, or nothing.
+The manifest lists every file with its size and sha256. Files are written first; the manifest is put last and only if
+absent, so that a reader finds either a complete set with matching checksums or nothing.
 """
 
 import hashlib
@@ -15,13 +15,13 @@ from hdna import storage
 from hdna.errors import InputError
 
 MANIFEST = "manifest.json"
-"""Name of a genome store's and a shard set's manifest; a checkpoint's has a name of its own."""
+"""Manifest name of genome stores and shard sets; a checkpoint's is different."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class FileEntry:
-    """What a manifest says of one file."""
+    """A manifest's entry for one file."""
 
     bytes: int
     sha256: str
@@ -34,61 +34,61 @@ def describe_file(path: Path) -> FileEntry:
 
 
 def describe_folder(folder: Path) -> dict[str, FileEntry]:
-    """Size and sha256 of every file below a local folder, by its path relative to that folder."""
+    """Size and sha256 of every file below a local folder, by path relative to it."""
     return {str(path.relative_to(folder)): describe_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def put_manifest(url: str, name: str, body: dict[str, Any], files: dict[str, FileEntry]) -> bool:
-    """Commit: write `body` with its `files` table as `url/name`; False when a manifest already stands there."""
+    """Commit: write `body` with its `files` table as `url/name`; False when a manifest already exists there."""
     table = {path: {"bytes": entry.bytes, "sha256": entry.sha256} for path, entry in sorted(files.items())}
     text = json.dumps({**body, "files": table}, indent=1)
     return storage.write_if_absent(storage.join(url, name), text.encode() + b"\n")
 
 
 def read_manifest(url: str, name: str, kind: str, version: int) -> dict[str, Any]:
-    """The manifest `url/name`.
+    """Read the manifest `url/name`.
 
-    Raises FileNotFoundError when there is none, InputError when it is not one of `kind` in format `version`, or when
-    its table of files names anything outside `url`.
+    Raises FileNotFoundError when there is none, and InputError when it is not of `kind` in format `version`, or when
+    its file table names anything outside `url`.
     """
-    place = storage.join(url, name)
+    file_url = storage.join(url, name)
     try:
-        body = json.loads(storage.read(place))
+        body = json.loads(storage.read(file_url))
     except ValueError as error:
-        raise InputError(f"{place}: not valid JSON ({error}): the {kind} is damaged; make it again") from None
+        raise InputError(f"{file_url}: not valid JSON ({error}): the {kind} is damaged; make it again") from None
     if not isinstance(body, dict) or body.get("format") != kind:
-        raise InputError(f"{place}: not the manifest of a {kind}")
+        raise InputError(f"{file_url}: not the manifest of a {kind}")
     if body.get("version") != version:
         found = body.get("version")
-        raise InputError(f"{place}: format version {found}, this program reads {version}: make the {kind} again")
+        raise InputError(f"{file_url}: format version {found}, but this program reads {version}: make the {kind} again")
     files = body.get("files")
     if not isinstance(files, dict) or not all(_is_file_entry(path, entry) for path, entry in files.items()):
-        raise InputError(f"{place}: its table of files is damaged; make the {kind} again")
+        raise InputError(f"{file_url}: its file table is damaged; make the {kind} again")
     return body
 
 
 def manifest_checksum(url: str, name: str) -> str:
-    """sha256 of the manifest itself, which stands for the whole set. Raises FileNotFoundError when there is none."""
+    """sha256 of the manifest itself, which identifies the whole set. Raises FileNotFoundError when there is none."""
     return hashlib.sha256(storage.read(storage.join(url, name))).hexdigest()
 
 
 def find_missing(url: str, manifest: dict[str, Any]) -> str | None:
-    """The first file under `url` that is missing or has another size than the manifest says, or None.
+    """The first file under `url` that is missing or differs in size from the manifest, or None.
 
-    One listing, no reading: for opening a set quickly; `find_damage` looks at every byte.
+    One listing, no reading, to open a set quickly; `find_damage` reads every byte.
     """
     sizes = storage.list_objects(url)
     for path, entry in manifest["files"].items():
-        place = storage.join(url, path)
+        file_url = storage.join(url, path)
         if path not in sizes:
-            return f"{place} is missing"
+            return f"{file_url} is missing"
         if sizes[path] != entry["bytes"]:
-            return f"{place} has {sizes[path]} bytes, its manifest says {entry['bytes']}"
+            return f"{file_url} has {sizes[path]} bytes, its manifest says {entry['bytes']}"
     return None
 
 
 def find_damage(url: str, manifest: dict[str, Any]) -> str | None:
-    """The first file under `url` that is not as the manifest says, in words, or None when every checksum holds."""
+    """What is wrong with the first damaged file under `url`, in words, or None when every checksum matches."""
     for path, entry in manifest["files"].items():
         fault = find_file_damage(storage.join(url, path), FileEntry(entry["bytes"], entry["sha256"]))
         if fault:
@@ -96,23 +96,23 @@ def find_damage(url: str, manifest: dict[str, Any]) -> str | None:
     return None
 
 
-def find_file_damage(place: str, entry: FileEntry) -> str | None:
-    """How the file at URL `place` differs from its manifest's `entry`, in words, or None. Reads it in parts."""
+def find_file_damage(url: str, entry: FileEntry) -> str | None:
+    """How the file at `url` differs from its manifest's `entry`, in words, or None. Reads it in blocks."""
     digest, count = hashlib.sha256(), 0
     try:
-        for part in storage.read_blocks(place):
+        for part in storage.read_blocks(url):
             digest.update(part)
             count += len(part)
     except FileNotFoundError:
-        return f"{place} is missing"
+        return f"{url} is missing"
     if count != entry.bytes:
-        return f"{place} has {count} bytes, its manifest says {entry.bytes}"
+        return f"{url} has {count} bytes, its manifest says {entry.bytes}"
     if digest.hexdigest() != entry.sha256:
-        return f"{place} does not have the sha256 its manifest says"
+        return f"{url} does not have the sha256 its manifest says"
     return None
 
 
-def _is_file_entry(path: str, entry: Any) -> bool:  # noqa: ANN401  (whatever JSON held)
+def _is_file_entry(path: str, entry: Any) -> bool:  # noqa: ANN401  (any JSON value)
     inside = (
         not path.startswith("/") and ":" not in path and all(part not in ("", ".", "..") for part in path.split("/"))
     )

@@ -1,7 +1,7 @@
 """One way to open a URL: a local path, file://, s3://, gs:// or az://.
 
-A busy server and a broken connection are retried with growing pauses (`hdna.storage.retry`); what still fails raises an
-InputError of one line that names the URL. Networks change bytes unseen: callers check sizes and sha256.
+Busy servers and broken connections are retried with growing pauses (`hdna.storage.retry`); what still fails raises a
+one-line InputError naming the URL. Networks corrupt bytes silently: callers check sizes and sha256.
 """
 
 import os
@@ -27,14 +27,14 @@ def join(url: str, *parts: str) -> str:
 
 
 def read(url: str) -> bytes:
-    """The whole object. Raises FileNotFoundError when there is none."""
+    """Read the whole object. Raises FileNotFoundError when there is none."""
     store, key = locate(url)
     with one_line_errors(url):
         return bytes(store.get(key).bytes())
 
 
 def read_blocks(url: str) -> Iterator[bytes]:
-    """The object in blocks of some MiB, so that a large one is never whole in memory. Raises FileNotFoundError."""
+    """Read the object in blocks of some MiB, so that memory stays bounded. Raises FileNotFoundError."""
     store, key = locate(url)
     with one_line_errors(url):
         for block in store.get(key).stream(min_chunk_size=_BLOCK_BYTES):
@@ -42,7 +42,7 @@ def read_blocks(url: str) -> Iterator[bytes]:
 
 
 def read_range(url: str, start: int, length: int) -> bytes:
-    """`length` bytes from `start`. Raises FileNotFoundError, and InputError when the object is too short."""
+    """Read `length` bytes from `start`. Raises FileNotFoundError, or InputError when the object is too short."""
     store, key = locate(url)
     with one_line_errors(url):
         for _ in range(retry.RETRY.downloads):
@@ -50,7 +50,7 @@ def read_range(url: str, start: int, length: int) -> bytes:
             if len(data) == length:
                 return data
     raise InputError(
-        f"{url}: gave {len(data)} bytes of the {length} from byte {start}: it is damaged or still changing"
+        f"{url}: returned {len(data)} of {length} bytes from byte {start}: it is damaged or still changing"
     )
 
 
@@ -60,7 +60,7 @@ def exists(url: str) -> bool:
 
 
 def object_size(url: str) -> int | None:
-    """Bytes of the object, or None when there is none."""
+    """Size of the object in bytes, or None when there is none."""
     store, key = locate(url)
     with one_line_errors(url):
         try:
@@ -70,17 +70,17 @@ def object_size(url: str) -> int | None:
 
 
 def write(url: str, data: bytes) -> None:
-    """Put the whole object, replacing any earlier one; a reader sees the old or the new one, never a part."""
+    """Put the whole object, replacing any earlier one; a reader sees the old or the new one, never a mix."""
     store, key = locate(url, _CONCURRENT_BLOCKS * _BLOCK_BYTES)
     with one_line_errors(url):
         store.put(key, data, chunk_size=_BLOCK_BYTES, max_concurrency=_CONCURRENT_BLOCKS)
 
 
 def write_if_absent(url: str, data: bytes) -> bool:
-    """Put the object only if there is none; False when somebody else's already exists.
+    """Put the object only if absent; False when somebody else's already exists.
 
-    The library reports an existing object to a second attempt even where the first one's answer was lost and the object
-    is ours. So the attempts are made here: after one whose outcome is unknown, our own bytes count as ours.
+    If the response to a first attempt is lost, the library's retry reports our own object as existing. So retries are
+    made here: after an attempt of unknown outcome, an object with our bytes counts as ours.
     """
     store, key = locate(url, request_bytes=len(data), retries=0)
     pauses = iter(() if is_local(url) else retry.RETRY.pauses())
@@ -102,7 +102,7 @@ def write_if_absent(url: str, data: bytes) -> bool:
 
 
 def upload(path: Path, url: str) -> None:
-    """Copy a local file to `url`, in blocks when it is large."""
+    """Copy a local file to `url`, in blocks if large."""
     store, key = locate(url, _CONCURRENT_BLOCKS * _BLOCK_BYTES)
     with one_line_errors(url):
         store.put(key, path, chunk_size=_BLOCK_BYTES, max_concurrency=_CONCURRENT_BLOCKS)
@@ -125,7 +125,7 @@ def download(url: str, path: Path) -> None:
 
 
 def list_objects(url: str) -> dict[str, int]:
-    """Every object below `url`: its path relative to `url`, and its size in bytes."""
+    """Every object below `url`: size in bytes by path relative to `url`."""
     store, key = locate(url)
     found: dict[str, int] = {}
     if isinstance(store, LocalStore) and not local_path(url).is_dir():
@@ -139,7 +139,7 @@ def list_objects(url: str) -> dict[str, int]:
 
 
 def delete(url: str, names: list[str]) -> None:
-    """Remove the named objects below `url`; missing ones are no error."""
+    """Remove the named objects below `url`; missing ones are ignored."""
     for name in names:
         store, key = locate(join(url, name))
         with one_line_errors(url):

@@ -1,8 +1,8 @@
-"""Where a set of files is put together before it is committed: out of sight, and cleaned up whatever happens.
+"""Assembles a set of files before it is committed: out of sight, and cleaned up whatever happens.
 
 A local set grows in a hidden directory beside its destination and is renamed; a remote one grows in local scratch and
-is uploaded, manifest last. A directory left behind by a killed process is recognised by its free lock: the next writer
-to the same place goes on with it where the work can be resumed, and removes it otherwise.
+is uploaded, manifest last. A directory left by a killed process is recognised by its free lock: the next writer to the
+same URL resumes it if possible, and removes it otherwise.
 """
 
 import fcntl
@@ -26,17 +26,17 @@ _SUFFIX = ".partial"
 
 
 class InterruptedWorkError(InputError):
-    """Work that stopped half-way and can be continued: what it has done so far is kept, where `staging` may keep it."""
+    """Work that stopped half-way and can be resumed: its results so far are kept, if `staging` may keep them."""
 
 
 @contextmanager
 def staging(url: str, kind: str, resume_key: str | None = None) -> Iterator[Path]:
-    """A local folder in which to make the set of `kind` that `publish` will put at `url`.
+    """A local folder in which to build the set of `kind` that `publish` will put at `url`.
 
-    It is empty, unless an interrupted writer of the same `resume_key` (lower-case hexadecimal; it must stand for all
-    that the work depends on) left one: then it is that one, and what lies in it is for the caller to check. Raises
-    InputError at once when something already stands at `url`, or when the disk fails or fills. The folder is removed
-    at the end; with a `resume_key` it stays after an interruption: a killed process, Ctrl-C, InterruptedWorkError.
+    It is empty, unless an interrupted writer with the same `resume_key` (lower-case hexadecimal, a hash of all that the
+    work depends on) left one: then it is that one, and the caller must check its contents. Raises InputError at once
+    when something already exists at `url`, or when the disk fails or fills. The folder is removed at the end; with a
+    `resume_key` it survives an interruption: a killed process, Ctrl-C, InterruptedWorkError.
     """
     refuse_existing(url, kind)
     try:
@@ -60,7 +60,7 @@ def staging(url: str, kind: str, resume_key: str | None = None) -> Iterator[Path
 def publish(folder: Path, url: str, kind: str, body: dict[str, Any], files: dict[str, FileEntry]) -> None:
     """Commit a staged folder: its `files`, and `body` as their manifest, appear at `url` together.
 
-    Raises InputError when another writer was there first; its set stays untouched.
+    Raises InputError when another writer was first; its set stays untouched.
     """
     if storage.is_local(url):
         put_manifest(str(folder), MANIFEST, body, files)
@@ -79,19 +79,19 @@ def publish(folder: Path, url: str, kind: str, body: dict[str, Any], files: dict
 
 
 def refuse_existing(url: str, kind: str) -> None:
-    """Raise InputError when `url` is taken: by a committed set, or locally by anything at all."""
+    """Raise InputError when `url` is taken: by a committed set, or, if local, by anything at all."""
     advice = "it is never overwritten: remove it or choose another name"
     if storage.exists(storage.join(url, MANIFEST)):
-        raise AlreadyThereError(f"{url}: a {kind} already stands there; {advice}")
+        raise AlreadyThereError(f"{url}: a {kind} already exists there; {advice}")
     if storage.is_local(url):
         path = storage.local_path(url)
         if path.is_file() or (path.is_dir() and any(path.iterdir())):
-            raise InputError(f"{url}: something else already stands there; {advice}")
+            raise InputError(f"{url}: something else already exists there; {advice}")
 
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """A hidden name beside `path` to write a single file under; it takes its place when the block ends without error.
+    """A hidden path beside `path` for writing a single file, renamed to it when the block ends without error.
 
     Raises InputError when `path` exists (it is never overwritten), or when the disk fails or fills.
     """
@@ -109,7 +109,7 @@ def new_file(path: Path) -> Iterator[Path]:
 
 
 def _locked_folder(url: str, resume_key: str | None) -> tuple[Path, int]:
-    parent, prefix = _place(url)
+    parent, prefix = _staging_location(url)
     if resume_key is not None:
         left = _left_behind(parent, f"{prefix}{resume_key}-")
         if left is not None:
@@ -121,13 +121,13 @@ def _locked_folder(url: str, resume_key: str | None) -> tuple[Path, int]:
         folder = parent / f"{prefix}{token}{secrets.token_hex(4)}{_SUFFIX}"
         folder.mkdir()
         lock = _lock(folder)
-        # Between mkdir and the lock another process may have taken the folder for an abandoned one.
+        # Between mkdir and the lock another process may have mistaken the folder for an abandoned one.
         if lock is not None and folder.is_dir():
             return folder, lock
 
 
-def _place(url: str) -> tuple[Path, str]:
-    """The directory of the staging folders for `url`, and how their names begin."""
+def _staging_location(url: str) -> tuple[Path, str]:
+    """The parent directory of the staging folders for `url`, and their name prefix."""
     if storage.is_local(url):
         target = storage.local_path(url)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -137,9 +137,9 @@ def _place(url: str) -> tuple[Path, str]:
 
 
 def _left_behind(parent: Path, prefix: str) -> tuple[Path, int] | None:
-    """A folder that an interrupted writer left, with its lock; None when there is none or its writer is still alive."""
+    """A folder left by an interrupted writer, with its lock; None if there is none or its writer is alive."""
     for folder in sorted(parent.glob(f"{glob.escape(prefix)}*{_SUFFIX}")):
-        # In a directory that others can write to, one that somebody else made may hold anything.
+        # In a directory that others can write to, somebody else's folder may contain anything.
         if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
             continue
         lock = _lock(folder)
@@ -158,7 +158,7 @@ def _remove_abandoned(parent: Path, prefix: str) -> None:
 
 
 def _lock(folder: Path) -> int | None:
-    """A descriptor that holds the folder's lock until it is closed or its process dies; None when it is held."""
+    """A descriptor that holds the folder's lock until closed or its process dies; None if already locked."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:

@@ -1,8 +1,8 @@
-"""Which object store a URL belongs to, opened with the provider's own credentials and our retry policy.
+"""Opens a URL's object store, with the provider's own credentials and our retry policy.
 
 Credentials come from each provider's standard chain (environment, AWS profile, instance role), never from us. Every
-scheme but those in SCHEMES is refused, `pipe:` and `http:` among them, so a URL from somebody else's manifest cannot
-run or fetch anything.
+scheme not in SCHEMES is refused, including `pipe:` and `http:`, so a URL from somebody else's manifest cannot run or
+fetch anything.
 """
 
 import os
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 SCHEMES = ("file", "s3", "gs", "az")
 _STORE_VARIABLES = ("AWS_", "GOOGLE_", "AZURE_", "HOME")
-"""Prefixes of the environment variables that a store reads by itself."""
+"""Prefixes of environment variables that a store reads itself."""
 _PROFILE_LIFETIME = timedelta(minutes=10)
-"""How long the keys of a profile are trusted before its file is read again: other programs renew short-lived keys."""
+"""How long a profile's keys are trusted before its file is read again: other programs renew short-lived keys."""
 
 
 def is_local(url: str) -> bool:
-    """Whether `url` names a path of this machine's file system."""
+    """Whether `url` is a path in this machine's file system."""
     return _scheme(url) == "file"
 
 
@@ -45,9 +45,9 @@ def local_path(url: str) -> Path:
 
 
 def locate(url: str, request_bytes: int = 0, retries: int | None = None) -> tuple[ObjectStore, str]:
-    """The store and the key of `url`, with time-outs long enough for requests that send `request_bytes`.
+    """The store and key of `url`, with timeouts long enough for requests that send `request_bytes`.
 
-    `retries` overrides how often the library repeats a failed request.
+    `retries` overrides how often the library retries a failed request.
     """
     scheme = _scheme(url)
     if scheme == "file":
@@ -57,8 +57,8 @@ def locate(url: str, request_bytes: int = 0, retries: int | None = None) -> tupl
         raise InputError(f"{url}: names no bucket: want {scheme}://BUCKET/PATH")
     policy = retry.RETRY
     settings = tuple(sorted((k, v) for k, v in os.environ.items() if k.startswith(_STORE_VARIABLES)))
-    repeats = policy.retries if retries is None else retries
-    store = _open(scheme, address.netloc, policy, policy.patience(request_bytes), repeats, settings)
+    max_retries = policy.retries if retries is None else retries
+    store = _open(scheme, address.netloc, policy, policy.patience(request_bytes), max_retries, settings)
     return store, address.path.strip("/")
 
 
@@ -83,13 +83,13 @@ def _open(
     retries: int,
     environment: tuple[tuple[str, str], ...],
 ) -> ObjectStore:
-    """`environment` is what the library reads by itself; when it changes, a new store is opened."""
+    """`environment` is what the library reads itself; when it changes, a new store is opened."""
     client: ClientConfig = {
         "connect_timeout": timedelta(seconds=policy.connect),
         "read_timeout": timedelta(seconds=patience),
-        "timeout": timedelta(hours=12),  # for a whole body of any size; silence is what ends a broken one
+        "timeout": timedelta(hours=12),  # for a body of any size; a broken one ends by silence
     }
-    repeat: RetryConfig = {
+    retrying: RetryConfig = {
         "max_retries": retries,
         "retry_timeout": timedelta(seconds=policy.total),
         "backoff": {
@@ -100,13 +100,13 @@ def _open(
     }
     with one_line_errors(f"{scheme}://{bucket}"):
         if scheme == "gs":
-            return GCSStore(bucket, client_options=client, retry_config=repeat)
+            return GCSStore(bucket, client_options=client, retry_config=retrying)
         if scheme == "az":
-            return AzureStore(container_name=bucket, client_options=client, retry_config=repeat)
-        return _open_s3(bucket, client, repeat, dict(environment))
+            return AzureStore(container_name=bucket, client_options=client, retry_config=retrying)
+        return _open_s3(bucket, client, retrying, dict(environment))
 
 
-def _open_s3(bucket: str, client: "ClientConfig", repeat: "RetryConfig", environment: dict[str, str]) -> ObjectStore:
+def _open_s3(bucket: str, client: "ClientConfig", retrying: "RetryConfig", environment: dict[str, str]) -> ObjectStore:
     profile = profile_settings()
     settings: dict[str, Any] = {}
     endpoint = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
@@ -117,7 +117,7 @@ def _open_s3(bucket: str, client: "ClientConfig", repeat: "RetryConfig", environ
     if "aws_access_key_id" in profile:
         settings["credential_provider"] = _profile_keys
     client["allow_http"] = (endpoint or "").startswith("http://")
-    return S3Store(bucket, client_options=client, retry_config=repeat, **settings)
+    return S3Store(bucket, client_options=client, retry_config=retrying, **settings)
 
 
 def _profile_keys() -> dict[str, Any]:

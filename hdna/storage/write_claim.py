@@ -1,9 +1,9 @@
-"""Two writers to one URL in a bucket: the first one's claim keeps the other from its files.
+"""Two writers to one bucket URL: the first one's claim protects its files from the other.
 
-A bucket has no directories to rename, and file names of two sets are the same (`train-000000.tar`): without a claim a
-second writer would replace the first one's files before it is refused at the manifest. The claim is an object beside
-the files, put only if absent, which holds the digest of what is going to be written. A writer that comes back after an
-interruption with the same bytes goes on under its old claim; one with other bytes is refused.
+A bucket has no directories to rename, and different sets use the same file names (`train-000000.tar`): without a claim,
+a second writer would replace the first one's files before being refused at the manifest. The claim is an object beside
+the files, put only if absent, containing a digest of what will be written. A writer that returns after an interruption
+with the same bytes continues under its old claim; one with other bytes is refused.
 """
 
 import hashlib
@@ -20,25 +20,25 @@ CLAIM = "claim.json"
 
 
 class AlreadyThereError(InputError):
-    """A committed set stands where one was to be written."""
+    """A committed set already exists at the destination."""
 
 
 @contextmanager
 def claimed(url: str, kind: str, body: dict[str, Any], files: dict[str, FileEntry]) -> Iterator[None]:
-    """Hold the claim on the remote `url` for the set of `body` and `files`, until a manifest stands there.
+    """Hold the claim on the remote `url` for the set of `body` and `files`, until a manifest exists there.
 
-    That is when the block ends without error, or with AlreadyThereError: look for a manifest inside it, because the
-    claim of a writer that has just finished is gone. After any other error the claim stays: files that belong to it
-    may lie there.
+    That is when the block ends without error or with AlreadyThereError: look for a manifest inside it, because a writer
+    that has just finished has removed its claim. After any other error the claim stays, because some of its files may
+    exist.
 
-    Raises InputError when another set is being written there, or was begun and never finished.
+    Raises InputError when another set is being written there, or was started and never finished.
     """
-    place = storage.join(url, CLAIM)
+    claim_url = storage.join(url, CLAIM)
     mine = _digest(body, files)
-    if not storage.write_if_absent(place, mine) and _standing(place) != mine:
+    if not storage.write_if_absent(claim_url, mine) and _existing_claim(claim_url) != mine:
         raise InputError(
-            f"{url}: another {kind} is being written there, or was begun and left unfinished: choose another name, or "
-            f"remove {place} if nobody writes there any more"
+            f"{url}: another {kind} is being written there, or was started but left unfinished: choose another name, "
+            f"or remove {claim_url} if nobody is writing there any more"
         )
     try:
         yield
@@ -54,8 +54,8 @@ def _digest(body: dict[str, Any], files: dict[str, FileEntry]) -> bytes:
     return json.dumps({"format": "hdna-claim", "sha256": digest}).encode() + b"\n"
 
 
-def _standing(place: str) -> bytes | None:
+def _existing_claim(claim_url: str) -> bytes | None:
     try:
-        return storage.read(place)
+        return storage.read(claim_url)
     except FileNotFoundError:  # its writer has just finished
         return None

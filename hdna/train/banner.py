@@ -1,4 +1,4 @@
-"""The start block: the arithmetic of a run, printed once before it begins, and the record of where it ran."""
+"""The start block: a run's arithmetic, printed once before it starts, and the record of its environment."""
 
 import os
 import platform
@@ -26,7 +26,7 @@ def start_block(
     state: RunState,
     device: torch.device,
 ) -> str:
-    """Several lines for people: model, data, stages with their batch arithmetic, devices, kernels."""
+    """Several readable lines: model, data, stages with their batch arithmetic, devices, kernels."""
     curriculum = Curriculum.of(config)
     begins = f"resumes after step {state.step}" if state.step else "begins"
     lines = [
@@ -57,7 +57,7 @@ def _stage_line(config: RunConfig, stage: StagePlan, train: WindowReader) -> str
 
 
 def describe_device(device: torch.device) -> str:
-    """The accelerator, or the processor with its threads."""
+    """The accelerator, or the CPU with its threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU, {torch.get_num_threads()} thread(s) of {os.cpu_count()}"

@@ -1,4 +1,4 @@
-"""Between a running engine and a checkpoint: which rank writes which tensors, and how a run is restored."""
+"""Saving and restoring the engine: which rank writes which tensors, and how a run is restored."""
 
 import torch
 
@@ -17,9 +17,9 @@ from hdna.train.engine import MOMENTS, Engine
 
 
 def save(engine: Engine, mesh: Mesh, run_url: str, state: RunState) -> str:
-    """Write and commit a checkpoint, and return its URL; all ranks call this together.
+    """Write and commit a checkpoint and return its URL; called by all ranks.
 
-    Each rank writes the tensors it owns; rank 0 commits when all parts are there.
+    Each rank writes the tensors it owns; rank 0 commits when all parts are written.
     """
     mine = next_attempt(run_url, state.step) if mesh.is_leader else 0
     attempt = int(mesh.sum(torch.tensor(mine, device=engine.device)))
@@ -33,12 +33,12 @@ def save(engine: Engine, mesh: Mesh, run_url: str, state: RunState) -> str:
 
 
 def restore(engine: Engine, saved: LoadedCheckpoint) -> None:
-    """Give the engine a checkpoint's moments; its parameters were loaded into the model before the engine was built."""
+    """Load a checkpoint's moments; its parameters were loaded into the model before the engine was built."""
     engine.restore({moment: saved.tensors[moment] for moment in MOMENTS}, saved.state.updates)
 
 
 def _owned_tensors(engine: Engine, mesh: Mesh) -> dict[str, torch.Tensor]:
-    """The tensors this rank writes. Every rank sees every tensor whole for a moment: gathering is collective."""
+    """The tensors this rank writes. Every rank briefly holds each full tensor: gathering is collective."""
     owner = _owners(engine, mesh.world_size)
     kinds = [(PARAMETERS, engine.parameters()), *((moment, engine.moments(moment)) for moment in MOMENTS)]
     return {
@@ -50,7 +50,7 @@ def _owned_tensors(engine: Engine, mesh: Mesh) -> dict[str, torch.Tensor]:
 
 
 def _owners(engine: Engine, ranks: int) -> dict[str, int]:
-    """The rank that writes each parameter: largest first, each to the rank with the fewest elements so far."""
+    """The rank that writes each parameter: largest first, to the rank with the fewest elements so far."""
     load = [0] * ranks
     owner = {}
     for name, elements in sorted(engine.sizes().items(), key=lambda item: (-item[1], item[0])):

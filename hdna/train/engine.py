@@ -1,8 +1,9 @@
-"""The door to DeepSpeed and Apex: one optimizer step of any ZeRO stage, and full parameters and moments in and out.
+"""The door to DeepSpeed and Apex: optimizer steps under any ZeRO stage, full parameters and moments in and out.
 
 Precision: parameters, gradients, moments and collectives are fp32; `bf16` runs the matrix products in bfloat16 by
-autocast inside the wrapped module. HyenaDNA is small (6.6 M parameters at most are published), so bfloat16 parameter
-copies would save nothing, and rounding the filter's frequencies to eight bits would cost accuracy at long context.
+autocast inside the wrapped module. HyenaDNA is small (published models have at most 6.6 M parameters), so bfloat16
+parameter copies would save nothing, and rounding the filter's frequencies to eight bits would cost accuracy at long
+context.
 """
 
 import os
@@ -23,11 +24,11 @@ from hdna.train.optim import BETAS, parameter_groups
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 _BUCKET_ELEMENTS = 1 << 24
-"""ZeRO's buffers are this many elements: its default of 5e8 would take 2 GB beside a model of 26 MB."""
+"""Size of ZeRO's buffers: its default of 5e8 would take 2 GB beside a model of 26 MB."""
 
 
 class NatsOfBatch(nn.Module):
-    """HyenaDNA with its loss and precision, as one module for DeepSpeed: a micro-batch in, its sum of nats out."""
+    """HyenaDNA with loss and precision, as one module for DeepSpeed: a micro-batch in, its sum of nats out."""
 
     def __init__(self, model: HyenaDNA, bf16: bool) -> None:
         super().__init__()
@@ -36,14 +37,14 @@ class NatsOfBatch(nn.Module):
 
     def forward(self, input_ids: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Sum over positions of weight · nats; input_ids, targets, weights (B, L)."""
-        # Inside the module: DeepSpeed switches an autocast around its engine off again.
+        # Inside the module, because DeepSpeed disables an autocast around its engine.
         with torch.autocast(input_ids.device.type, torch.bfloat16) if self._bf16 else nullcontext():
             logits = self.model(input_ids)
         return weighted_nats(logits, targets, weights)
 
 
 class Engine:
-    """A model under DeepSpeed, with the few operations the training loop needs."""
+    """A model under DeepSpeed, with the few operations that the training loop needs."""
 
     def __init__(self, model: HyenaDNA, config: RunConfig, device: torch.device) -> None:
         deepspeed = _import_deepspeed(device)
@@ -64,33 +65,33 @@ class Engine:
         self._create_moments()
 
     def set_accumulation(self, micro_steps: int) -> None:
-        """Micro steps per optimizer step, from the next step on."""
+        """Set the micro steps per optimizer step, from the next step on."""
         self._deepspeed_engine.set_train_batch_size(micro_steps * self._world_size)
 
     def nats(self, input_ids: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """Sum of weighted nats of this rank's micro-batch."""
+        """The sum of weighted nats of this rank's micro-batch."""
         nats: torch.Tensor = self._deepspeed_engine(input_ids, targets, weights)
         return nats
 
     def train_mode(self, training: bool) -> None:
-        """Dropout on or off."""
+        """Turn dropout on or off."""
         self._deepspeed_engine.train(training)
 
     def backward(self, nats: torch.Tensor, global_weight: float, last: bool) -> None:
         """Add this micro-batch's share of the gradient of (nats of the global batch / global_weight).
 
-        DeepSpeed divides by the accumulation and by the number of ranks; both are multiplied back, so that the gradient
-        is exact however unevenly the ignored targets fall. `last` says that the step's micro-batches end here: left to
-        itself, DeepSpeed takes it from a count of all micro steps, which goes wrong when the accumulation changes.
+        DeepSpeed divides by the accumulation and the number of ranks; both are multiplied back, so that the gradient is
+        exact however unevenly ignored targets are distributed. `last` marks the step's last micro-batch: by default,
+        DeepSpeed derives it from a count of all micro steps, which goes wrong when the accumulation changes.
         """
         scale = self._world_size * self._deepspeed_engine.gradient_accumulation_steps() / global_weight
         self._deepspeed_engine.set_gradient_accumulation_boundary(last)
         self._deepspeed_engine.backward(nats * scale)
 
     def step(self, learning_rate: float) -> float:
-        """Clip, update and clear gradients; gives the gradient norm before clipping.
+        """Clip, update and clear gradients; return the gradient norm before clipping.
 
-        A norm that is not finite updates nothing.
+        A non-finite norm updates nothing.
         """
         for group in self._deepspeed_engine.optimizer.param_groups:
             group["lr"] = learning_rate
@@ -98,8 +99,8 @@ class Engine:
             return self._plain_step()
         self._deepspeed_engine.step()
         if self._stage == 3:
-            # Its first micro-step overwrites the last step's gradients and the others add to them: the filters', which
-            # come with a step's last micro-step alone (FilterCache), would be added to the last step's.
+            # Its first micro step overwrites the previous step's gradients and the others add to them: the filters',
+            # which come only with a step's last micro step (FilterCache), would be added to the previous step's.
             self._deepspeed_engine.optimizer.grad_partitions_flat_buffer.zero_()
         return (
             float("nan")
@@ -108,25 +109,25 @@ class Engine:
         )
 
     def _plain_step(self) -> float:
-        """Stage 0, where DeepSpeed neither reports the norm nor passes over a non-finite gradient."""
+        """Stage 0, where DeepSpeed neither reports the norm nor skips a non-finite gradient."""
         norm = nn.utils.clip_grad_norm_(self.module.parameters(), self._clip_norm)
         if not torch.isfinite(norm):
-            self._deepspeed_engine.zero_grad()  # to None: AdamW passes over parameters without a gradient
+            self._deepspeed_engine.zero_grad()  # to None: AdamW skips parameters without a gradient
         self._deepspeed_engine.step()
         return float(norm)
 
     def sizes(self) -> dict[str, int]:
-        """Elements of every parameter, whole, by name."""
+        """Elements of every full parameter, by name."""
         return {name: getattr(p, "ds_numel", p.numel()) for name, p in self.module.model.named_parameters()}
 
     def parameters(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """Every parameter, whole, in fp32. All ranks must iterate together."""
+        """Every full parameter, in fp32. All ranks must iterate together."""
         for name, parameter in self.module.model.named_parameters():
             full = parameter.detach() if self._stage == 0 else self._tensors.safe_get_full_fp32_param(parameter)
             yield name, full
 
     def moments(self, moment: str) -> Iterator[tuple[str, torch.Tensor]]:
-        """One Adam moment of every parameter, whole. All ranks must iterate together."""
+        """One Adam moment of every parameter, in full. All ranks must iterate together."""
         for name, parameter in self.module.model.named_parameters():
             if self._stage == 0:
                 yield name, self._deepspeed_engine.optimizer.state[parameter][moment]
@@ -144,20 +145,20 @@ class Engine:
                     self._tensors.safe_set_full_optimizer_state(parameter, value, moment)
         for state in self._adam.state.values():
             state["step"].fill_(updates)
-        if not isinstance(self._adam, torch.optim.AdamW):  # Apex counts in its groups
+        if not isinstance(self._adam, torch.optim.AdamW):  # Apex counts in its parameter groups
             for group in self._adam.param_groups:
                 group["step"] = updates
 
     def _bound_waiting(self, timeout: timedelta) -> None:
-        """Give DeepSpeed's own process group the run's time-out: it is made with torch's default of half an hour."""
+        """Give DeepSpeed's own process group the run's timeout instead of torch's default of half an hour."""
         if self._world_size > 1:
             bound_waiting(self._deepspeed_engine.data_parallel_group, timeout)
 
     def _create_moments(self) -> None:
-        """Make Adam's state exist before the first step, so that a checkpoint can be put into it.
+        """Create Adam's state before the first step, so that a checkpoint can be loaded into it.
 
-        ZeRO 1 and 2 link it to the parameters after the first parameter group's first step and so miss the second
-        group's state, which does not exist yet then (DeepSpeed 0.19.8); with all of it there, one call links all.
+        ZeRO 1 and 2 link it to the parameters after the first parameter group's first step, and so miss the second
+        group's state, which does not exist yet (DeepSpeed 0.19.8); once all of it exists, one call links all.
         """
         optimizer = self._deepspeed_engine.optimizer
         if self._stage == 0:
@@ -185,7 +186,7 @@ class Engine:
 
 
 def fused_kernels(device: torch.device) -> str:
-    """Whose fused AdamW and LayerNorm a run on `device` uses, and why: for the start line and the doctor."""
+    """Which fused AdamW and LayerNorm a run on `device` uses, and why: for the start block and the doctor."""
     if device.type != "cuda":
         return "torch AdamW and LayerNorm (no GPU)"
     if apex_is_nvidia():
@@ -196,7 +197,7 @@ def fused_kernels(device: torch.device) -> str:
 
 
 def apex_is_nvidia() -> bool:
-    """Whether `apex` is NVIDIA's: PyPI has an unrelated project of that name, without these modules."""
+    """Whether `apex` is NVIDIA's: PyPI has an unrelated project of that name without these modules."""
     try:
         return find_spec("apex.optimizers") is not None and find_spec("apex.normalization") is not None
     except ImportError:
@@ -208,8 +209,8 @@ def _import_deepspeed(device: torch.device) -> Any:  # noqa: ANN401 - DeepSpeed 
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     import deepspeed
 
-    # On CPU, DeepSpeed would compile this extension at start: 28-56 s and a C++ compiler, and a process killed
-    # meanwhile leaves a lock on which every later start hangs. gloo serves as well here.
+    # On CPU, DeepSpeed would compile this extension at start-up: 28-56 s and a C++ compiler, and a process killed
+    # meanwhile leaves a lock on which every later start hangs. gloo does as well here.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.init_distributed(dist_init_required=False, verbose=False)
     return deepspeed
@@ -225,7 +226,7 @@ def _adamw(groups: list[dict[str, Any]], device: torch.device) -> torch.optim.Op
 
 
 def use_apex_layer_norm(model: nn.Module) -> None:
-    """Replace every LayerNorm by NVIDIA Apex's fused one, keeping its parameters."""
+    """Replace every LayerNorm with NVIDIA Apex's fused one, keeping its parameters."""
     from apex.normalization import FusedLayerNorm
 
     for module in model.modules():
@@ -238,7 +239,7 @@ def use_apex_layer_norm(model: nn.Module) -> None:
 
 def _deepspeed_config(stage: int, clip_norm: float) -> dict[str, Any]:
     return {
-        # Micro-batches of one: we count samples ourselves, DeepSpeed only their accumulation.
+        # Micro-batches of one: we count samples ourselves; DeepSpeed only counts micro steps.
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
         "gradient_clipping": clip_norm if stage > 0 else 0.0,

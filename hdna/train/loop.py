@@ -1,4 +1,4 @@
-"""Training, as one worker runs it: resume, then step after step, with evaluations and checkpoints when they are due."""
+"""Training as run by one worker: resume, then step after step, with evaluations and checkpoints when due."""
 
 import math
 import resource
@@ -37,20 +37,20 @@ from hdna.train.optim import learning_rate
 from hdna.train.step import StepResult, micro_batch_nats, optimizer_step, share_of_step
 
 PREFETCHED_STEPS = 32
-"""Steps ahead whose shards are copied from a bucket: a group of shards holds hundreds to thousands of steps, so its
-first steps meet most of its shards."""
+"""Steps ahead whose shards are copied from a bucket: a group of shards lasts for hundreds to thousands of steps, so its
+first steps touch most of its shards."""
 MAX_SKIPPED_IN_A_ROW = 5
 """Non-finite steps after which a run stops: one can be bad luck, five are a wrong learning rate or a bug."""
 
 
 def train(config: RunConfig, device: torch.device, report: Report) -> RunState:
-    """Train a recipe to its end, from its newest whole checkpoint where there is one; all ranks together."""
+    """Train a recipe to its end, from the newest intact checkpoint if any; called by all ranks."""
     with lost_ranks_explained():
         return _Training(config, device, report).run()
 
 
 class _Training:
-    """The parts of a run, put together."""
+    """The parts of a run, assembled."""
 
     def __init__(self, config: RunConfig, device: torch.device, report: Report) -> None:
         self.config = config
@@ -83,7 +83,7 @@ class _Training:
             self._describe_run(device)
 
     def run(self) -> RunState:
-        """Every step that is left."""
+        """Run the remaining steps."""
         metrics = Metrics(self.config.run.url, self.state.step) if self.mesh.is_leader else None
         self._prefetch(range(self.state.step, self.state.step + PREFETCHED_STEPS))
         batches = map(self._batch, range(self.state.step, self.curriculum.steps))
@@ -107,13 +107,13 @@ class _Training:
         return share_of_step(self.collator, step, stage, self.order.batch(step), self.meshes[stage.sequence_parallel])
 
     def _prefetch(self, steps: Iterable[int]) -> None:
-        """Have the shards of steps to come, those that lie in buckets, copied while the steps before are made."""
+        """Start copying the shards of upcoming steps from their buckets."""
         for step in steps:
             if self._in_buckets and step < self.curriculum.steps:
                 self.train_windows.prefetch(self.order.batch(step))
 
     def _enter(self, stage: StagePlan) -> None:
-        """Share samples as the stage wants it. No parameter and no optimizer state is touched."""
+        """Switch to the stage's sequence parallelism, leaving parameters and optimizer state untouched."""
         mesh = self.meshes[stage.sequence_parallel]
         if mesh is not self.mesh:
             self.mesh = mesh
@@ -162,7 +162,7 @@ class _Training:
             )
 
     def _evaluated(self, record: StepRecord, stage: StagePlan) -> StepRecord:
-        """The record with the valid split's score at the stage's context, when an evaluation is due."""
+        """The record, with the valid split's score at the stage's context when an evaluation is due."""
         if record.step % self.config.evaluate.every_steps and record.step != stage.end_step:
             return record
         result = self._score(stage)
@@ -184,7 +184,7 @@ class _Training:
         return result
 
     def _save(self, metrics: Metrics | None) -> None:
-        """A checkpoint when it is due, then the ones that may go."""
+        """Save a checkpoint when due, then prune old ones."""
         step, settings = self.state.step, self.config.checkpoint
         if step % settings.every_steps and step != self.curriculum.steps:
             return
@@ -195,16 +195,16 @@ class _Training:
             self.report(f"checkpoint {url}")
 
     def _newest(self, data: dict[str, str]) -> LoadedCheckpoint | None:
-        """The checkpoint to continue from; says which newer ones were passed over and why."""
+        """Load the checkpoint to resume from; report which newer ones were skipped and why."""
         ref, passed_over = newest_intact(self.config.run.url)
         for problem in passed_over:
-            self.report(f"passed over a damaged checkpoint: {problem}")
+            self.report(f"skipped a damaged checkpoint: {problem}")
         if ref is None:
             return None
         saved = load_checkpoint(ref.url)
         if self.config.run.resume != "force" and saved.state.data != data:
             raise InputError(
-                f"{self.config.run.url}: its shard sets have changed since {ref.url} was saved: give the same data, "
+                f"{self.config.run.url}: its shard sets have changed since {ref.url} was saved: use the same data, "
                 f"choose another run.url, or continue on the new data with run.resume=force"
             )
         return saved
@@ -219,7 +219,7 @@ class _Training:
 
 
 def _meshes(config: RunConfig) -> dict[int, Mesh]:
-    """The mesh of each sequence-parallel degree of the curriculum; made before training, by all ranks together."""
+    """The mesh of each sequence-parallel degree in the curriculum; made before training, by all ranks."""
     timeout = timedelta(seconds=config.parallel.collective_timeout_s)
     degrees = sorted({1, *(stage.sequence_parallel for stage in config.curriculum)})
     return {degree: Mesh.of_this_process(degree, timeout) for degree in degrees}

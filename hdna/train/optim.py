@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 from torch import nn
 
@@ -12,11 +13,11 @@ FINAL_FRACTION = 0.1
 BETAS = (0.9, 0.999)
 
 _DECAYED = ("in_proj.weight", "out_proj.weight", "short_weight", "fc1.weight", "fc2.weight")
-"""What weight decay applies to: projections, short convolution, MLP (paper, table A.1: none on the Hyena filters)."""
+"""Weights with decay: projections, short convolution, MLP (paper, table A.1: none on the Hyena filters)."""
 
 
 def learning_rate(optim: OptimConfig, tokens: int, total_tokens: int) -> float:
-    """Learning rate of the step that begins at `tokens` seen: linear warm-up, then a cosine to a tenth of the peak."""
+    """Learning rate of the step that starts at `tokens` seen: linear warm-up, then a cosine to a tenth of the peak."""
     warmup = optim.warmup_fraction * total_tokens
     if tokens < warmup:
         return optim.learning_rate * (tokens + optim.global_batch_tokens) / (warmup + optim.global_batch_tokens)
@@ -25,10 +26,8 @@ def learning_rate(optim: OptimConfig, tokens: int, total_tokens: int) -> float:
     return optim.learning_rate * (FINAL_FRACTION + (1 - FINAL_FRACTION) * cosine)
 
 
-def parameter_groups(
-    parameters: Iterable[tuple[str, nn.Parameter]], weight_decay: float
-) -> list[dict[str, float | list[nn.Parameter]]]:
-    """Two groups of named parameters: with weight decay and without."""
+def parameter_groups(parameters: Iterable[tuple[str, nn.Parameter]], weight_decay: float) -> list[dict[str, Any]]:
+    """Two groups of named parameters, in the form torch's optimizers take: with weight decay and without."""
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
     for name, parameter in parameters:

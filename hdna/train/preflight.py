@@ -1,4 +1,4 @@
-"""What can be known to be wrong before any worker starts: seconds instead of a cluster's start-up."""
+"""Checks before any worker starts: seconds instead of a cluster's start-up."""
 
 from hdna.config import RunConfig
 from hdna.data.curriculum import Curriculum

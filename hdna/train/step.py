@@ -1,4 +1,4 @@
-"""One optimizer step: the exact gradient of the mean loss over the whole global batch, whatever its layout."""
+"""One optimizer step: the exact gradient of the mean loss over the global batch, whatever its layout."""
 
 import math
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from hdna.train.engine import Engine
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step measured, over all ranks."""
+    """A step's measurements over all ranks."""
 
     loss: float
-    """Weighted mean nats per predicted base of the global batch; NaN where nothing was predicted (all N)."""
+    """Weighted mean nats per predicted base of the global batch; NaN if nothing was predicted (all N)."""
     grad_norm: float
     """Global gradient norm before clipping."""
     bases: int
@@ -27,7 +27,7 @@ class StepResult:
 
     @property
     def finite(self) -> bool:
-        """Whether loss (where there is one) and gradient are numbers; a step where they are not changes nothing."""
+        """Whether loss (if any) and gradient are finite; otherwise the step changes nothing."""
         return math.isfinite(self.grad_norm) and (math.isfinite(self.loss) or not self.bases)
 
 
@@ -40,8 +40,8 @@ def share_of_step(collator: Collator, step: int, stage: StagePlan, crops: Crops,
 def optimizer_step(engine: Engine, mesh: Mesh, batch: StepBatch, learning_rate: float) -> StepResult:
     """Forward and backward over the rank's micro-batches, then one update.
 
-    The weights of all targets, of all micro-batches and ranks, are summed before the first backward: each target's
-    gradient is divided by that sum, however unevenly N falls on the ranks.
+    All target weights, over micro-batches and ranks, are summed before the first backward pass: each target's gradient
+    is divided by that sum, however unevenly N is distributed over ranks.
     """
     counted = [micro_batch.weight_and_bases() for micro_batch in batch.micro_batches]
     local = torch.tensor(counted, dtype=torch.float64, device=engine.device).sum(dim=0)
@@ -58,7 +58,7 @@ def optimizer_step(engine: Engine, mesh: Mesh, batch: StepBatch, learning_rate: 
 
 
 def micro_batch_nats(engine: Engine, micro_batch: MicroBatch, dropout_seed: int, micro_step: MicroStep) -> torch.Tensor:
-    """Sum of weighted nats of a micro-batch, its dropout keyed by place in the global batch and in the sample."""
+    """Sum of weighted nats of a micro-batch; dropout is keyed by position in the global batch and in the sample."""
     on_device, model = micro_batch.to(engine.device), engine.module.model
     model.embed_dropout.set_position(dropout_seed, on_device.samples, on_device.first_position)
     model.backbone.micro_step = micro_step

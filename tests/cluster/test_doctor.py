@@ -1,8 +1,9 @@
-"""The doctor: each finding says what there is, what is wrong stands out, and nothing secret is told."""
+"""The doctor: each finding says what there is, faults stand out, and no secret is shown."""
 
 import os
+import resource
+import shutil
 import sys
-from collections import namedtuple
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ SECRET = "s3cr3t-token-that-nobody-may-see"
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home without a token, and no word about Ray in the environment."""
+    """A home without a token, and an environment without Ray's settings."""
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"):
         monkeypatch.delenv(name, raising=False)
@@ -37,7 +38,7 @@ def write_token(path: Path, mode: int) -> None:
     path.chmod(mode)
 
 
-def test_this_machine_can_train(tmp_path: Path) -> None:
+def test_every_part_a_run_needs_is_examined() -> None:
     found = list(examine(None))
     told = " | ".join(f.what for f in found)
     for part in ("Python 3", "torch 2", "DeepSpeed 0", "Apex", "Ray 2", "Ray token", "disk", "memory", "open files"):
@@ -68,7 +69,7 @@ def test_token_that_others_may_read_is_a_fault(home: Path, mode: int) -> None:
     assert not found.ok and found.fix == f"chmod 600 {token}" and f"{mode:04o}" in found.what
 
 
-def test_token_from_the_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_token_in_the_environment_comes_before_one_in_a_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(home / "token"))
     assert not finding("Ray token").ok
     write_token(home / "token", 0o600)
@@ -87,12 +88,14 @@ def test_unrelated_apex_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_scarce_disk_memory_files_and_python_are_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder: usage(64 << 20, 0, 1 << 30))
+    usage = shutil.disk_usage(tmp_path)._replace(total=64 << 20, free=1 << 30)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
     monkeypatch.setattr(doctor, "_available_memory", lambda meminfo: 1 << 30)
-    monkeypatch.setattr(doctor.resource, "getrlimit", lambda which: (256, 4096))
-    monkeypatch.setattr(doctor.sys, "version_info", (3, 14, 0))
-    assert finding("disk") == Finding(False, "disk: 1.0 GiB free here, want 5", "make room, or run where there is more")
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (256, 4096))
+    monkeypatch.setattr(sys, "version_info", (*doctor.PYTHONS[1], 0))
+    assert finding("disk") == Finding(
+        False, "disk: 1.0 GiB free here, want 5", "free some space, or run where there is more"
+    )
     assert not finding("memory").ok
     assert "--shm-size" in finding("/dev/shm").fix
     assert "ulimit -n 1024" in finding("open files").fix
@@ -119,7 +122,7 @@ def test_good_place_passes_every_trial_and_is_left_as_it_was(tmp_path: Path) -> 
     assert [path.name for path in url.rglob("*")] == ["an empty folder"]
 
 
-def test_place_that_cannot_be_written(tmp_path: Path) -> None:
+def test_place_that_cannot_be_written_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     (found,) = place_findings(str(tmp_path / "file" / "below"))
     assert not found.ok and "write failed" in found.what and found.fix
@@ -140,16 +143,16 @@ def test_store_that_overwrites_is_found_out(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(storage, "write_if_absent", careless)
     found = place_findings(str(tmp_path / "bucket"))
     assert [f.ok for f in found] == [True, True, False]
-    assert "overwrites an object that exists" in found[-1].what
+    assert "overwrites an existing object" in found[-1].what
     assert not list((tmp_path / "bucket").rglob("object"))
 
 
-def test_place_that_gives_other_bytes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_place_that_returns_other_bytes_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "read", lambda url: b"other")
-    assert "gave other bytes" in place_findings(str(tmp_path / "bucket"))[-1].what
+    assert "returned other bytes" in place_findings(str(tmp_path / "bucket"))[-1].what
 
 
-def test_messages_of_a_store_are_told_without_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_messages_of_a_store_are_reported_without_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
 
     def refuse(url: str, data: bytes) -> bool:

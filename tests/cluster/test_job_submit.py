@@ -11,14 +11,23 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from hdna.run.files import read_json
 
-RAY = Path(sys.executable).with_name("ray")
+RAY = str(Path(sys.executable).with_name("ray"))
 START_TIMEOUT_S = 120
+
+
+class Cluster(NamedTuple):
+    """A running cluster, and the environment of one who may use it."""
+
+    address: str
+    environment: dict[str, str]
 
 
 def free_port() -> int:
@@ -28,7 +37,7 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def cluster(tmp_path):
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
     """A head node on loopback in a process group of its own: `ray stop` would end every Ray on the machine."""
     token = tmp_path / "token"
     token.write_text(secrets.token_hex(32))
@@ -52,7 +61,7 @@ def cluster(tmp_path):
     address = f"http://127.0.0.1:{dashboard}"
     try:
         wait_for(address, tmp_path / "head.log")
-        yield address, environment
+        yield Cluster(address, environment)
     finally:
         os.killpg(head.pid, signal.SIGKILL)
         head.wait(timeout=60)
@@ -77,21 +86,29 @@ def wait_for(address: str, log: Path) -> None:
 def submit(
     address: str, environment: dict[str, str], folder: Path, *arguments: object
 ) -> subprocess.CompletedProcess[str]:
-    """`ray job submit` from a working directory."""
-    entry = ["hdna", "train", *map(str, arguments)]
-    return subprocess.run(
-        [RAY, "job", "submit", "--address", address, "--working-dir", ".", "--", *entry],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    """`ray job submit` from a working directory.
+
+    The head answers some seconds before its job agent has registered; until then it refuses every job.
+    """
+    command = [RAY, "job", "submit", "--address", address, "--working-dir", ".", "--", "hdna", "train"]
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        done = subprocess.run(
+            [*command, *map(str, arguments)],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        if "No available agent to submit job" not in done.stderr or time.monotonic() > deadline:
+            return done
+        time.sleep(1)
 
 
 @pytest.mark.ray
-def test_a_job_trains_on_the_cluster_it_was_submitted_to(cluster, tiny_recipe, tmp_path):
+def test_a_job_trains_on_the_cluster_it_was_submitted_to(cluster: Cluster, tiny_recipe: Path, tmp_path: Path) -> None:
     address, environment = cluster
     folder = tmp_path / "working-directory"
     folder.mkdir()

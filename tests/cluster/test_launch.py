@@ -7,16 +7,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
+from support.files import flip_bit
 from support.ranks import REPO
 
 from hdna.checkpoint import list_checkpoints, load_weights
 from hdna.run.files import read_json, read_metrics
 from hdna_cluster.launch import processors_each
 
-HDNA = Path(sys.executable).with_name("hdna")
+HDNA = str(Path(sys.executable).with_name("hdna"))
 TIMEOUT_S = 240
 
 
@@ -33,17 +35,24 @@ def hdna(*command: object, cwd: Path = REPO, **environment: str) -> subprocess.C
     )
 
 
+class FinishedRun(NamedTuple):
+    """The folder of a run, and the command that brought it to its end."""
+
+    url: Path
+    done: subprocess.CompletedProcess[str]
+
+
 @pytest.fixture(scope="module")
-def finished(tiny_recipe, tmp_path_factory):
+def finished(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     """A run that `hdna train` brought to its end with two workers."""
     url = tmp_path_factory.mktemp("ray") / "run"
     done = hdna("train", tiny_recipe, f"run.url={url}", "parallel.workers=2")
     assert done.returncode == 0, done.stderr
-    return url, done
+    return FinishedRun(url, done)
 
 
 @pytest.mark.ray
-def test_a_run_leaves_what_it_should(finished):
+def test_a_finished_run_leaves_metrics_state_recipe_tensorboard_and_checkpoints(finished: FinishedRun) -> None:
     url, done = finished
     assert "stage 0 steps 1-6: 2 samples x 256 tokens x 2 micro steps x 2 data rank(s) = 2,048 tokens" in done.stderr
     assert "torch AdamW and LayerNorm (no GPU)" in done.stderr or torch.cuda.is_available()
@@ -55,8 +64,8 @@ def test_a_run_leaves_what_it_should(finished):
 
 
 @pytest.mark.ray
-def test_the_same_command_again_finds_it_done(finished, tiny_recipe):
-    url, _ = finished
+def test_the_same_command_again_finds_it_done(finished: FinishedRun, tiny_recipe: Path) -> None:
+    url = finished.url
     before = load_weights(str(url))
     done = hdna("train", tiny_recipe, f"run.url={url}", "parallel.workers=1")
     assert done.returncode == 0, done.stderr
@@ -67,15 +76,17 @@ def test_the_same_command_again_finds_it_done(finished, tiny_recipe):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["model.d_model=32"], "already holds another run: its model.d_model is 16, this recipe's is 32"),
-        (["optim.learning_rate=1e-3"], "already holds another run: its optim.learning_rate is 0.01"),
-        (["run.resume=never"], "already holds a run and run.resume is 'never'"),
-        (["run.resume=force", "model.n_layer=1"], "already holds another run: its model.n_layer is 2"),
+        (["model.d_model=32"], "already contains another run: its model.d_model is 16, this recipe's is 32"),
+        (["optim.learning_rate=1e-3"], "already contains another run: its optim.learning_rate is 0.01"),
+        (["run.resume=never"], "already contains a run and run.resume is 'never'"),
+        (["run.resume=force", "model.n_layer=1"], "already contains another run: its model.n_layer is 2"),
     ],
 )
 @pytest.mark.ray
-def test_two_runs_never_share_a_url(overrides, message, finished, tiny_recipe):
-    url, _ = finished
+def test_two_runs_never_share_a_url(
+    overrides: list[str], message: str, finished: FinishedRun, tiny_recipe: Path
+) -> None:
+    url = finished.url
     before = {
         path: path.read_bytes() for path in sorted(url.rglob("*")) if path.is_file() and path.name != "state.json"
     }
@@ -83,9 +94,9 @@ def test_two_runs_never_share_a_url(overrides, message, finished, tiny_recipe):
     assert before == {path: path.read_bytes() for path in before}
 
 
-def test_a_folder_of_something_else_is_refused_untouched(tiny_recipe, tmp_path):
+def test_a_folder_of_something_else_is_refused_untouched(tiny_recipe: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    assert_refused(hdna("train", tiny_recipe, f"run.url={tmp_path}"), "holds files that are no run")
+    assert_refused(hdna("train", tiny_recipe, f"run.url={tmp_path}"), "contains files that are not an hdna run")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
@@ -93,7 +104,7 @@ def test_a_folder_of_something_else_is_refused_untouched(tiny_recipe, tmp_path):
     ("nodes", "workers", "each"),
     [([2], 1, 2), ([2], 2, 1), ([3, 3], 1, 3), ([8, 4], 3, 4), ([8, 4], 2, 4), ([5, 1], 3, 1)],
 )
-def test_a_worker_asks_for_no_more_than_one_node_has(nodes, workers, each):
+def test_a_worker_asks_for_no_more_than_one_node_has(nodes: list[int], workers: int, each: int) -> None:
     """A request that no node can hold would wait for ever."""
     assert processors_each(nodes, workers) == each
 
@@ -125,7 +136,9 @@ def assert_refused(done: subprocess.CompletedProcess[str], message: str) -> None
         (["run.url=ftp://x/y"], "scheme 'ftp' is not supported"),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_is_written(overrides, message, tiny_recipe, tmp_path):
+def test_bad_input_is_reported_before_anything_is_written(
+    overrides: list[str], message: str, tiny_recipe: Path, tmp_path: Path
+) -> None:
     url = tmp_path / "run"
     arguments = overrides if overrides[0].startswith("run.url") else [f"run.url={url}", *overrides]
     assert_refused(hdna("train", tiny_recipe, *arguments), message)
@@ -133,19 +146,17 @@ def test_what_is_wrong_is_said_before_anything_is_written(overrides, message, ti
 
 
 @pytest.mark.ray
-def test_a_damaged_shard_ends_the_run_with_its_name(tiny_set, tiny_recipe, tmp_path):
+def test_a_damaged_shard_ends_the_run_with_its_name(tiny_set: Path, tiny_recipe: Path, tmp_path: Path) -> None:
     copy = tmp_path / "shards"
     shutil.copytree(tiny_set, copy)
     shard = next(copy.glob("train-*.tar"))
-    data = bytearray(shard.read_bytes())
-    data[len(data) // 2] ^= 1
-    shard.write_bytes(data)
+    flip_bit(shard)
     done = hdna("train", tiny_recipe, f"run.url={tmp_path / 'run'}", f"data.shards=[{copy}]")
     assert_refused(done, f"{shard}: damaged")
 
 
 @pytest.mark.ray
-def test_an_interrupted_run_continues(tiny_recipe, tmp_path):
+def test_an_interrupted_run_continues(tiny_recipe: Path, tmp_path: Path) -> None:
     """Ctrl-C in mid-run, then the same command: nothing lost, and the run may be taken up at once."""
     url = tmp_path / "run"
     command = [HDNA, "train", str(tiny_recipe), f"run.url={url}", "curriculum.1.until_tokens=2e6"]

@@ -33,7 +33,7 @@ def row(text: str, title: str, stage: int) -> list[str]:
     return re.split(r" {2,}", next(line for line in lines if re.match(rf" *{stage}  ", line)).strip())
 
 
-def test_quickstart_fits_this_machine_and_claims_no_time():
+def test_quickstart_fits_this_machine_and_claims_no_time() -> None:
     text = printed("quickstart", "--device", "cpu")
     assert row(text, "Work", 0)[:5] == ["0", "1,024", "4 x 1 x 2", "1", "184"]
     assert row(text, "Work", 1)[-3:] == ["-", "-", "-"]
@@ -42,7 +42,7 @@ def test_quickstart_fits_this_machine_and_claims_no_time():
     assert max(map(len, text.splitlines())) < 160
 
 
-def test_activations_of_quickstart_by_hand():
+def test_activations_of_quickstart_by_hand() -> None:
     """Stage 1 in fp32: one sample of N = 4,096, D = 128, C = 384, MLP 512, filter 64, 2 layers, dropout's mask.
 
     Of a layer, in numbers of N: residual stream and statistics 2 (D + 2), in_proj, out_proj and fc1 3 D, MLP 2 x 512,
@@ -57,7 +57,7 @@ def test_activations_of_quickstart_by_hand():
     assert row(text, "Memory per rank", 1)[1] == f"{4 * (2 * layer + around) / GIB:.3f}"
 
 
-def test_traffic_of_large_1m_by_hand():
+def test_traffic_of_large_1m_by_hand() -> None:
     """B = 4, D = 256, S = 125,000, P = 8, bf16, 32 micro steps: filters ride along once."""
     text = printed("large_1m")
     b, d, s, p, steps = 4, 256, 125_000, 8, 32
@@ -77,7 +77,7 @@ def test_traffic_of_large_1m_by_hand():
     ]
 
 
-def test_state_and_floor_of_large_1m_by_hand():
+def test_state_and_floor_of_large_1m_by_hand() -> None:
     """6,550,528 parameters; ZeRO 1 over eight: moments and a copy of the partition, 12 bytes of an eighth each."""
     made = plan(load_recipe("large_1m", ["parallel.activation_checkpointing=false"]), DEVICES["a100"])
     last = made.stages[-1]
@@ -92,7 +92,7 @@ def test_state_and_floor_of_large_1m_by_hand():
 
 
 @pytest.mark.parametrize("recompute", [False, True])
-def test_matrix_products_are_those_that_torch_counts(recompute):
+def test_matrix_products_are_those_that_torch_counts(recompute: bool) -> None:
     """Its counter sees the head (6 x 16 D a token) and the filters too, whose positional features want no gradient."""
     length, batch, d, hidden = 64, 3, 16, 8
     config = ModelConfig(d_model=d, n_layer=2, l_max=length, filter_order=hidden, d_inner=40)
@@ -109,7 +109,7 @@ def test_matrix_products_are_those_that_torch_counts(recompute):
     assert product_flops_per_token(config, recompute) * tokens == products - filters - 6 * 16 * d * tokens
 
 
-def test_memory_floor_of_quickstart_by_hand():
+def test_memory_floor_of_quickstart_by_hand() -> None:
     """Stage 1: 4,096 positions; eight transforms of 8,192 points a channel: five of the sample, three of the filter."""
     one = "optim.global_batch_tokens=4096"  # a single micro step
     config = load_recipe("quickstart", ["parallel.precision=fp32", "parallel.activation_checkpointing=false", one])
@@ -120,7 +120,7 @@ def test_memory_floor_of_quickstart_by_hand():
     assert found is not None and found.memory == pytest.approx(moved / 3.35e12)
 
 
-def test_the_manuals_state_the_memory_that_the_plan_computes():
+def test_the_manuals_state_the_memory_that_the_plan_computes() -> None:
     for name, stated in (("large_1m", ("27.6 GiB", "19.0 GiB")), ("beyond_4m", ("22.3 GiB",))):
         totals = [s.total for s in plan(load_recipe(name), DEVICES["h100"]).stages]
         assert stated == tuple(f"{size / GIB:.1f} GiB" for size in (max(totals), totals[-1])[: len(stated)])
@@ -130,19 +130,19 @@ def test_the_manuals_state_the_memory_that_the_plan_computes():
 
 
 @pytest.mark.parametrize("device", ["h200", "h100", "a100"])
-def test_the_long_recipes_fit_the_devices_they_are_for(device):
+def test_the_long_recipes_fit_the_devices_they_are_for(device: str) -> None:
     for name in ("large_1m", "beyond_4m"):
         text = printed(name, "--device", device)
         assert "TOO LARGE" not in text and "does not fit" not in text
         assert re.search(r"whole run: at least [\d,.]+ h\. Lower bounds, not forecasts", text)
 
 
-def test_devices_take_the_place_of_workers():
+def test_devices_take_the_place_of_workers() -> None:
     text = printed("beyond_4m", "--devices", "32")
     assert text.startswith("beyond_4m on 32 x H100") and row(text, "Work", 10)[2:4] == ["2 x 2 x 8", "16"]
 
 
-def test_a_stage_too_large_is_said_with_the_nearest_change_that_helps():
+def test_a_stage_too_large_is_reported_with_the_nearest_change_that_helps() -> None:
     """And the change does help."""
     off = "parallel.activation_checkpointing=false"
     text = printed("large_1m", off, "curriculum.10.sequence_parallel=1", "curriculum.10.micro_batch_size=1")
@@ -152,7 +152,7 @@ def test_a_stage_too_large_is_said_with_the_nearest_change_that_helps():
     assert row(printed("large_1m", off, "curriculum.0.micro_batch_size=500"), "Memory per rank", 0)[-1] == "fits"
 
 
-def test_a_sample_that_no_recomputation_saves_is_to_be_shared():
+def test_a_sample_that_no_recomputation_saves_is_to_be_shared() -> None:
     """Four million positions: the filters of eight layers take 32 GiB, the residual stream as much again."""
     overrides = [f"curriculum.{n}.sequence_parallel=1" for n in range(7, 11)]
     small = [f"curriculum.{n}.micro_batch_size=1" for n in range(7, 11)]
@@ -163,11 +163,11 @@ def test_a_sample_that_no_recomputation_saves_is_to_be_shared():
     assert row(shared, "Memory per rank", 10)[-1] == "fits"
 
 
-def test_a_cpu_is_shared_by_its_workers():
+def test_a_cpu_is_shared_by_its_workers() -> None:
     assert cpu_share(64 * GIB, 4).memory_bytes == 16 * GIB
 
 
-def test_a_recipe_that_does_not_hold_for_so_many_devices_is_refused():
+def test_a_recipe_that_does_not_hold_for_so_many_devices_is_refused() -> None:
     result = CliRunner().invoke(app, ["plan", "large_1m", "--devices", "3"])
     assert isinstance(result.exception, InputError) and "3" in str(result.exception)
 
@@ -175,7 +175,7 @@ def test_a_recipe_that_does_not_hold_for_so_many_devices_is_refused():
 @pytest.mark.parametrize(
     ("arguments", "status"), [(["large_1m", "--devices", "3"], 1), (["large_1m", "--device", "v100"], 2)]
 )
-def test_bad_input_is_one_line_and_no_traceback(arguments, status):
+def test_bad_input_is_one_line_and_no_traceback(arguments: list[str], status: int) -> None:
     done = subprocess.run(
         [Path(sys.executable).with_name("hdna"), "plan", *arguments], capture_output=True, text=True, check=False
     )

@@ -48,7 +48,7 @@ def test_overrides_reach_into_lists_and_the_last_one_counts() -> None:
     assert (config.parallel.workers, config.run.url) == (2, "second=2")
 
 
-def test_a_leading_zero_is_no_octal() -> None:
+def test_a_leading_zero_does_not_mean_octal() -> None:
     assert parse_recipe(BASE, "r.yaml", ["run.seed=010"]).run.seed == 10
 
 
@@ -94,12 +94,12 @@ def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_name(text: str,
     assert error(text) == f"{where}: unknown key; did you mean {near}?"
 
 
-def test_a_key_near_to_none_is_answered_with_all() -> None:
+def test_a_key_that_resembles_none_is_answered_with_all_known_keys() -> None:
     assert "known keys: url, seed, resume" in error(edited("{url: runs/test}", "{url: a, zzz: 1}"))
 
 
 def test_a_key_given_twice_is_refused_with_both_lines() -> None:
-    assert error(BASE + "run: {url: b}\n") == "r.yaml:11: key 'run' is given twice, first in line 1: remove one"
+    assert error(BASE + "run: {url: b}\n") == "r.yaml:11: key 'run' is given twice, first on line 1: remove one"
     assert error(edited("url: runs/test", "url: a, url: b")).startswith("r.yaml:1: key 'url' is given twice")
 
 
@@ -116,7 +116,7 @@ def test_an_optional_section_cannot_be_null() -> None:
 
 @pytest.mark.parametrize("value", ["", "null", "???"])
 def test_a_needed_value_cannot_be_left_open(value: str) -> None:
-    assert "run.url: missing: the recipe must give it" in error(BASE, f"run.url={value}")
+    assert "run.url: missing: add it to the recipe" in error(BASE, f"run.url={value}")
 
 
 # Types and ranges.
@@ -139,7 +139,7 @@ def test_a_needed_value_cannot_be_left_open(value: str) -> None:
         ("data.shards=[1]", "data.shards.0: want text"),
         ("data.shards=[null]", "data.shards.0: want text"),
         ("data.weights=[a]", "data.weights.0: want a finite number"),
-        ("run.url=5", "want text, in quotes if need be; got 5"),
+        ("run.url=5", "want text, quoted if necessary; got 5"),
         ("run.resume=false", "want one of auto, never, force"),
         ("parallel.precision=fp16", "'fp16': want one of bf16, fp32"),
         ("parallel.long_conv=ring", "want one of all_to_all"),
@@ -155,7 +155,7 @@ def test_a_wrong_type_is_refused(override: str, want: str) -> None:
 
 @pytest.mark.parametrize("number", ["nan", "inf", "-inf", ".nan", ".inf", "-.inf", "1e400", "1e300"])
 @pytest.mark.parametrize("key", ["optim.learning_rate", "optim.clip_norm", "model.w", "run.seed", "data.weights"])
-def test_numbers_that_are_none_are_refused_everywhere(key: str, number: str) -> None:
+def test_nan_infinity_and_huge_numbers_are_refused_for_every_key(key: str, number: str) -> None:
     assert f"{key}" in error(BASE, f"{key}=[{number}]" if key == "data.weights" else f"{key}={number}")
 
 
@@ -200,7 +200,7 @@ def test_a_number_out_of_range_is_refused_and_named(override: str) -> None:
     assert error(BASE, override).startswith(f"override {override!r}: {override.partition('=')[0]}: ")
 
 
-def test_a_range_is_told_with_file_line_and_bound() -> None:
+def test_a_number_out_of_range_is_reported_with_file_line_and_bound() -> None:
     want = "r.yaml:9: optim.learning_rate: -0.0003 is out of range: want at least 0"
     assert error(edited("3e-4", "-3e-4")) == want
 

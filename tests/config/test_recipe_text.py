@@ -16,7 +16,7 @@ from hdna.errors import InputError
 
 
 @pytest.mark.parametrize("override", ["", "optim.learning_rate", "=1", ".=1", "run..url=x", "..=1", " =1", "[0]=1"])
-def test_what_is_no_override_is_refused(override: str) -> None:
+def test_an_argument_that_is_not_an_override_is_refused(override: str) -> None:
     assert error(BASE, override).startswith(f"override {override!r}: ")
 
 
@@ -108,7 +108,7 @@ def test_a_recipe_that_would_grow_without_end_is_refused_at_once() -> None:
         (BASE + "5: 3\n", "r.yaml:11: 5: unknown key"),
     ],
 )
-def test_text_that_is_no_recipe_is_refused(text: str, want: str) -> None:
+def test_text_that_is_not_a_recipe_is_refused(text: str, want: str) -> None:
     assert want in error(text)
 
 
@@ -137,11 +137,11 @@ def test_an_unknown_recipe_is_answered_with_the_nearest_name() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a\0b", "x" * 5_000, "nowhere/quickstart"])
-def test_a_name_that_is_no_file_is_refused(name: str) -> None:
+def test_a_name_of_no_recipe_and_no_file_is_refused(name: str) -> None:
     assert "no such recipe or file" in refused(name)
 
 
-def test_files_that_are_no_recipe_are_refused(tmp_path: Path) -> None:
+def test_files_that_are_not_recipes_are_refused(tmp_path: Path) -> None:
     binary = tmp_path / "genome.fa.gz"
     binary.write_bytes(b"\x1f\x8b\x08\xff\xfe\x00")
     assert refused(str(binary)) == f"{binary}: not a text file: want a recipe in YAML"

@@ -64,7 +64,7 @@ def server() -> Iterator[str]:
 
 @pytest.fixture
 def proxy(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
-    """The bucket, behind a network that counts and harms."""
+    """The bucket behind a proxy that counts requests and injects faults."""
     monkeypatch.setattr(retry, "RETRY", QUICK)
     with faulty_proxy(server) as proxy:
         use(monkeypatch, proxy.url)
@@ -86,7 +86,7 @@ def held(folder: Path, shards: ShardSet) -> list[int]:
 
 
 def bytes_in(folder: Path) -> int:
-    """At one moment: no room is given meanwhile, and a file that gets its name is not counted twice."""
+    """Size of the cache at one moment: its lock is held, and a file is not counted again under its final name."""
     found = {}
     with (folder / "lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -239,7 +239,7 @@ def test_no_more_than_half_the_cache_is_fetched_ahead(shards: ShardSet, tmp_path
     read(small, shards, 5)
 
 
-def test_what_prefetch_could_not_have_is_said_when_it_is_opened(
+def test_a_shard_that_could_not_be_prefetched_is_reported_when_it_is_opened(
     shards: ShardSet, proxy: FaultyProxy, tmp_path: Path
 ) -> None:
     cache = ShardCache(tmp_path, limit_bytes=100 * SIZE)

@@ -1,6 +1,7 @@
 """Bits per base: a uniform guess scores 2, crops cover the split once, and only A, C, G, T count."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,15 +13,16 @@ from hdna.genome.interval import Interval
 from hdna.genome.shard import load_shard_set
 from hdna.genome.store import GenomeStore
 from hdna.model import weighted_nats
+from hdna.model.micro_batch import MicroBatch
 from hdna.parallel.mesh import Mesh
 
 
 @pytest.fixture
-def valid(tiny_set):
+def valid(tiny_set: Path) -> WindowReader:
     return WindowReader([load_shard_set(str(tiny_set))], "valid", ShardCache())
 
 
-def uniform_over_acgt(batch):
+def uniform_over_acgt(batch: MicroBatch) -> torch.Tensor:
     """Nats of a model that gives each of A, C, G and T a quarter."""
     logits = torch.full((*batch.input_ids.shape, 16), -1e9)
     logits[..., 7:11] = 0.0
@@ -28,7 +30,9 @@ def uniform_over_acgt(batch):
 
 
 @pytest.mark.parametrize(("context", "micro_batch"), [(256, 3), (512, 1), (2048, 2)])
-def test_a_uniform_guess_scores_two_bits_over_the_acgt_of_the_split(valid, tiny_set, context, micro_batch):
+def test_a_uniform_guess_scores_two_bits_over_the_acgt_of_the_split(
+    valid: WindowReader, tiny_set: Path, context: int, micro_batch: int
+) -> None:
     crops = evaluation_crops(valid, context, 10**9)
     result = score(uniform_over_acgt, valid, crops, context, micro_batch, Mesh(0, 1))
     assert result.bits_per_base == pytest.approx(2.0, abs=1e-6)
@@ -43,7 +47,7 @@ def test_a_uniform_guess_scores_two_bits_over_the_acgt_of_the_split(valid, tiny_
     assert result.bases == known > 0
 
 
-def test_crops_do_not_overlap_and_stop_at_the_limit(valid):
+def test_crops_do_not_overlap_and_stop_at_the_limit(valid: WindowReader) -> None:
     crops = evaluation_crops(valid, 256, 10**9)
     assert len({(crop.window, crop.offset) for crop in crops}) == len(crops)
     assert all(crop.offset % 256 == 0 and crop.offset + 257 <= valid.bases(crop.window) for crop in crops)
@@ -51,17 +55,17 @@ def test_crops_do_not_overlap_and_stop_at_the_limit(valid):
     assert evaluation_crops(valid, 10**6, 1000) == []
 
 
-def test_a_rank_without_crops_takes_part_and_counts_nothing(valid):
+def test_a_rank_without_crops_takes_part_and_counts_nothing(valid: WindowReader) -> None:
     """Of three ranks one finds no crop left: it still runs a forward pass, without targets."""
     crops = evaluation_crops(valid, 256, 10**9)[:2]
     forwards = []
 
-    def nats(batch):
+    def nats(batch: MicroBatch) -> torch.Tensor:
         forwards.append(int((batch.weights > 0).sum()))
         return uniform_over_acgt(batch)
 
     class Alone(Mesh):
-        def sum(self, values):
+        def sum(self, values: torch.Tensor) -> torch.Tensor:
             return values
 
     result = score(nats, valid, crops, 256, 1, Alone(2, 3))

@@ -2,18 +2,18 @@
 
 import math
 from collections import Counter
-from typing import Any
 
 import numpy as np
 import pytest
 
 from hdna.data.order import Crop
+from hdna.data.stream import Rows, WindowReader
 from hdna.evaluate.markov import ORDER, Baselines, baselines
 from hdna.genome import alphabet
 
 
-class Windows:
-    """Stands in for a WindowReader: windows are strings of bases."""
+class Windows(WindowReader):
+    """Windows given as strings of bases."""
 
     def __init__(self, *windows: str) -> None:
         self._windows = [np.array([getattr(alphabet, base) for base in window], dtype=np.uint8) for window in windows]
@@ -24,15 +24,13 @@ class Windows:
     def bases(self, window: int) -> int:
         return len(self._windows[window])
 
-    def read(self, crop: Crop, bases: int) -> tuple[np.ndarray, None]:
+    def read(self, crop: Crop, bases: int) -> Rows:
         assert crop.strand == "+" and crop.offset + bases <= self.bases(crop.window)
         return self._windows[crop.window][crop.offset : crop.offset + bases], None
 
 
 def count(train: Windows, valid: Windows, max_valid_bases: int = 10**9) -> Baselines | None:
-    reader: Any = train
-    other: Any = valid
-    return baselines(reader, other, max_valid_bases)
+    return baselines(train, valid, max_valid_bases)
 
 
 def chain(bases: int, stay: float, seed: int) -> str:
@@ -46,20 +44,20 @@ def test_order_1_chain_reaches_its_entropy_rate() -> None:
     """Its rate is the entropy of one move; composition is uniform, so it cannot help."""
     stay = 0.55
     rate = -stay * math.log2(stay) - (1 - stay) * math.log2((1 - stay) / 3)
-    bars = count(Windows(chain(400_000, stay, 1)), Windows(chain(200_000, stay, 2)))
-    assert bars is not None
-    assert bars.markov == pytest.approx(rate, abs=0.01)
-    assert bars.unigram == pytest.approx(2.0, abs=1e-3)
-    assert bars.entropy == pytest.approx(2.0, abs=1e-3)
+    found = count(Windows(chain(400_000, stay, 1)), Windows(chain(200_000, stay, 2)))
+    assert found is not None
+    assert found.markov == pytest.approx(rate, abs=0.01)
+    assert found.unigram == pytest.approx(2.0, abs=1e-3)
+    assert found.entropy == pytest.approx(2.0, abs=1e-3)
 
 
 def test_uniform_bases_score_two() -> None:
-    bars = count(Windows(chain(400_000, 0.25, 3)), Windows(chain(100_000, 0.25, 4)))
-    assert bars is not None
-    assert [bars.entropy, bars.unigram] == pytest.approx([2.0, 2.0], abs=1e-3)
+    found = count(Windows(chain(400_000, 0.25, 3)), Windows(chain(100_000, 0.25, 4)))
+    assert found is not None
+    assert [found.entropy, found.unigram] == pytest.approx([2.0, 2.0], abs=1e-3)
     # 1,024 contexts of 3 free numbers each, learned from 400,000 bases: the excess is about 1 / (2 ln 2) of a bit per
     # number and base, 0.006.
-    assert 2.0 < bars.markov < 2.015
+    assert 2.0 < found.markov < 2.015
 
 
 def by_hand(train: list[str], valid: list[str]) -> tuple[float, float, float]:
@@ -88,22 +86,22 @@ def by_hand(train: list[str], valid: list[str]) -> tuple[float, float, float]:
 
 
 def test_counts_are_those_of_a_count_by_hand() -> None:
-    """Words run neither over an N nor from one window into the next; a window shorter than a word gives none."""
+    """Words run neither over an N nor from one window into the next; a window shorter than a word has none."""
     train = ["ACGTACGTTACGTNACGTACGATTAC", "GGGGGGGGCCC", "ACG"]
     valid = ["ACGTACGTTTNNACGTACGATGGGGGGG", "TTTTTTTACGTAC"]
-    bars = count(Windows(*train), Windows(*valid))
-    assert bars is not None
-    assert (bars.entropy, bars.unigram, bars.markov) == pytest.approx(by_hand(train, valid), rel=1e-12)
-    assert bars.train_bases == (13 - ORDER) + (12 - ORDER) + (11 - ORDER)
-    assert bars.valid_bases == (10 - ORDER) + (16 - ORDER) + (13 - ORDER)
+    found = count(Windows(*train), Windows(*valid))
+    assert found is not None
+    assert (found.entropy, found.unigram, found.markov) == pytest.approx(by_hand(train, valid), rel=1e-12)
+    assert found.train_bases == (13 - ORDER) + (12 - ORDER) + (11 - ORDER)
+    assert found.valid_bases == (10 - ORDER) + (16 - ORDER) + (13 - ORDER)
 
 
 def test_scoring_stops_at_the_limit() -> None:
     valid = ["ACGTACGTAC", "ACGTACGTAC", "TTTTTTTTTT"]
-    bars = count(Windows("ACGTACGTACGT"), Windows(*valid), max_valid_bases=17)
-    assert bars is not None
-    assert bars.valid_bases == (10 - ORDER) + (7 - ORDER)
-    assert bars.markov == pytest.approx(by_hand(["ACGTACGTACGT"], [valid[0], valid[1][:7]])[2], rel=1e-12)
+    found = count(Windows("ACGTACGTACGT"), Windows(*valid), max_valid_bases=17)
+    assert found is not None
+    assert found.valid_bases == (10 - ORDER) + (7 - ORDER)
+    assert found.markov == pytest.approx(by_hand(["ACGTACGTACGT"], [valid[0], valid[1][:7]])[2], rel=1e-12)
 
 
 @pytest.mark.parametrize(

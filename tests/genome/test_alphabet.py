@@ -20,7 +20,7 @@ def test_ids_are_the_published_ones() -> None:
     assert len(alphabet.VOCABULARY) == 12
 
 
-def test_what_is_no_nucleotide_code_has_no_token() -> None:
+def test_nucleotide_codes_alone_have_tokens() -> None:
     valid = set((IUPAC + IUPAC.lower()).encode())
     assert {byte for byte in range(256) if alphabet.TOKEN_OF_BYTE[byte]} == valid
 
@@ -40,7 +40,7 @@ def test_reverse_complement_twice_is_the_same(text: str) -> None:
     assert alphabet.decode(tokens).decode() == text
 
 
-def test_small_facts() -> None:
+def test_reverse_complement_pairs_acgt_and_reverses_every_token() -> None:
     """GAATTC, EcoRI's site, is a palindrome; the start codon ATG reads CAT on the other strand."""
     assert alphabet.decode(alphabet.reverse_complement(alphabet.encode(b"GAATTC"))) == b"GAATTC"
     assert alphabet.decode(alphabet.reverse_complement(alphabet.encode(b"ATGN"))) == b"NCAT"

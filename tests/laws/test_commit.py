@@ -14,6 +14,7 @@ from typing import Any
 import google_crc32c
 import numcodecs.zstd
 import pytest
+from support.files import bytes_of
 
 from hdna.errors import InputError
 from hdna.genome import GenomeStore, Interval
@@ -53,7 +54,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def store(source: Path, tmp_path: Path) -> Path:
-    """A store of one's own to do harm to."""
+    """A store that the test may damage."""
     encode_genome([str(source / "g.fa")], str(tmp_path / "own.zarr"))
     return tmp_path / "own.zarr"
 
@@ -92,7 +93,7 @@ def test_a_writer_at_work_is_not_taken_for_an_abandoned_one(source: Path, tmp_pa
         (folder / "file").write_bytes(b"x")
         make("store", source, tmp_path / "out.zarr")
         assert (folder / "file").exists()
-        with pytest.raises(InputError, match="already stands there"):
+        with pytest.raises(InputError, match="already exists there"):
             publish(folder, out, "genome store", {"format": "hdna-genome"}, {})
     assert verify(out) == []
 
@@ -101,10 +102,10 @@ def test_a_writer_at_work_is_not_taken_for_an_abandoned_one(source: Path, tmp_pa
 def test_existing_target_is_refused_and_untouched(kind: str, source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     make(kind, source, out)
-    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    before = bytes_of(out)
     with pytest.raises(InputError, match="never overwritten"):
         make(kind, source, out)
-    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    assert bytes_of(out) == before
 
 
 def test_existing_target_is_refused_before_any_work(source: Path, tmp_path: Path) -> None:
@@ -115,7 +116,7 @@ def test_existing_target_is_refused_before_any_work(source: Path, tmp_path: Path
 
 def test_a_folder_of_something_else_is_refused(source: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("three years")
-    with pytest.raises(InputError, match="something else already stands there"):
+    with pytest.raises(InputError, match="something else already exists there"):
         make("store", source, tmp_path)
     assert (tmp_path / "thesis.txt").read_text() == "three years"
 
@@ -162,7 +163,7 @@ def read_all(store: Path) -> None:
         opened.read_ascii(Interval(contig, 0, length))
 
 
-def test_truncated_chunk_and_missing_manifest(store: Path) -> None:
+def test_truncated_chunk_and_missing_manifest_are_refused(store: Path) -> None:
     path = chunks(store)[0]
     data = path.read_bytes()
     path.write_bytes(data[:-1])
@@ -201,7 +202,7 @@ def test_unknown_contig_and_range_are_explained(source: Path) -> None:
         store.read(Interval("chr1", 0, 30_001))
 
 
-def test_a_chunk_deleted_after_open_is_no_zeros(store: Path) -> None:
+def test_a_chunk_deleted_after_open_is_never_read_as_zeros(store: Path) -> None:
     """Zarr itself would give A A A A …: what a chunk of zeros stands for."""
     opened = GenomeStore.open(str(store))
     (store / "bases" / "c" / "0").unlink()
@@ -218,7 +219,8 @@ def reseal(store: Path, name: str, data: bytes) -> None:
 
 
 def sealed_chunk(frame: bytes) -> bytes:
-    return frame + google_crc32c.value(frame).to_bytes(4, "little")
+    checksum: int = google_crc32c.value(frame)
+    return frame + checksum.to_bytes(4, "little")
 
 
 def frame_of_unknown_size(data: bytes) -> bytes:
@@ -229,8 +231,8 @@ def frame_of_unknown_size(data: bytes) -> bytes:
 ZSTD = numcodecs.zstd.Zstd(level=5)
 BOMB = ZSTD.encode(bytes(1 << 28))
 HOSTILE = [
-    ("bomb", BOMB, "asks for 268435456 bytes, a chunk has at most 1048576"),
-    ("unknown size", frame_of_unknown_size(b"ACGT"), "does not say how much it holds"),
+    ("bomb", BOMB, "declares 268435456 bytes, but a chunk has at most 1048576"),
+    ("unknown size", frame_of_unknown_size(b"ACGT"), "does not declare its size"),
     ("two frames", ZSTD.encode(bytes(1 << 20)) * 2, "ends at byte"),
     ("a size that lies", BOMB[:5] + (1 << 20).to_bytes(4, "little") + BOMB[9:], "the genome store is damaged"),
     ("cut short", ZSTD.encode(bytes(1 << 20))[:-3], "zstd frame"),

@@ -97,7 +97,7 @@ def test_a_module_on_no_floor_is_refused(tmp_path: Path) -> None:
 
 def refused(code: str, room: str) -> bool:
     """Whether ruff stops a file of that room."""
-    ruff = Path(sys.executable).with_name("ruff")
+    ruff = str(Path(sys.executable).with_name("ruff"))
     command = [ruff, "check", "--select", "TID251", "--stdin-filename", f"{room}/some_file.py", "-"]
     done = subprocess.run(command, cwd=REPO, input=code, capture_output=True, text=True, check=False)
     return "TID251" in done.stdout
@@ -111,7 +111,7 @@ def test_collectives_are_for_parallel_and_pickles_for_interop_alone(room: str) -
         assert refused(code, room) == (room != "hdna/interop")
 
 
-def test_prep_runs_on_a_machine_without_torch(tmp_path):
+def test_prep_runs_on_a_machine_without_torch(tmp_path: Path) -> None:
     def hdna(*command: str) -> None:
         done = subprocess.run(
             [sys.executable, "-c", BLOCKED, *command], cwd=tmp_path, capture_output=True, text=True, check=False
@@ -126,13 +126,13 @@ def test_prep_runs_on_a_machine_without_torch(tmp_path):
     hdna("recipes")
 
 
-def test_help_answers_at_once():
+def test_help_answers_at_once() -> None:
     code = "import sys, hdna.cli; print(sorted(set(sys.modules) & set(sys.argv[1:])))"
     done = subprocess.run([sys.executable, "-c", code, *HEAVY], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
-def test_the_model_brings_no_launcher_and_no_engine():
+def test_the_model_brings_no_launcher_and_no_engine() -> None:
     code = "import sys, hdna.model, hdna.ops; print(sorted(set(sys.modules) & set(sys.argv[1:])))"
     above = ("deepspeed", "ray", "hdna.parallel", "hdna.train")
     done = subprocess.run([sys.executable, "-c", code, *above], capture_output=True, text=True, check=True)

@@ -8,13 +8,13 @@ import itertools
 import random
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from support import layout_tasks
-from support.layout_tasks import masked_at_one_end
+from support.layout_tasks import LayoutTask, masked_at_one_end
 from support.rank_tasks import run_training
 from support.ranks import run_ranks
 
@@ -76,50 +76,64 @@ class Layout(NamedTuple):
         ]
 
 
-SETTINGS = Layout(
-    sequence_parallel=(1, 2, 3, 4, 6),
-    data_parallel=(1, 2),
-    accumulation=(1, 3),
-    zero_stage=(0, 1, 2, 3),
-    long_conv=("all_to_all", "distributed_fft"),
-    order=(2, 3),
-    d_model=(12, 5),  # 5: no degree divides it, and 6 ranks are more than it has channels
-    context_length=(252, 300),  # neither is a power of two; 300 is cut into slices of 50, 75, 100, 150
-    activation_checkpointing=(False, True),
-    min_message_bytes=(2**22, 1),  # one group of channels, or as many as there are channels
-    mlp_positions=(2**16, 17),  # the MLP recomputed at once, or in stretches of which the last is shorter
-    mask_one_end=(False, True),
-    clip_norm=(1e6, 0.05),
-)
-"""The values of each setting."""
+Value = int | float | str
+Pair = tuple[int, Value, int, Value]
+"""Number and value of one setting, and of a later one."""
+
+VALUES: dict[str, tuple[Value, ...]] = {
+    "sequence_parallel": (1, 2, 3, 4, 6),
+    "data_parallel": (1, 2),
+    "accumulation": (1, 3),
+    "zero_stage": (0, 1, 2, 3),
+    "long_conv": ("all_to_all", "distributed_fft"),
+    "order": (2, 3),
+    "d_model": (12, 5),  # 5: no degree divides it, and 6 ranks are more than it has channels
+    "context_length": (252, 300),  # neither is a power of two; 300 is cut into slices of 50, 75, 100, 150
+    "activation_checkpointing": (False, True),
+    "min_message_bytes": (2**22, 1),  # one group of channels, or as many as there are channels
+    "mlp_positions": (2**16, 17),  # the MLP recomputed at once, or in stretches of which the last is shorter
+    "mask_one_end": (False, True),
+    "clip_norm": (1e6, 0.05),
+}
+SETTINGS = [VALUES[name] for name in Layout._fields]
+"""The values of each setting, in the layout's order."""
 
 
-def pairs(layout: tuple[Any, ...]) -> set[tuple[int, Any, int, Any]]:
+def pairs(layout: tuple[Value, ...]) -> set[Pair]:
     """Every two settings of a layout with their values."""
     return {(i, a, j, b) for (i, a), (j, b) in itertools.combinations(enumerate(layout), 2)}
+
+
+def all_pairs() -> set[Pair]:
+    """Every two values of every two settings."""
+    return {
+        (i, a, j, b)
+        for (i, first), (j, second) in itertools.combinations(enumerate(SETTINGS), 2)
+        for a, b in itertools.product(first, second)
+    }
 
 
 @cache
 def covering_layouts() -> list[Layout]:
     """A selection in which any two values of any two settings meet: the best of some random rows, again and again."""
     draw = random.Random(5)
-    missing = {p for i, j in itertools.combinations(range(len(SETTINGS)), 2)
-               for p in ((i, a, j, b) for a in SETTINGS[i] for b in SETTINGS[j])}  # fmt: skip
-    chosen = []
+    missing = all_pairs()
+    chosen: list[Layout] = []
     while missing:
-        rows = [Layout(*map(draw.choice, SETTINGS)) for _ in range(300)]
         i, a, j, b = min(missing)
-        rows = [Layout(*(a if n == i else b if n == j else value for n, value in enumerate(row))) for row in rows]
+        rows = []
+        for _ in range(300):
+            row = [draw.choice(values) for values in SETTINGS]
+            row[i], row[j] = a, b
+            rows.append(Layout._make(row))
         chosen.append(max(rows, key=lambda row: len(pairs(row) & missing)))
         missing -= pairs(chosen[-1])
     return chosen
 
 
-def test_any_two_settings_meet():
+def test_any_two_settings_meet() -> None:
     """The selection itself, by counting: it must cover what the law claims."""
-    seen = set().union(*map(pairs, covering_layouts()))
-    for i, j in itertools.combinations(range(len(SETTINGS)), 2):
-        assert all((i, a, j, b) in seen for a in SETTINGS[i] for b in SETTINGS[j])
+    assert {pair for layout in covering_layouts() for pair in pairs(layout)} == all_pairs()
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +146,7 @@ def layout_recipe(tiny_recipe: Path) -> Path:
 
 
 @pytest.mark.parametrize("world_size", sorted({layout.world_size for layout in covering_layouts()}))
-def test_loss_and_gradients_do_not_depend_on_the_layout(world_size, layout_recipe, tmp_path):
+def test_loss_and_gradients_do_not_depend_on_the_layout(world_size: int, layout_recipe: Path, tmp_path: Path) -> None:
     layouts = {str(n): layout for n, layout in enumerate(covering_layouts()) if layout.world_size == world_size}
     run_layouts(world_size, layout_recipe, layouts, tmp_path)
     for name, layout in layouts.items():
@@ -143,14 +157,14 @@ def test_loss_and_gradients_do_not_depend_on_the_layout(world_size, layout_recip
 def run_layouts(world_size: int, recipe: Path, layouts: dict[str, Layout], out: Path) -> None:
     """One step of each layout on real ranks joined by gloo."""
     tasks = [
-        {
-            "name": name,
-            "step": STEP,
-            "overrides": layout.overrides(),
-            "min_message_bytes": layout.min_message_bytes,
-            "mlp_positions": layout.mlp_positions,
-            "mask_one_end": layout.mask_one_end,
-        }
+        LayoutTask(
+            name=name,
+            step=STEP,
+            overrides=layout.overrides(),
+            min_message_bytes=layout.min_message_bytes,
+            mlp_positions=layout.mlp_positions,
+            mask_one_end=layout.mask_one_end,
+        )
         for name, layout in layouts.items()
     ]
     run_ranks(world_size, layout_tasks.run_layouts, recipe=recipe, layouts=tasks, out=out)
@@ -196,7 +210,7 @@ def assert_same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor
 
 
 @pytest.mark.parametrize("zero", [0, 1, 2, 3])
-def test_accumulation_may_change_from_stage_to_stage(zero, tiny_recipe, tmp_path):
+def test_accumulation_may_change_from_stage_to_stage(zero: int, tiny_recipe: Path, tmp_path: Path) -> None:
     """Five steps of one micro step, then five of four: the count of micro steps is no multiple of four in between."""
     urls = [str(tmp_path / name) for name in ("whole", "accumulated")]
     stages = ["curriculum.0.until_tokens=10240", "curriculum.0.micro_batch_size=8"]
@@ -215,15 +229,17 @@ def test_accumulation_may_change_from_stage_to_stage(zero, tiny_recipe, tmp_path
 
 
 @pytest.fixture(scope="module")
-def one_rank(tiny_recipe, tmp_path_factory):
-    """A whole run on one rank."""
+def one_rank(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a whole run on one rank."""
     url = str(tmp_path_factory.mktemp("one") / "rank")
     run_ranks(1, run_training, recipe=tiny_recipe, overrides=[f"run.url={url}"])
     return url
 
 
 @pytest.mark.parametrize(("zero", "degrees"), [(0, (1, 2)), (1, (2, 1)), (2, (1, 2)), (3, (2, 1))])
-def test_sequence_parallel_may_change_from_stage_to_stage(zero, degrees, tiny_recipe, one_rank, tmp_path):
+def test_sequence_parallel_may_change_from_stage_to_stage(
+    zero: int, degrees: tuple[int, int], tiny_recipe: Path, one_rank: str, tmp_path: Path
+) -> None:
     """Live, in one process and with its optimizer state: weights and the valid split's score are those of one rank."""
     url = str(tmp_path / "changing")
     stages = [f"curriculum.{stage}.sequence_parallel={degree}" for stage, degree in enumerate(degrees)]

@@ -43,7 +43,7 @@ def there_and_back(data: bytes, folder: Path, pool: Pool | None = None) -> Recor
 
 
 # A header may hold anything but a line end or NUL; its first word, the name, is made unique by a number.
-TEXT = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\n\r\0"), max_size=30)
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r\0"), max_size=30)
 RUNS = st.lists(
     st.tuples(st.sampled_from("ACGTacgtNnRYSWKMBDHVryswkmbdhvUu"), st.integers(1, 12)), min_size=1, max_size=40
 )

@@ -3,8 +3,12 @@
 import itertools
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,8 +19,8 @@ from hdna.data import order as order_module
 from hdna.data.cache import ShardCache
 from hdna.data.collate import Collator
 from hdna.data.curriculum import Curriculum
-from hdna.data.order import MIXTURE_PERIOD, SHARDS_TOGETHER, DataOrder, WindowTable
-from hdna.data.stream import WindowReader, prefetched
+from hdna.data.order import MIXTURE_PERIOD, SHARDS_TOGETHER, Crop, Crops, DataOrder, WindowTable
+from hdna.data.stream import Rows, WindowReader, prefetched
 from hdna.errors import InputError
 from hdna.genome.hashing import hash64
 from hdna.genome.shard import load_shard_set
@@ -49,11 +53,11 @@ def one_stage(context: int, samples: int, steps: int = 10_000) -> Curriculum:
     return Curriculum([Stage(context, context * samples * steps)], context * samples)
 
 
-def take(order: DataOrder, crops: int) -> list:
+def take(order: DataOrder, crops: int) -> list[Crop]:
     return list(itertools.islice((crop for step in itertools.count() for crop in order.batch(step)), crops))
 
 
-def test_the_first_batches_are_what_they_have_always_been():
+def test_the_first_batches_are_what_they_have_always_been() -> None:
     """Pins the order across versions of Python, numpy and hdna: a changed order breaks every run that resumes."""
     order = DataOrder([table(5000, 3000, 4097, 2049)], one_stage(1024, 4), seed=2222)
     assert order.batch(0) == FIRST
@@ -62,7 +66,7 @@ def test_the_first_batches_are_what_they_have_always_been():
     assert many.batch(29) == OF_TWENTY_SHARDS
 
 
-def test_another_process_gives_the_same_batches():
+def test_another_process_gives_the_same_batches() -> None:
     code = (
         "import numpy as np; from hdna.config import Stage; from hdna.data.curriculum import Curriculum;"
         "from hdna.data.order import DataOrder, WindowTable;"
@@ -74,7 +78,7 @@ def test_another_process_gives_the_same_batches():
     assert out.strip() == str([tuple(crop) for crop in order.batch(123)])
 
 
-def test_a_batch_depends_on_nothing_that_was_asked_before():
+def test_a_batch_depends_on_nothing_that_was_asked_before() -> None:
     windows = [table(*range(2000, 9000, 500)), table(*[4097] * 7)]
     asked = DataOrder(windows, one_stage(512, 8), 1, weights=[2, 1])
     in_order = [asked.batch(step) for step in range(40)]
@@ -89,7 +93,9 @@ def test_a_batch_depends_on_nothing_that_was_asked_before():
     st.integers(0, 2**63 - 1),
     st.integers(1, 5),
 )
-def test_an_epoch_holds_every_crop_once_and_inside_its_window(bases, context, seed, per_shard):
+def test_an_epoch_holds_every_crop_once_and_inside_its_window(
+    bases: list[int], context: int, seed: int, per_shard: int
+) -> None:
     windows = table(*bases, per_shard=per_shard)
     expected = {window: (length - 1) // context for window, length in enumerate(bases) if length > context}
     if not expected:
@@ -100,15 +106,13 @@ def test_an_epoch_holds_every_crop_once_and_inside_its_window(bases, context, se
     epoch = order.crops_per_epoch(0, context)
     crops = take(order, min(2 * epoch, 2000))
     for first in range(0, len(crops) - epoch + 1, epoch):
-        found = {}
         for crop in crops[first : first + epoch]:
             assert 0 <= crop.offset <= bases[crop.window] - context - 1
-            found[crop.window] = found.get(crop.window, 0) + 1
-        assert found == expected
+        assert Counter(crop.window for crop in crops[first : first + epoch]) == expected
 
 
 @pytest.mark.parametrize(("bases", "context"), [(4097, 1024), (4097, 2048), (4097, 4096), (5000, 1024), (2050, 2048)])
-def test_over_epochs_every_base_is_predicted_whatever_the_context(bases, context):
+def test_over_epochs_every_base_is_predicted_whatever_the_context(bases: int, context: int) -> None:
     order = DataOrder([table(bases)], one_stage(context, 1), seed=3)
     predicted = np.zeros(bases, dtype=bool)
     for crop in take(order, 60 * order.crops_per_epoch(0, context)):
@@ -116,12 +120,12 @@ def test_over_epochs_every_base_is_predicted_whatever_the_context(bases, context
     assert predicted[1:].all()  # nothing can predict a window's first base
 
 
-def test_crops_of_one_window_begin_at_many_different_bases():
+def test_crops_of_one_window_begin_at_many_different_bases() -> None:
     order = DataOrder([table(4097)], one_stage(1024, 1), seed=3)
     assert len({crop.offset % 1024 for crop in take(order, 400)}) > 50
 
 
-def test_strands_are_even_and_can_be_switched_off():
+def test_strands_are_even_and_can_be_switched_off() -> None:
     windows = table(*[4097] * 50)
     strands = [crop.strand for crop in take(DataOrder([windows], one_stage(512, 8), 9), 4000)]
     assert abs(strands.count("-") - 2000) < 4 * np.sqrt(1000)  # four standard deviations of a fair coin
@@ -129,7 +133,7 @@ def test_strands_are_even_and_can_be_switched_off():
     assert {crop.strand for crop in take(one_strand, 500)} == {"+"}
 
 
-def test_seeds_stages_and_epochs_read_in_different_orders():
+def test_seeds_stages_and_epochs_read_in_different_orders() -> None:
     windows = table(*[2049] * 40)
     curriculum = Curriculum([Stage(512, 512 * 160), Stage(512, 512 * 320)], 512 * 8)
     first, second = DataOrder([windows], curriculum, 1), DataOrder([windows], curriculum, 2)
@@ -143,7 +147,7 @@ def test_seeds_stages_and_epochs_read_in_different_orders():
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(0.01, 100), min_size=2, max_size=4), st.integers(0, 1000))
-def test_a_mixture_has_its_weights_in_every_period_and_each_set_its_own_epochs(weights, seed):
+def test_a_mixture_has_its_weights_in_every_period_and_each_set_its_own_epochs(weights: list[float], seed: int) -> None:
     tables = [table(*[1025] * (20 + 7 * number)) for number in range(len(weights))]
     order = DataOrder(tables, one_stage(256, 64), seed, weights=weights)
     crops = take(order, 2 * MIXTURE_PERIOD)
@@ -154,7 +158,7 @@ def test_a_mixture_has_its_weights_in_every_period_and_each_set_its_own_epochs(w
         assert np.abs(share - np.array(weights) / sum(weights)).max() < 1 / MIXTURE_PERIOD
 
 
-def test_a_set_of_a_mixture_is_read_epoch_by_epoch():
+def test_a_set_of_a_mixture_is_read_epoch_by_epoch() -> None:
     tables = [table(*[1025] * 10), table(*[1025] * 25)]
     order = DataOrder(tables, one_stage(256, 64), 1, weights=[3, 1])
     crops = [crop.window for crop in take(order, 2000) if crop.window < 10]
@@ -162,13 +166,13 @@ def test_a_set_of_a_mixture_is_read_epoch_by_epoch():
         assert sorted(crops[first : first + 40]) == sorted([*range(10)] * 4)
 
 
-def test_without_weights_a_mixture_is_by_bases():
+def test_without_weights_a_mixture_is_by_bases() -> None:
     order = DataOrder([table(*[1025] * 30), table(*[1025] * 10)], one_stage(256, 64), 1)
     crops = take(order, MIXTURE_PERIOD)
     assert sum(c.window < 30 for c in crops) == MIXTURE_PERIOD * 3 // 4
 
 
-def test_ranks_and_accumulation_only_deal_the_batch_out(tiny_recipe):
+def test_ranks_and_accumulation_only_deal_the_batch_out(tiny_recipe: Path) -> None:
     """Whatever the data ranks, sequence ranks and micro-batch, a step's samples are the same, each base read once."""
     config = load_recipe(str(tiny_recipe))
     windows = WindowReader([load_shard_set(url) for url in config.data.shards], "train", ShardCache())
@@ -192,8 +196,8 @@ def test_ranks_and_accumulation_only_deal_the_batch_out(tiny_recipe):
         assert all(torch.equal(a, b) for a, b in zip(tensors, whole, strict=True))
 
 
-def test_prefetching_changes_neither_order_nor_errors():
-    def items():
+def test_prefetching_changes_neither_order_nor_errors() -> None:
+    def items() -> Iterator[int]:
         yield from range(5)
         raise InputError("the sixth is bad")
 
@@ -204,13 +208,13 @@ def test_prefetching_changes_neither_order_nor_errors():
     assert got == list(range(5))
 
 
-def test_the_middle_of_a_month_is_found_from_the_step_alone(monkeypatch):
+def test_a_step_in_the_middle_of_a_month_is_found_from_its_number_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten million crops: a step far inside costs the hashes of its own few shards, as an early one does, not a walk."""
     windows = WindowTable(np.full(10_000, 2**20 + 1), np.arange(10_000) // 64)
     crops_together = SHARDS_TOGETHER * 64 * 1024
     hashed = []
 
-    def counting(*parts):
+    def counting(*parts: int | npt.NDArray[np.integer]) -> npt.NDArray[np.uint64]:
         hashed.append(np.broadcast(*parts).size)
         return hash64(*parts)
 
@@ -232,8 +236,8 @@ LAYOUTS = [
 """Ways to deal out 12 samples of 240 positions."""
 
 
-def positions_as_tokens(crops, bases, part, masked):
-    """Stands in for a reader: a token tells where its base lies and on which strand it is read."""
+def positions_as_tokens(crops: Crops, bases: int, part: slice, masked: bool) -> Rows:
+    """Stands in for a reader: each token encodes where its base lies and on which strand it is read."""
     along = np.arange(part.start, part.stop)
     where = np.where(crops.reverse[:, None], bases - 1 - along, along) + crops.offset[:, None]
     return ((crops.window[:, None] * 3 + where) * 2 + crops.reverse[:, None]).astype(np.uint8), None
@@ -241,7 +245,9 @@ def positions_as_tokens(crops, bases, part, masked):
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.sampled_from(LAYOUTS), min_size=8, max_size=8), st.integers(0, 2**31))
-def test_a_layout_that_changes_at_any_step_changes_no_global_batch(layouts, seed):
+def test_a_layout_that_changes_at_any_step_changes_no_global_batch(
+    layouts: list[tuple[int, int, int]], seed: int
+) -> None:
     """Data ranks, sequence ranks and micro-batch drawn anew at every step, each from a process that knows only it."""
     tables = [table(*range(900, 1500, 50)), table(*[2000] * 5)]
     whole = DataOrder(tables, one_stage(240, 12), seed)
@@ -263,13 +269,15 @@ def test_a_layout_that_changes_at_any_step_changes_no_global_batch(layouts, seed
 
 
 @pytest.mark.parametrize("context", [7, 16])
-def test_some_phase_reaches_each_base_whatever_the_windows_length(context, monkeypatch):
+def test_some_phase_reaches_each_base_whatever_the_windows_length(
+    context: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All phases and both edges of windows of every remainder: each base but the first is predicted by one of them."""
     for bases in range(context + 1, 5 * context):
         predicted = np.zeros(bases, dtype=bool)
         for phase, edge in itertools.product(range(context), (0, 1)):
-            drawn = {order_module._PHASE: phase, order_module._EDGE: edge}
-            monkeypatch.setattr(order_module, "hash64", lambda what, drawn=drawn: np.uint64([drawn[what]]))
+            drawn = {order_module._PHASE: np.array([phase], np.uint64), order_module._EDGE: np.array([edge], np.uint64)}
+            monkeypatch.setattr(order_module, "hash64", drawn.__getitem__)
             numbers = np.arange((bases - 1) // context)
             for offset in order_module._offsets(np.full_like(numbers, bases), context, numbers, ()):
                 assert 0 <= offset <= bases - 1 - context
@@ -278,7 +286,7 @@ def test_some_phase_reaches_each_base_whatever_the_windows_length(context, monke
 
 
 @pytest.mark.parametrize("context", [2**power for power in range(10, 21)])
-def test_one_set_of_long_windows_serves_every_context(context):
+def test_one_set_of_long_windows_serves_every_context(context: int) -> None:
     """Windows of 2^20 + 1 bases are reached whole within 40 epochs, at 1,024 bases and at 1,048,576.
 
     So are shorter ones of more than a context, but for bases near an edge, whose turn comes more seldom: the phase must

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.files import flip_bit
 from support.rank_tasks import run_training
 from support.ranks import run_ranks, start_ranks
 
-from hdna.checkpoint import list_checkpoints, load_checkpoint, load_weights, newest_intact
+from hdna.checkpoint import LoadedCheckpoint, list_checkpoints, load_checkpoint, load_weights, newest_intact
 from hdna.run.files import read_metrics
 
 pytestmark = pytest.mark.ranks
@@ -21,8 +22,8 @@ so ten steps on weights with a gradient near zero may drift by more. A wrong mom
 
 
 @pytest.fixture(scope="module")
-def never_stopped(tiny_recipe, tmp_path_factory):
-    """Weights, moments and metrics of a run that nothing interrupted."""
+def never_stopped(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a run that nothing interrupted."""
     url = str(tmp_path_factory.mktemp("whole") / "never-stopped")
     run_ranks(1, run_training, recipe=tiny_recipe, overrides=[f"run.url={url}"])
     return url
@@ -43,8 +44,15 @@ def train_until_killed(
             rank.kill()
 
 
+def newest(url: str) -> LoadedCheckpoint:
+    """A run's newest checkpoint."""
+    ref, _ = newest_intact(url)
+    assert ref is not None
+    return load_checkpoint(ref.url)
+
+
 def assert_same_bits(url: str, expected_url: str) -> None:
-    found, expected = (load_checkpoint(newest_intact(place)[0].url).tensors for place in (url, expected_url))
+    found, expected = newest(url).tensors, newest(expected_url).tensors
     for kind in ("parameters", "exp_avg", "exp_avg_sq"):
         assert found[kind].keys() == expected[kind].keys()
         for name, value in expected[kind].items():
@@ -64,7 +72,9 @@ def assert_same_run(url: str, expected_url: str) -> None:
     [(1, 0), (5, 0), (6, 0), (8, 3)],
     ids=["before any checkpoint", "between checkpoints", "at the stage's edge", "while saving"],
 )
-def test_killed_and_resumed_bit_for_bit(at_step, after_ms, tiny_recipe, never_stopped, tmp_path):
+def test_a_killed_run_resumes_bit_for_bit(
+    at_step: int, after_ms: int, tiny_recipe: Path, never_stopped: str, tmp_path: Path
+) -> None:
     url = str(tmp_path / "killed")
     train_until_killed(tiny_recipe, url, at_step, after_ms=after_ms)
     assert len(read_metrics(url)) < STEPS
@@ -78,7 +88,9 @@ def test_killed_and_resumed_bit_for_bit(at_step, after_ms, tiny_recipe, never_st
     [((1, 1, 1), (2, 3, 2)), ((2, 2, 2), (1, 0, 1)), ((2, 3, 1), (2, 1, 2)), ((1, 0, 1), (4, 2, 4))],
     ids=["1 rank -> 2 that share samples", "2 that share -> 1", "2 -> 2 that share", "1 -> 4 that share"],
 )
-def test_resumed_on_another_layout(first, then, tiny_recipe, never_stopped, tmp_path):
+def test_a_run_resumed_on_another_layout_ends_with_the_same_weights(
+    first: tuple[int, int, int], then: tuple[int, int, int], tiny_recipe: Path, never_stopped: str, tmp_path: Path
+) -> None:
     """Other numbers of ranks, ZeRO stages and sequence-parallel degrees."""
     url = str(tmp_path / "moved")
 
@@ -95,22 +107,22 @@ def test_resumed_on_another_layout(first, then, tiny_recipe, never_stopped, tmp_
         assert error <= LAYOUT_TOLERANCE, f"{name}: {error:.1e}"
 
 
-def test_a_damaged_checkpoint_is_passed_over_by_name_and_the_run_ends_the_same(tiny_recipe, never_stopped, tmp_path):
+def test_a_damaged_checkpoint_is_passed_over_by_name_and_the_run_ends_the_same(
+    tiny_recipe: Path, never_stopped: str, tmp_path: Path
+) -> None:
     url = str(tmp_path / "damaged")
     train_until_killed(tiny_recipe, url, 9)
-    newest = Path(list_checkpoints(url)[-1].url)
-    part = next(newest.glob("*.safetensors"))
-    data = bytearray(part.read_bytes())
-    data[len(data) // 2] ^= 1
-    part.write_bytes(data)
+    damaged = Path(list_checkpoints(url)[-1].url)
+    part = next(damaged.glob("*.safetensors"))
+    flip_bit(part)
     ran = run_ranks(1, run_training, recipe=tiny_recipe, overrides=[f"run.url={url}"])
-    assert f"passed over a damaged checkpoint: {part} does not have the sha256" in ran[0].output()
-    assert (newest.parent / f"{newest.name}-r1" / "MANIFEST.json").exists()  # the path itself is never used again
+    assert f"skipped a damaged checkpoint: {part} does not have the sha256" in ran[0].output()
+    assert (damaged.parent / f"{damaged.name}-r1" / "MANIFEST.json").exists()  # the path itself is never used again
     assert_same_bits(url, never_stopped)
 
 
-def test_adam_continues_its_count_and_its_moments(tiny_recipe, never_stopped):
+def test_adam_continues_its_count_and_its_moments(tiny_recipe: Path, never_stopped: str) -> None:
     """What is saved is Adam's real state: moments that are not zero, and one update for each step."""
-    saved = load_checkpoint(newest_intact(never_stopped)[0].url)
+    saved = newest(never_stopped)
     assert saved.state.updates == saved.state.step == STEPS
     assert all(moment.abs().sum() > 0 for kind in ("exp_avg", "exp_avg_sq") for moment in saved.tensors[kind].values())

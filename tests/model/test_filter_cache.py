@@ -5,6 +5,7 @@ import torch
 
 from hdna.config import ModelConfig
 from hdna.model import HyenaDNA
+from hdna.model.backbone import Block
 from hdna.model.filter_cache import MicroStep
 
 CONFIG = ModelConfig(d_model=8, n_layer=2, order=3, l_max=64, embed_dropout=0.0, filter_order=8)
@@ -17,18 +18,21 @@ def gradients(model: HyenaDNA, micro_steps: list[MicroStep]) -> dict[str, torch.
     for micro_step in micro_steps:
         model.backbone.micro_step = micro_step
         (model(torch.randint(7, 11, (2, 48), generator=draw)) ** 2).sum().backward()
-    return {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+    found = {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None}
+    assert len(found) == len(list(model.parameters()))
+    return found
 
 
 @pytest.mark.parametrize("recompute", [False, True])
 @pytest.mark.parametrize("count", [1, 2, 4])
-def test_one_filter_for_all_micro_steps_gives_the_gradient_of_a_filter_for_each(count, recompute):
+def test_one_filter_for_all_micro_steps_gives_the_gradient_of_a_filter_for_each(count: int, recompute: bool) -> None:
     torch.manual_seed(0)
     model = HyenaDNA(CONFIG)
     expected = gradients(model, [MicroStep()] * count)
     model.backbone.activation_checkpointing = recompute
     generated = []
     for block in model.backbone.blocks:
+        assert isinstance(block, Block)
         block.hyena.filter.register_forward_pre_hook(lambda module, span: generated.append(span))
     found = gradients(model, [MicroStep(n == 0, n == count - 1) for n in range(count)])
     assert len(generated) == CONFIG.n_layer * (1 + recompute)  # and once more for the backward pass
@@ -36,7 +40,7 @@ def test_one_filter_for_all_micro_steps_gives_the_gradient_of_a_filter_for_each(
         torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6 * float(value.abs().max()))
 
 
-def test_the_next_step_uses_the_new_weights():
+def test_the_next_step_uses_the_new_weights() -> None:
     """Nothing of a step's filters outlives it; evaluation between its micro-steps does not disturb it either."""
     torch.manual_seed(0)
     model = HyenaDNA(CONFIG)

@@ -40,7 +40,7 @@ def built(config: ModelConfig, recompute: bool) -> HyenaDNA:
 @pytest.mark.parametrize("recompute", [False, True])
 @pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("config", MODELS, ids=lambda config: f"order {config.order}")
-def test_saved_bytes_are_those_alive_after_the_forward_pass(config, bf16, recompute):
+def test_saved_bytes_are_those_alive_after_the_forward_pass(config: ModelConfig, bf16: bool, recompute: bool) -> None:
     """To the byte: a count of tensors leaves nothing to an allocator."""
     model = built(config, recompute)
     with PeakBytes() as live:
@@ -50,7 +50,7 @@ def test_saved_bytes_are_those_alive_after_the_forward_pass(config, bf16, recomp
 
 
 @pytest.mark.parametrize("recompute", [False, True])
-def test_saved_bytes_know_the_filters_kept_over_micro_steps(recompute):
+def test_saved_bytes_include_the_filters_kept_over_micro_steps(recompute: bool) -> None:
     config = MODELS[1]
     model = built(config, recompute)
     with PeakBytes() as live:
@@ -65,7 +65,9 @@ def test_saved_bytes_know_the_filters_kept_over_micro_steps(recompute):
 @pytest.mark.parametrize(("recompute", "stretches"), [(False, 1), (True, 1), (True, 8)])
 @pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("config", MODELS, ids=lambda config: f"order {config.order}")
-def test_the_peak_of_a_micro_step_is_below_the_estimate_and_not_far(config, bf16, recompute, stretches, monkeypatch):
+def test_the_peak_of_a_micro_step_is_below_the_estimate_and_not_far(
+    config: ModelConfig, bf16: bool, recompute: bool, stretches: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Working memory is estimated from above; a plan of twice the truth would be of no use."""
     monkeypatch.setattr(backbone, "MLP_POSITIONS", LENGTH // stretches)
     model, shape = built(config, recompute), MicroStepShape(BATCH, LENGTH, bf16)
@@ -76,7 +78,7 @@ def test_the_peak_of_a_micro_step_is_below_the_estimate_and_not_far(config, bf16
     assert live.peak <= said <= 2 * live.peak
 
 
-def test_autograd_itself_saves_what_is_said():
+def test_autograd_itself_saves_the_predicted_bytes() -> None:
     """A second witness, for a layer that keeps its activations: the hooks that see each tensor autograd saves."""
     config = MODELS[0]
     model = built(config, recompute=False)
@@ -93,7 +95,7 @@ def test_autograd_itself_saves_what_is_said():
     assert saved_bytes(config, MicroStepShape(BATCH, LENGTH), recompute=False) == held
 
 
-def test_state_of_zero_0_is_what_model_and_adamw_hold():
+def test_state_of_zero_0_is_what_model_and_adamw_hold() -> None:
     config = MODELS[2]
     model = built(config, recompute=False)
     forward(model, False, MicroStep()).backward()
@@ -105,7 +107,7 @@ def test_state_of_zero_0_is_what_model_and_adamw_hold():
     assert state_bytes(config, 0, 1) == (parameters, gradients, moments)
 
 
-def test_state_under_zero_is_partitioned_over_the_workers():
+def test_state_under_zero_is_partitioned_over_the_workers() -> None:
     """By hand for tiny-1k, 436,096 parameters of 4 bytes, 1,026 x 5 + 128 numbers of tables, over 8 workers."""
     config = ModelConfig(d_model=128, n_layer=2, l_max=1026)
     whole, part, tables = 1_744_384, 218_048, 21_032

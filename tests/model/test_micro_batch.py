@@ -13,11 +13,11 @@ ANY = torch.arange(2 * 3 * 40, dtype=torch.uint8).reshape(6, 40) % 14
 ANY_MASK = (torch.arange(6 * 40).reshape(6, 40) * 7 % 5) < 2
 
 
-def micro_batch(**settings) -> MicroBatch:
-    return MicroBatch(ANY, torch.arange(10, 16), **{"soft_mask": ANY_MASK, "repeat_weight": 0.1, **settings})
+def micro_batch(soft_mask: torch.Tensor | None = ANY_MASK, repeat_weight: float = 0.1) -> MicroBatch:
+    return MicroBatch(ANY, torch.arange(10, 16), soft_mask, repeat_weight=repeat_weight)
 
 
-def test_what_is_predicted_and_how_much_it_weighs():
+def test_bases_are_targets_n_if_asked_for_and_soft_masked_ones_weigh_less() -> None:
     """`ACGTNRacg`: the first base is context only; N, R and specials are no targets; lower case weighs less."""
     batch = MicroBatch(TOKENS, torch.tensor([3]), MASK, ignore_n=True, repeat_weight=0.25)
     assert batch.input_ids.tolist() == [TOKENS[0, :-1].tolist()]
@@ -34,7 +34,7 @@ def test_what_is_predicted_and_how_much_it_weighs():
 
 
 @pytest.mark.parametrize("ignore_n", [True, False])
-def test_of_all_bytes_only_bases_are_targets(ignore_n):
+def test_of_all_bytes_only_bases_are_targets(ignore_n: bool) -> None:
     every = torch.arange(256, dtype=torch.uint8)
     batch = MicroBatch(torch.stack([every * 0, every], dim=1), torch.arange(256), ignore_n=ignore_n)
     predicted = batch.targets.flatten() != IGNORE
@@ -44,14 +44,14 @@ def test_of_all_bytes_only_bases_are_targets(ignore_n):
 
 @pytest.mark.parametrize("weight", [0.0, 0.1, 1.0, 3.0])
 @pytest.mark.parametrize("mask", [None, ANY_MASK, torch.zeros_like(ANY_MASK)])
-def test_the_counted_weight_is_the_sum_of_the_weights(weight, mask):
+def test_the_counted_weight_is_the_sum_of_the_weights(weight: float, mask: torch.Tensor | None) -> None:
     batch = micro_batch(soft_mask=mask, repeat_weight=weight)
     total, bases = batch.weight_and_bases()
     assert total == pytest.approx(float(batch.weights.sum(dtype=torch.float64)), rel=1e-15)
     assert bases == int((batch.weights > 0).sum())
 
 
-def test_slices_and_splits_are_parts_of_the_whole():
+def test_slices_and_splits_are_parts_of_the_whole() -> None:
     whole = micro_batch()
     parts = [part.positions(slice(first, first + 13)) for part in whole.split(2) for first in (0, 13, 26)]
     assert [part.first_position for part in parts] == [0, 13, 26] * 3

@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from hdna.config.schema import ModelConfig
 from hdna.errors import InputError
 from hdna.model import IGNORE, HyenaDNA, parameter_count, train_flops_per_token, weighted_nats
+from hdna.model.backbone import Block
 
 CONFIG = ModelConfig(d_model=16, n_layer=2, l_max=96, filter_order=8, embed_dropout=0.0)
 IDS = torch.randint(7, 12, (2, 90), generator=torch.Generator().manual_seed(0))
@@ -69,7 +70,9 @@ def test_a_shorter_context_sees_the_same_filter() -> None:
 
 
 def test_filter_spans_are_parts_of_the_whole_filter() -> None:
-    generate = build(replace(CONFIG, order=3)).backbone.blocks[0].hyena.filter
+    block = build(replace(CONFIG, order=3)).backbone.blocks[0]
+    assert isinstance(block, Block)
+    generate = block.hyena.filter
     assert generate(0, 96).shape == (2, 16, 96)
     torch.testing.assert_close(generate(40, 77), generate(0, 96)[..., 40:77])
 
@@ -141,7 +144,7 @@ def test_embedding_dropout_is_off_in_evaluation_and_keyed_by_sample_in_training(
     torch.testing.assert_close(model(IDS[1:]), both[1:], rtol=0, atol=1e-5)
 
 
-def test_weighted_nats_against_float64() -> None:
+def test_weighted_nats_agree_with_float64() -> None:
     generator = torch.Generator().manual_seed(2)
     logits = 3 * torch.randn(2, 50, 16, generator=generator)
     targets = torch.randint(0, 16, (2, 50), generator=generator)

@@ -45,8 +45,8 @@ def test_decisions_are_the_documented_integer_hash() -> None:
 
 
 @pytest.mark.parametrize("p", [0.01, 0.1, 0.5, 0.9])
-def test_rate_overall_and_in_every_sample_position_and_channel(p: float) -> None:
-    """Means lie within 5 standard deviations of p."""
+def test_a_share_of_p_is_dropped_overall_and_in_every_sample_position_and_channel(p: float) -> None:
+    """Within 5 standard deviations."""
     mask = dropped(p)
     for axes, samples in (((0, 1, 2), COUNT), ((1, 2), 512 * 64), ((0, 2), 8 * 64), ((0, 1), 8 * 512)):
         deviation = (mask.mean(axes) - p).abs().max() / (p * (1 - p) / samples) ** 0.5
@@ -82,7 +82,7 @@ def test_layouts_of_the_batch_draw_the_same_masks() -> None:
     assert torch.equal(positional_dropout(x[order], 0.2, 11, SAMPLES[order], 0), whole[order])
 
 
-def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_block_size_changes_no_mask(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = dropped()
     monkeypatch.setattr("hdna.ops.dropout._CPU_BLOCK", 1000)
     assert torch.equal(dropped(), wanted)

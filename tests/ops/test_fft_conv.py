@@ -1,17 +1,13 @@
 """Long convolution: against direct sums in float64, and the properties a causal convolution has."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
+from support.direct_conv import direct_conv
 from torch import Tensor
 
 from hdna.ops import causal_fft_conv, smooth_size
-
-
-def direct(u_BDL: Tensor, k_DL: Tensor, bias_D: Tensor) -> Tensor:
-    """The definition: a lower triangular matrix of taps per channel, O(L²)."""
-    lag = torch.arange(u_BDL.shape[-1])[:, None] - torch.arange(u_BDL.shape[-1])
-    taps_DTS = torch.where(lag >= 0, k_DL[:, lag.clamp(min=0)], 0)
-    return torch.einsum("dts,bds->bdt", taps_DTS, u_BDL) + bias_D[:, None] * u_BDL
 
 
 def random_inputs(batch: int, channels: int, length: int, dtype: torch.dtype = torch.float32) -> list[Tensor]:
@@ -20,16 +16,15 @@ def random_inputs(batch: int, channels: int, length: int, dtype: torch.dtype = t
     return [torch.randn(shape, generator=generator).to(dtype).requires_grad_() for shape in shapes]
 
 
-def values_and_gradients(function: object, inputs: list[Tensor]) -> list[Tensor]:
+def values_and_gradients(function: Callable[[Tensor, Tensor, Tensor], Tensor], inputs: list[Tensor]) -> list[Tensor]:
     """Outputs and the gradients of sum(y · fixed noise)."""
-    assert callable(function)
     y = function(*inputs)
     noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(y.dtype)
     return [y, *torch.autograd.grad(y, inputs, noise)]
 
 
 def assert_equals_direct(inputs: list[Tensor]) -> None:
-    wanted = values_and_gradients(direct, [x.detach().double().requires_grad_() for x in inputs])
+    wanted = values_and_gradients(direct_conv, [x.detach().double().requires_grad_() for x in inputs])
     for got, want in zip(values_and_gradients(causal_fft_conv, inputs), wanted, strict=True):
         # fp32 FFT: about 1e-7 of the largest value, times the logarithm of the size.
         assert (got - want).abs().max() <= 2e-6 * want.abs().max()
@@ -47,7 +42,7 @@ def test_blocks_of_channels_and_of_samples_change_nothing(rows: int, monkeypatch
     assert_equals_direct(random_inputs(3, 5, 50))
 
 
-def test_gradcheck_in_float64() -> None:
+def test_gradients_pass_gradcheck_in_float64() -> None:
     assert torch.autograd.gradcheck(causal_fft_conv, random_inputs(2, 2, 7, torch.float64))
 
 
@@ -73,7 +68,7 @@ def test_the_future_does_not_reach_the_past() -> None:
 def test_bf16_input_costs_one_rounding_of_the_output() -> None:
     """Inside is fp32, so against the exact sums of the same bf16 numbers only the last rounding counts: 2^-8 of y."""
     inputs = random_inputs(2, 3, 100, torch.bfloat16)
-    wanted = direct(*(x.detach().double() for x in inputs))
+    wanted = direct_conv(*(x.detach().double() for x in inputs))
     got = causal_fft_conv(*inputs)
     assert got.dtype == torch.bfloat16
     assert ((got.double() - wanted).abs() <= 2**-8 * wanted.abs() + 1e-5).all()

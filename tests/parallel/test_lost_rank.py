@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 from support.rank_tasks import run_absent, run_training
-from support.ranks import Rank, start_ranks
+from support.ranks import Rank, start_impatient_ranks, start_ranks
 
 pytestmark = pytest.mark.ranks
 
 TIMEOUT_S = 6
 PATIENCE_S = 60
-"""Beyond the time-out of a collective: what the end of a process may take on a busy machine."""
+"""How long a process may take to end on a busy machine, once a collective has timed out."""
 
 
 @pytest.mark.parametrize(
@@ -19,20 +19,22 @@ PATIENCE_S = 60
     [(signal.SIGKILL, 3), (signal.SIGSTOP, 3), (signal.SIGSTOP, 1)],
     ids=["dies", "hangs", "hangs as a data rank"],
 )
-def test_the_others_end_with_an_error_that_says_so(sent, degree, tiny_recipe, tmp_path):
+def test_a_lost_rank_ends_the_others_with_an_error_that_says_so(
+    sent: signal.Signals, degree: int, tiny_recipe: Path, tmp_path: Path
+) -> None:
     ranks = lose_one_of_three(tiny_recipe, tmp_path / "run", degree, sent)
     try:
         for rank in ranks[:2]:
             assert rank.wait(TIMEOUT_S + PATIENCE_S) == 1
             assert "LostWorkerError: rank" in rank.errors()
-            assert "another worker died, or did not come to a collective" in rank.errors()
+            assert "another worker died, or did not reach a collective" in rank.errors()
     finally:
         for rank in ranks:
             rank.kill()
 
 
-def test_deepspeed_does_not_wait_longer_either(tiny_recipe):
-    """Its process group is made with torch's half an hour; a rank that hangs between two collectives of ours."""
+def test_deepspeeds_own_process_group_waits_no_longer(tiny_recipe: Path) -> None:
+    """It is made with torch's default of half an hour; here a rank hangs between two of our own collectives."""
     overrides = ["parallel.workers=2", "curriculum.0.micro_batch_size=4", f"parallel.collective_timeout_s={TIMEOUT_S}"]
     waiting, absent = start_ranks(2, run_absent, recipe=tiny_recipe, overrides=overrides)
     try:
@@ -59,7 +61,7 @@ def lose_one_of_three(recipe: Path, url: Path, degree: int, sent: signal.Signals
         "checkpoint.every_steps=1000000",
         "evaluate.every_steps=1000000",
     ]
-    ranks = start_ranks(3, run_training, recipe=recipe, overrides=overrides, timeout_s=TIMEOUT_S)
+    ranks = start_impatient_ranks(TIMEOUT_S, 3, run_training, recipe=recipe, overrides=overrides)
     ranks[0].wait_for_step(5)
     ranks[2].send(sent)
     return ranks

@@ -1,10 +1,10 @@
 """Bad FASTA is refused with file:line:column and what to do; nothing half-written is left."""
 
 import gzip
-import zlib
 from pathlib import Path
 
 import pytest
+from support.fasta_files import BGZIP_END, assert_refused, bgzip_block
 from typer.testing import CliRunner
 
 from hdna.cli.prep import app
@@ -13,17 +13,6 @@ from hdna_prep.encode import encode_genome
 
 GOOD = b">a\nACGT\n"
 PACKED = gzip.compress(GOOD * 400, mtime=0)
-BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
-
-
-def bgzip_block(text: bytes) -> bytes:
-    """One member as bgzip writes it, by its specification (SAM §4.1)."""
-    deflated = zlib.compressobj(6, zlib.DEFLATED, -15)
-    body = deflated.compress(text) + deflated.flush()
-    head = bytes.fromhex("1f8b08040000000000ff060042430200") + (len(body) + 25).to_bytes(2, "little")
-    return head + body + zlib.crc32(text).to_bytes(4, "little") + len(text).to_bytes(4, "little")
-
-
 BAD = [
     ("empty file", b"", ": empty", "no FASTA record"),
     ("blank lines only", b"\n\r\n\n", ": empty", "no FASTA record"),
@@ -49,8 +38,8 @@ BAD = [
     ("dot", b">a\nAC.GT\n", ":2:3:", "gap"),
     ("space within a line", b">a\nACGT ACGT\n", ":2:5:", "white space"),
     ("trailing tab", b">a\nACGT\t\n", ":2:5:", "white space"),
-    ("digits", b">a\n1 ACGT\n", ":2:1:", "no nucleotide code"),
-    ("a header within a line", b">a\nACGT>b\nACGT\n", ":2:5:", "line end is missing"),
+    ("digits", b">a\n1 ACGT\n", ":2:1:", "not a nucleotide code"),
+    ("a header within a line", b">a\nACGT>b\nACGT\n", ":2:5:", "line break is missing"),
     ("header not UTF-8", b">a \xff\xfe\nACGT\n", ":1:4:", "UTF-8"),
     ("high byte in a sequence", b">a\nAC\xe9T\n", ":2:3:", "0xe9"),
     ("byte order mark", b"\xef\xbb\xbf>a\nACGT\n", ":1:1:", "byte order mark"),
@@ -68,19 +57,8 @@ BAD = [
 ]
 
 
-def assert_refused(data: bytes, where: str, what: str, tmp_path: Path) -> None:
-    """One line that begins with the file and the place and says what is wrong; nothing is written."""
-    fasta = tmp_path / "g.fa"
-    fasta.write_bytes(data)
-    with pytest.raises(InputError) as error:
-        encode_genome([str(fasta)], str(tmp_path / "out.zarr"))
-    assert str(error.value).startswith(f"{fasta}{where}")
-    assert what in str(error.value)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["g.fa"]
-
-
 @pytest.mark.parametrize(("data", "where", "what"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
-def test_refused_with_place_and_reason(data: bytes, where: str, what: str, tmp_path: Path) -> None:
+def test_bad_fasta_is_refused_with_place_and_reason(data: bytes, where: str, what: str, tmp_path: Path) -> None:
     assert_refused(data, where, what, tmp_path)
 
 
@@ -108,7 +86,7 @@ def test_gzip_bomb_is_read_in_small_pieces(tmp_path: Path) -> None:
         encode_genome([str(tmp_path / "g.fa")], str(tmp_path / "s.zarr"))
 
 
-def test_names_repeated_across_files(tmp_path: Path) -> None:
+def test_names_repeated_across_files_are_refused_with_both_places(tmp_path: Path) -> None:
     for name in ("one.fa", "two.fa"):
         (tmp_path / name).write_bytes(GOOD)
     with pytest.raises(InputError) as error:
@@ -120,7 +98,7 @@ def test_names_repeated_across_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "what"), [(".", "is a directory"), ("missing.fa", "no such file"), ("pipe:cat x", "not supported")]
 )
-def test_paths_that_are_no_file_through_the_command_line(target: str, what: str, tmp_path: Path) -> None:
+def test_paths_that_are_not_files_are_refused_in_one_line(target: str, what: str, tmp_path: Path) -> None:
     place = target if ":" in target else str(tmp_path / target)
     result = CliRunner().invoke(app, ["genome", place, "--out", str(tmp_path / "s.zarr")])
     assert isinstance(result.exception, InputError)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_fasta_bad_input import BGZIP_END, assert_refused, bgzip_block
+from support.fasta_files import BGZIP_END, assert_refused, bgzip_block
 
 from hdna.errors import InputError
 from hdna.genome import GenomeStore, Interval
@@ -78,12 +78,12 @@ BAD = [
     ("zip", archive("zip"), ":1:1:", "zip"),
     ("xz", lzma.compress(b">a\nACGT\n"), ":1:1:", "xz"),
     ("2bit", b"\x43\x27\x41\x1a" + bytes(12), ":1:1:", "twoBitToFa"),
-    ("gzip within gzip", gzip.compress(gzip.compress(b">a\nACGT\n")), ":1:1:", "gzip twice"),
+    ("gzip within gzip", gzip.compress(gzip.compress(b">a\nACGT\n")), ":1:1:", "gzipped twice"),
 ]
 
 
 @pytest.mark.parametrize(("data", "where", "what"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
-def test_refused_with_place_and_name(data: bytes, where: str, what: str, tmp_path: Path) -> None:
+def test_look_alikes_are_refused_with_place_and_name(data: bytes, where: str, what: str, tmp_path: Path) -> None:
     assert_refused(data, where, what, tmp_path)
 
 
@@ -98,7 +98,7 @@ def test_refused_with_place_and_name(data: bytes, where: str, what: str, tmp_pat
     ],
     ids=["garbage after two members", "second member cut", "end block cut", "no end block", "wrong crc"],
 )
-def test_damaged_compression(data: bytes, what: str, tmp_path: Path) -> None:
+def test_damaged_compression_is_refused_and_named(data: bytes, what: str, tmp_path: Path) -> None:
     (tmp_path / "g.fa.gz").write_bytes(data)
     with pytest.raises(InputError, match=rf"g\.fa\.gz: {what}"):
         encode_genome([str(tmp_path / "g.fa.gz")], str(tmp_path / "out.zarr"))
@@ -115,7 +115,7 @@ GOOD = [
 
 
 @pytest.mark.parametrize(("data", "sequences"), [case[1:] for case in GOOD], ids=[case[0] for case in GOOD])
-def test_odd_but_good(data: bytes, sequences: list[bytes], tmp_path: Path) -> None:
+def test_unusual_but_valid_fasta_is_read(data: bytes, sequences: list[bytes], tmp_path: Path) -> None:
     (tmp_path / "g.fa").write_bytes(data)
     encode_genome([str(tmp_path / "g.fa")], str(tmp_path / "s.zarr"))
     store = GenomeStore.open(str(tmp_path / "s.zarr"))
@@ -125,10 +125,12 @@ def test_odd_but_good(data: bytes, sequences: list[bytes], tmp_path: Path) -> No
 def test_u_reads_as_t_and_comes_back_as_u(tmp_path: Path) -> None:
     (tmp_path / "g.fa").write_bytes(b">a\nAUT\n")
     encode_genome([str(tmp_path / "g.fa")], str(tmp_path / "s.zarr"))
-    assert GenomeStore.open(str(tmp_path / "s.zarr")).read(Interval("a", 0, 3)).tolist() == [7, 10, 10]
+    store = GenomeStore.open(str(tmp_path / "s.zarr"))
+    assert store.read(Interval("a", 0, 3)).tolist() == [7, 10, 10]
+    assert store.read_ascii(Interval("a", 0, 3)) == b"AUT"
 
 
-def test_one_line_of_100_million_bases(tmp_path: Path) -> None:
+def test_one_line_of_100_million_bases_comes_back(tmp_path: Path) -> None:
     line = b"ACGTN" * 20_000_000
     (tmp_path / "g.fa").write_bytes(b">a\n" + line + b"\n")
     encode_genome([str(tmp_path / "g.fa")], str(tmp_path / "s.zarr"))

@@ -1,4 +1,4 @@
-"""An interrupted `hdna prep genome` goes on where it was, and what it took over is proved first."""
+"""An interrupted `hdna prep genome` continues where it stopped, and first verifies what it reuses."""
 
 import json
 import signal
@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.files import bytes_of, flip_bit
 
 from hdna.genome import arrays
 from hdna.storage.staging import InterruptedWorkError, staging
@@ -46,16 +47,12 @@ def fasta(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def bytes_of(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
 def children_of(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def killed(fasta: Path, folder: Path) -> Path:
-    """Kill -9 an encode into `folder`/out.zarr once five segments are finished; gives what it left behind."""
+    """Kill -9 an encode into `folder`/out.zarr once five segments are finished; returns the folder it left behind."""
     script = folder.parent / f"{folder.name}.py"
     script.write_text(SLOW)
     writer = subprocess.Popen([sys.executable, str(script), str(fasta), str(folder / "out.zarr")])
@@ -95,7 +92,7 @@ def whole(fasta: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, by
     return bytes_of(out)
 
 
-def test_killed_and_continued_is_never_killed(
+def test_a_killed_encode_continues_to_the_bytes_of_one_never_killed(
     fasta: Path, left: Path, whole: dict[str, bytes], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finished = number_of_records(left)
@@ -105,8 +102,8 @@ def test_killed_and_continued_is_never_killed(
     monkeypatch.setattr("hdna.progress._SECONDS_BETWEEN_LINES", 0.0)
     made = encode_genome([str(fasta)], str(out))
     assert 5 <= finished < BASES // SEGMENT
-    assert made.taken_over == finished * SEGMENT
-    assert f"{finished} finished segments to take over" in capfd.readouterr().err
+    assert made.reused_bases == finished * SEGMENT
+    assert f"{finished} finished segments to reuse" in capfd.readouterr().err
     assert bytes_of(out) == whole
     after = {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in (out / "bases" / "c").iterdir()}
     assert {name: after[name] for name in before} == before
@@ -114,23 +111,17 @@ def test_killed_and_continued_is_never_killed(
     assert verify(str(out)) == []
 
 
-def flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 8
-    path.write_bytes(bytes(data))
-
-
 def test_damaged_leftovers_are_done_again(fasta: Path, left: Path, whole: dict[str, bytes]) -> None:
     """A chunk with a flipped bit, one that is gone, damaged columns, a damaged and a cut record: five redone."""
     finished = number_of_records(left)
-    flip(left / "store" / "bases" / "c" / "1")
+    flip_bit(left / "store" / "bases" / "c" / "1")
     (left / "store" / "bases" / "c" / "3").unlink()
-    flip(left / "segments" / "000002.columns")
+    flip_bit(left / "segments" / "000002.columns")
     (left / "segments" / "000003.json").write_text('{"letters_sha256": 5, "files": []}')
     record = left / "segments" / "000004.json"
     record.write_text(record.read_text()[:40])
     made = encode_genome([str(fasta)], str(left.parent / "out.zarr"))
-    assert made.taken_over == (finished - 5) * SEGMENT
+    assert made.reused_bases == (finished - 5) * SEGMENT
     assert bytes_of(left.parent / "out.zarr") == whole
 
 
@@ -143,7 +134,7 @@ def test_other_letters_in_a_file_of_the_same_size_are_encoded(fasta: Path, left:
     changed = tmp_path / "changed" / "g.fa"
     changed.write_bytes(bytes(text))
     made = encode_genome([str(changed)], str(left.parent / "out.zarr"))
-    assert made.taken_over == (finished - 1) * SEGMENT
+    assert made.reused_bases == (finished - 1) * SEGMENT
     encode_genome([str(changed)], str(tmp_path / "fresh.zarr"))
     assert bytes_of(left.parent / "out.zarr") == bytes_of(tmp_path / "fresh.zarr")
 
@@ -156,14 +147,14 @@ def test_a_shorter_genome_keeps_no_chunk_of_a_longer_one(left: Path, fasta: Path
     short = tmp_path / "short" / "g.fa"
     short.write_bytes(text + b"\n" * (fasta.stat().st_size - len(text)))
     made = encode_genome([str(short)], str(left.parent / "out.zarr"))
-    assert made.taken_over > 0
+    assert made.reused_bases > 0
     encode_genome([str(short)], str(tmp_path / "fresh.zarr"))
     assert bytes_of(left.parent / "out.zarr") == bytes_of(tmp_path / "fresh.zarr")
 
 
 def test_what_another_file_left_is_removed(left: Path, tmp_path: Path) -> None:
     write_genome(tmp_path / "other.fa", 50_000, seed=9)
-    assert encode_genome([str(tmp_path / "other.fa")], str(left.parent / "out.zarr")).taken_over == 0
+    assert encode_genome([str(tmp_path / "other.fa")], str(left.parent / "out.zarr")).reused_bases == 0
     assert [path.name for path in left.parent.iterdir()] == ["out.zarr"]
 
 
@@ -176,7 +167,9 @@ def test_two_writers_never_share_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("error", "kept"), [(KeyboardInterrupt, 1), (InterruptedWorkError, 1), (ValueError, 0)])
-def test_what_is_kept_for_the_next_run(error: type[BaseException], kept: int, tmp_path: Path) -> None:
+def test_interrupted_work_under_a_key_alone_is_kept_for_the_next_run(
+    error: type[BaseException], kept: int, tmp_path: Path
+) -> None:
     out = str(tmp_path / "out")
     for key in ("abc", None):
         with pytest.raises(error), staging(out, "store", key) as folder:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.files import bytes_of
 
 from hdna.errors import InputError
 from hdna.genome import arrays
@@ -18,14 +19,10 @@ from hdna.genome.packing import JoinedRuns, RunLengths
 from hdna.storage.staging import InterruptedWorkError
 from hdna_prep import segments, shards
 from hdna_prep.encode import encode_genome
-from hdna_prep.pool import Pool, in_order, processes
+from hdna_prep.pool import InThisProcess, P, T, in_order, processes
 from hdna_prep.shards import write_shards
 from hdna_prep.synthetic import write_genome
 from hdna_prep.verify import verify
-
-
-def bytes_of(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 @pytest.fixture
@@ -49,7 +46,7 @@ def test_stores_of_1_2_and_3_workers_are_the_same_bytes(fasta: Path, tmp_path: P
     for workers in (1, 2, 3):
         with processes(workers) as pool:
             made = encode_genome([str(fasta)], str(tmp_path / f"{workers}.zarr"), pool=pool)
-        assert (made.bases, made.contigs, made.taken_over) == (150_000, 7, 0)
+        assert (made.bases, made.contigs, made.reused_bases) == (150_000, 7, 0)
     one = bytes_of(tmp_path / "1.zarr")
     assert sum(name.startswith("bases/c/") for name in one) == 19
     assert bytes_of(tmp_path / "2.zarr") == one
@@ -93,21 +90,20 @@ class _Backwards:
 
     def __init__(self) -> None:
         self.order: list[int] = []
-        self._todo: list[tuple[int, Callable[[], object]]] = []
-        self._done: dict[int, object] = {}
+        self._todo: list[tuple[int, Callable[[], None]]] = []
         self._count = 0
 
-    def submit(self, function: Callable[..., object], /, *args: object) -> Callable[[], object]:
-        number = self._count
+    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:
+        result: list[T] = []
+        self._todo.append((self._count, lambda: result.append(function(*args, **kwargs))))
         self._count += 1
-        self._todo.append((number, lambda: function(*args)))
 
-        def wait() -> object:
+        def wait() -> T:
             while self._todo:
-                at, work = self._todo.pop()
-                self.order.append(at)
-                self._done[at] = work()
-            return self._done.pop(number)
+                number, work = self._todo.pop()
+                self.order.append(number)
+                work()
+            return result[0]
 
         return wait
 
@@ -116,7 +112,7 @@ class _Backwards:
 def test_pieces_that_end_in_another_order_change_nothing(fasta: Path, tmp_path: Path) -> None:
     encode_genome([str(fasta)], str(tmp_path / "one.zarr"))
     pool = _Backwards()
-    encode_genome([str(fasta)], str(tmp_path / "other.zarr"), pool=pool)  # type: ignore[arg-type]
+    encode_genome([str(fasta)], str(tmp_path / "other.zarr"), pool=pool)
     assert pool.order != sorted(pool.order)
     assert bytes_of(tmp_path / "one.zarr") == bytes_of(tmp_path / "other.zarr")
 
@@ -163,21 +159,23 @@ def test_a_worker_that_dies_is_explained(tmp_path: Path) -> None:
         pool.submit(os._exit, 9)()
 
 
-def test_no_more_is_at_work_than_one_piece_beyond_the_workers() -> None:
+def test_at_most_one_piece_more_than_there_are_workers_is_in_progress() -> None:
     most, open_now = 0, 0
+
+    def piece(number: int) -> Callable[[], int]:
+        return lambda: number
 
     def started() -> Iterator[Callable[[], int]]:
         nonlocal most, open_now
         for number in range(20):
             open_now += 1
             most = max(most, open_now)
-            yield lambda number=number: number  # type: ignore[misc]
+            yield piece(number)
 
-    class Three:
+    class Three(InThisProcess):
         workers = 3
 
-    pool: Pool = Three()  # type: ignore[assignment]
-    for number, expected in zip(in_order(pool, started()), range(20), strict=True):
+    for number, expected in zip(in_order(Three(), started()), range(20), strict=True):
         open_now -= 1
         assert number == expected
     assert most == 4

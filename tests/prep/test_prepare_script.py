@@ -1,4 +1,4 @@
-"""data_prep/hg38/prepare.sh, offline: from a file:// URL to a verified shard set; one line for what goes wrong."""
+"""data_prep/hg38/prepare.sh, offline: from a file:// URL to a verified shard set; one line for each failure."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ SCRIPT = Path(__file__).parents[2] / "data_prep" / "hg38" / "prepare.sh"
 
 
 @pytest.fixture(scope="module")
-def genome(tmp_path_factory) -> Path:
+def genome(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from hdna_prep.synthetic import write_genome
 
     path = tmp_path_factory.mktemp("publisher") / "small.fa.gz"
@@ -25,7 +25,7 @@ def md5(path: Path) -> str:
     return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
-def prepare(*arguments) -> subprocess.CompletedProcess[str]:
+def prepare(*arguments: object) -> subprocess.CompletedProcess[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
         ["bash", str(SCRIPT), *map(str, arguments)],
@@ -37,7 +37,7 @@ def prepare(*arguments) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_an_interrupted_download_goes_on_and_ends_as_a_verified_set(genome, tmp_path):
+def test_an_interrupted_download_goes_on_and_ends_as_a_verified_set(genome: Path, tmp_path: Path) -> None:
     """Half of the file is there already, with one wrong byte first: only its second half is fetched."""
     half = bytearray(genome.read_bytes()[: genome.stat().st_size // 2])
     part = tmp_path / "small.fa.gz.part"
@@ -59,16 +59,16 @@ def test_an_interrupted_download_goes_on_and_ends_as_a_verified_set(genome, tmp_
     assert made == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.tar")}
 
 
-def test_what_goes_wrong_is_said_in_one_line(genome, tmp_path):
+def test_a_failure_is_reported_in_one_line(genome: Path, tmp_path: Path) -> None:
     gone = genome.with_name("gone.fa.gz").as_uri()
     missing = prepare("small", tmp_path / "a", gone, md5(genome))
     assert missing.returncode == 1
     assert [line for line in missing.stderr.splitlines() if line.startswith("prepare.sh: ")] == [
-        f"prepare.sh: {gone}: not downloaded (curl says why above); run the same command again to go on from byte 0"
+        f"prepare.sh: {gone}: download failed (curl says why above); run the same command again to resume from byte 0"
     ]
     sums = genome.with_name("md5sum.txt")
     unnamed = prepare("small", tmp_path / "b", (genome.parent / "md5sum.txt").as_uri(), sums.as_uri())
     assert unnamed.returncode == 1
-    assert unnamed.stderr.splitlines() == [f"prepare.sh: {sums.as_uri()}: names no md5sum.txt"]
+    assert unnamed.stderr.splitlines() == [f"prepare.sh: {sums.as_uri()}: does not list md5sum.txt"]
     usage = prepare("small", tmp_path)
     assert usage.returncode == 2 and "prepare.sh hg38 DIR" in usage.stderr

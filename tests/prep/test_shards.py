@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import webdataset
 import zarr
@@ -28,25 +29,38 @@ def contigs_of(fasta: Path) -> dict[str, str]:
     return {header.split()[0]: body.replace("\n", "") for header, body in records}
 
 
+def column(group: zarr.Group, name: str) -> npt.NDArray[np.integer]:
+    """A whole array of a store."""
+    array = group[name]
+    assert isinstance(array, zarr.Array)
+    return np.asarray(array[:])
+
+
+def flags(runs: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+    """Run lengths written out: false for the first, true for the second, and so on."""
+    return np.repeat(np.arange(runs.size) % 2 == 1, runs)
+
+
 def test_stock_zarr_decodes_the_bases(made: Path) -> None:
     """The packed bases by an independent formula, N by its run lengths: as the format's description says."""
     group = zarr.open_group(str(made / "g.zarr"), mode="r")
     text = "".join(contigs_of(made / "g.fa").values())
-    packed = group["bases"][:]
-    runs = np.repeat(np.arange(group["n_runs"].shape[0]) % 2, group["n_runs"][:])
-    lower = np.repeat(np.arange(group["mask_runs"].shape[0]) % 2, group["mask_runs"][:])
-    other = dict(zip(group["iupac_positions"][:].tolist(), group["iupac_codes"][:].tobytes().decode(), strict=True))
+    packed = column(group, "bases")
+    runs, lower = flags(column(group, "n_runs")), flags(column(group, "mask_runs"))
+    letters = column(group, "iupac_codes").tobytes().decode()
+    other = dict(zip(column(group, "iupac_positions").tolist(), letters, strict=True))
     for i in [*range(3000), *range(len(text) - 3000, len(text)), *other]:
         letter = "ACGT"[packed[i // 4] >> (6 - 2 * (i % 4)) & 3]
         letter = "N" if runs[i] else other.get(i, letter)
         assert (letter.lower() if lower[i] else letter) == text[i]
     assert runs.size == lower.size == len(text)
     assert set(other.values()) == {"R", "U"}
-    assert group["contig_names"][:].tobytes().decode().split("\n")[0].startswith("chr1 ")
-    assert group["contig_offsets"][:].tolist() == [0, 40_000, 80_000, 120_000]
-    counts = Counter(text.upper())
-    assert group.attrs["counts"]["N"] == counts["N"]
-    assert group.attrs["counts"]["other"] == counts["R"] + counts["U"]
+    assert column(group, "contig_names").tobytes().decode().split("\n")[0].startswith("chr1 ")
+    assert column(group, "contig_offsets").tolist() == [0, 40_000, 80_000, 120_000]
+    expected, counts = Counter(text.upper()), group.attrs["counts"]
+    assert isinstance(counts, dict)
+    assert counts["N"] == expected["N"]
+    assert counts["other"] == expected["R"] + expected["U"]
 
 
 def samples_of(path: Path) -> list[dict[str, Any]]:
@@ -116,7 +130,7 @@ def test_second_run_gives_the_same_bytes(made: Path) -> None:
     assert all((made / "set" / name).read_bytes() == (made / "again" / name).read_bytes() for name in names)
 
 
-def test_several_assemblies_in_one_set(made: Path) -> None:
+def test_one_set_holds_windows_of_several_assemblies(made: Path) -> None:
     encode_genome([str(made / "plain.fa")], str(made / "other.zarr"), "other")
     stores = [str(made / "g.zarr"), str(made / "other.zarr")]
     shard_set = write_shards(stores, str(made / "both"), window=5000, rule="contig")
@@ -124,7 +138,7 @@ def test_several_assemblies_in_one_set(made: Path) -> None:
     assert verify(str(made / "both")) == []
 
 
-def test_nothing_to_learn_from(tmp_path: Path) -> None:
+def test_a_genome_of_n_alone_is_refused(tmp_path: Path) -> None:
     (tmp_path / "n.fa").write_text(">a\n" + "N" * 5000 + "\n")
     encode_genome([str(tmp_path / "n.fa")], str(tmp_path / "n.zarr"))
     with pytest.raises(InputError, match="no A, C, G or T"):
@@ -132,14 +146,14 @@ def test_nothing_to_learn_from(tmp_path: Path) -> None:
     assert not (tmp_path / "set").exists()
 
 
-def test_no_train_window(made: Path, tmp_path: Path) -> None:
+def test_splits_without_a_train_window_are_refused(made: Path, tmp_path: Path) -> None:
     (tmp_path / "s.bed").write_text("chr1\t0\t20000\tvalid\n")
     with pytest.raises(InputError, match="no train window is left"):
         write_shards([str(made / "g.zarr")], str(tmp_path / "set"), str(tmp_path / "s.bed"))
     assert [path.name for path in tmp_path.iterdir()] == ["s.bed"]
 
 
-def test_two_stores_of_one_name(made: Path, tmp_path: Path) -> None:
+def test_two_stores_of_one_name_are_refused(made: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--assembly NAME"):
         write_shards([str(made / "g.zarr")] * 2, str(tmp_path / "set"))
 

@@ -22,7 +22,8 @@ def letters_of(path: Path) -> npt.NDArray[np.uint8]:
 def codes_of(path: Path) -> npt.NDArray[np.int64]:
     """0..3 of the known bases, end to end."""
     upper = letters_of(path) & 0xDF
-    return np.searchsorted(np.frombuffer(b"ACGT", np.uint8), upper[upper != ord("N")])
+    codes: npt.NDArray[np.int64] = np.searchsorted(np.frombuffer(b"ACGT", np.uint8), upper[upper != ord("N")])
+    return codes
 
 
 def bits_per_base(train: npt.NDArray[np.int64], held_out: npt.NDArray[np.int64], order: int) -> float:
@@ -53,7 +54,7 @@ def test_same_seed_same_bytes_other_seed_other_bases(genome: Path, tmp_path: Pat
     assert (tmp_path / "c.fa.gz").read_bytes() == (tmp_path / "d.fa.gz").read_bytes()
 
 
-def test_contigs_lengths_and_n_runs_at_both_ends(genome: Path) -> None:
+def test_contigs_are_equally_long_with_n_at_both_ends_alone(genome: Path) -> None:
     records = genome.read_text().split(">")[1:]
     assert [record.split()[0] for record in records] == ["chr1", "chr2"]
     for record in records:
@@ -65,7 +66,7 @@ def test_contigs_lengths_and_n_runs_at_both_ends(genome: Path) -> None:
         assert sequence.endswith("N" * 1000)
 
 
-def test_a_markov_model_learns_something_clear(genome: Path) -> None:
+def test_a_markov_model_beats_composition_clearly(genome: Path) -> None:
     """Order-5 well below order-0, which stays near the 2 bits of even letters."""
     codes = codes_of(genome)
     train, held_out = np.split(codes, [codes.size * 8 // 10])
@@ -129,7 +130,7 @@ def test_copies_lie_within_the_distances_asked_for(tmp_path: Path) -> None:
     assert shared_words(codes, 3010) > 0.2
 
 
-def test_too_small_and_existing_are_refused(genome: Path, tmp_path: Path) -> None:
+def test_a_genome_too_small_and_an_existing_file_are_refused(genome: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="at least 1000 bases"):
         write_genome(tmp_path / "g.fa", 500)
     with pytest.raises(InputError, match="never overwritten"):

@@ -1,4 +1,4 @@
-"""Splits and windows: small facts, edges, and the rule that no base belongs to two splits."""
+"""Splits and windows: known cases, edges, and the rule that no base belongs to two splits."""
 
 import gzip
 from collections import Counter
@@ -48,7 +48,9 @@ def places(windows: list[Window]) -> list[tuple[int, int]]:
         (10, 20, 1 << 20, [(10, 20)]),  # shorter than a window
     ],
 )
-def test_cutting(start: int, end: int, width: int, expected: list[tuple[int, int]]) -> None:
+def test_windows_share_a_base_and_a_remainder_of_two_bases_is_one_more(
+    start: int, end: int, width: int, expected: list[tuple[int, int]]
+) -> None:
     assert places(cut([Stretch("toy", "chr1", start, end, "train")], width)) == expected
 
 
@@ -122,12 +124,14 @@ def test_bed_is_read_merged_and_sorted(stores: dict[str, GenomeStore], tmp_path:
         ("chr1\t0\t10\ttrain\nchr1\t9\t20\tvalid\n", ":2: overlaps line 1"),
         (
             "chr1\t0\t90\ttrain\nchr1\t5\t9\ttrain\nchr1\t30\t40\tvalid\n",
-            "overlap: a base may belong to one split only",
+            "overlap: a base may belong to only one split",
         ),
         ("# nothing\n", ": empty"),
     ],
 )
-def test_bad_bed(text: str, what: str, stores: dict[str, GenomeStore], tmp_path: Path) -> None:
+def test_a_bad_bed_file_is_refused_with_place_and_reason(
+    text: str, what: str, stores: dict[str, GenomeStore], tmp_path: Path
+) -> None:
     path = bed(tmp_path, text)
     with pytest.raises(InputError) as error:
         read_bed(path, stores)

@@ -1,6 +1,5 @@
-"""Fixtures of the evaluation tests."""
+"""Fixtures of the report's tests."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +8,8 @@ from support import made_up_run
 
 
 @pytest.fixture
-def make_run(tmp_path: Path) -> Callable[..., Path]:
-    """Writes the made-up run with the metrics given, by default its own; gives its folder."""
+def make_run(tmp_path: Path) -> made_up_run.MakeRun:
+    """A function that writes the made-up run."""
 
     def make(lines: list[dict[str, Any]] | None = None) -> Path:
         run = tmp_path / "made & up"

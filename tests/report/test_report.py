@@ -1,4 +1,4 @@
-"""The report tells what the run's files tell: checked by parsing the page and its figures on their own."""
+"""The report shows what the run's files say: checked by an independent parse of the page and its figures."""
 
 import json
 import re
@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.made_up_run import BASELINES, CHECKSUM, RECIPE, metrics
+from support.made_up_run import BASELINES, CHECKSUM, RECIPE, MakeRun, metrics
 
 from hdna.errors import InputError
 from hdna.report.history import read_history
 from hdna.report.page import render, verdict, write_report
 from hdna.report.plots import MAX_POINTS, readable_range
 
-MakeRun = Callable[..., Path]
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -63,14 +62,15 @@ def page_of(run: Path) -> Page:
     return Page(Path(write_report(str(run))).read_text())
 
 
+def child(element: ET.Element, tag: str) -> ET.Element:
+    """The first element of a tag inside another one, however deep."""
+    return next(element.iter(f"{SVG}{tag}"))
+
+
 def figures(text: str) -> dict[str, ET.Element]:
     """The page's SVG elements by the first part of their ids."""
-    found = {}
-    for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
-        root = ET.fromstring(svg)
-        name = root.find(f"{SVG}g").get("id").removesuffix("-figure_1")
-        found[name] = root
-    return found
+    roots = [ET.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL)]
+    return {child(root, "g").attrib["id"].removesuffix("-figure_1"): root for root in roots}
 
 
 def scale(svg: ET.Element, axis: int) -> Callable[[float], float]:
@@ -79,19 +79,28 @@ def scale(svg: ET.Element, axis: int) -> Callable[[float], float]:
     letter = "xy"[axis - 1]
     for group in svg.iter(f"{SVG}g"):
         if re.search(rf"-{letter}tick_\d+$", group.get("id", "")):
-            label, mark = next(group.iter(f"{SVG}text")).text, next(group.iter(f"{SVG}use"))
+            label = "".join(child(group, "text").itertext())
             value = float(label.replace("−", "-").replace("k", "e3").replace("M", "e6"))
-            ticks.append((float(mark.get(letter)), value))
+            ticks.append((float(child(group, "use").attrib[letter]), value))
     (place_a, value_a), (place_b, value_b) = ticks[0], ticks[-1]
     return lambda place: value_a + (place - place_a) * (value_b - value_a) / (place_b - place_a)
+
+
+def group_of(svg: ET.Element, gid: str) -> ET.Element:
+    return next(group for group in svg.iter(f"{SVG}g") if group.get("id", "").endswith(f"-{gid}"))
 
 
 def curve(svg: ET.Element, gid: str) -> list[tuple[float, float]]:
     """The points of a line, in the numbers of the axes."""
     x, y = scale(svg, 1), scale(svg, 2)
-    group = next(g for g in svg.iter(f"{SVG}g") if g.get("id", "").endswith(f"-{gid}"))
-    points = re.findall(r"[ML] (\S+) (\S+)", group.find(f"{SVG}path").get("d"))
+    points = re.findall(r"[ML] (\S+) (\S+)", child(group_of(svg, gid), "path").attrib["d"])
     return [(x(float(a)), y(float(b))) for a, b in points]
+
+
+def marks(svg: ET.Element, gid: str) -> list[float]:
+    """Where along the x axis there are marks, in its numbers."""
+    x = scale(svg, 1)
+    return [x(float(mark.attrib["x"])) for mark in group_of(svg, gid).iter(f"{SVG}use")]
 
 
 def test_tables_hold_the_runs_numbers(make_run: MakeRun) -> None:
@@ -108,7 +117,7 @@ def test_tables_hold_the_runs_numbers(make_run: MakeRun) -> None:
     assert stages[1:] == [["0", "64", "6", "3,072", "1.9700", "1.9750"], ["1", "256", "4", "2,048", "1.9450", "1.9510"]]
     assert checkpoints[1:] == [["step-000005", "5", "2.0 MiB"], ["step-000010", "10", "2.0 MiB"]]
     assert ["Checksum of set 0", CHECKSUM] in data
-    assert ["Train bases the simple models counted", "9,000"] in data
+    assert ["Train bases counted by the simple models", "9,000"] in data
     assert environment == [["torch", "9.9"], ["device", "CPU <b>&"]]
 
 
@@ -117,8 +126,8 @@ def test_summary_says_what_the_comparison_means(make_run: MakeRun) -> None:
     assert page.headings[0] == "made & up finished"
     assert "At 1.951 valid bits per base the model is 0.039 below the order-0 entropy" in page.text
     assert "has not reached an order-5 Markov model (1.930)" in page.text
-    assert "Stage 1 (context 256) stands 0.024 below where stage 0 (context 64) ended" in page.text
-    assert "1 of 10 steps had a loss or gradient that was not finite and changed nothing: step 4." in page.text
+    assert "Stage 1 (context 256) is 0.024 below where stage 0 (context 64) ended" in page.text
+    assert "1 of 10 steps had a non-finite loss or gradient and changed nothing: step 4." in page.text
 
 
 @pytest.mark.parametrize(
@@ -159,13 +168,7 @@ def test_train_curve_breaks_at_the_skipped_step(make_run: MakeRun) -> None:
     assert 4 not in bits
     for line in metrics()[4:]:
         assert bits[line["step"]] == pytest.approx(line["bits_per_base"], abs=2e-3)
-    assert [round(x / 512) for x, _ in curve_marks(drawn, "skipped")] == [4]
-
-
-def curve_marks(svg: ET.Element, gid: str) -> list[tuple[float, str]]:
-    x = scale(svg, 1)
-    group = next(g for g in svg.iter(f"{SVG}g") if g.get("id", "").endswith(f"-{gid}"))
-    return [(x(float(mark.get("x"))), mark.get("y")) for mark in group.iter(f"{SVG}use")]
+    assert [round(x / 512) for x in marks(drawn, "skipped")] == [4]
 
 
 def test_every_text_is_escaped(make_run: MakeRun) -> None:

@@ -2,12 +2,14 @@
 
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import matplotlib.image
 import numpy as np
+import numpy.typing as npt
 import pytest
+from support.made_up_run import MakeRun
 
 from hdna.report.page import write_report
 from hdna.report.plots import COLOURS
@@ -31,9 +33,19 @@ LIGHT = "--blink-settings=preferredColorScheme=1"
 DARK = "--blink-settings=preferredColorScheme=0"
 
 
+Pixels = npt.NDArray[np.int64]
+"""(height, width, 3)"""
+
+
+class Browse(Protocol):
+    """Loads a page in headless Chromium with more flags, and returns what it prints."""
+
+    def __call__(self, page: str | Path, *flags: str) -> str: ...
+
+
 @pytest.fixture
-def browse(tmp_path: Path) -> Callable[..., str]:
-    """Loads a page in headless Chromium with more flags; gives what it prints."""
+def browse(tmp_path: Path) -> Browse:
+    """A function that loads a page; skips where there is no browser."""
     browser = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if browser is None:
         pytest.skip("no chromium or google-chrome here: apt-get install chromium")
@@ -48,18 +60,19 @@ def browse(tmp_path: Path) -> Callable[..., str]:
     return load
 
 
-def pixels(picture: Path) -> np.ndarray:
-    """A screenshot as whole numbers, (height, width, 3)."""
-    return np.round(matplotlib.image.imread(picture)[..., :3] * 255).astype(int)
+def pixels(picture: Path) -> Pixels:
+    """A screenshot as whole numbers."""
+    colours: npt.NDArray[np.float32] = matplotlib.image.imread(picture)[..., :3]
+    return np.round(colours * 255).astype(np.int64)
 
 
-def count(picture: np.ndarray, colour: str) -> int:
+def count(picture: Pixels, colour: str) -> int:
     """Pixels of a colour, give or take one step in each channel."""
     wanted = [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
     return int((np.abs(picture - wanted).max(axis=2) <= 1).sum())
 
 
-def test_page_is_read_by_a_browser(make_run: Callable[..., Path], browse: Callable[..., str]) -> None:
+def test_page_is_read_by_a_browser(make_run: MakeRun, browse: Browse) -> None:
     dom = browse(write_report(str(make_run())), "--dump-dom")
     for heading in ("made &amp; up", "Bits per base", "Stages of the curriculum", "Recipe, as resolved", "Environment"):
         assert f">{heading}" in dom
@@ -67,7 +80,7 @@ def test_page_is_read_by_a_browser(make_run: Callable[..., Path], browse: Callab
     assert "<script" not in dom and "&lt;script&gt;" in dom
 
 
-def test_figures_are_drawn(make_run: Callable[..., Path], browse: Callable[..., str], tmp_path: Path) -> None:
+def test_figures_are_drawn(make_run: MakeRun, browse: Browse, tmp_path: Path) -> None:
     target, picture = write_report(str(make_run())), tmp_path / "page.png"
     browse(target, LIGHT, "--window-size=1280,2600", f"--screenshot={picture}")
     page = pixels(picture)
@@ -77,9 +90,7 @@ def test_figures_are_drawn(make_run: Callable[..., Path], browse: Callable[..., 
     assert count(page, "#f6f8fa") > 500_000  # the paper around them
 
 
-def test_dark_page_has_its_own_colours(
-    make_run: Callable[..., Path], browse: Callable[..., str], tmp_path: Path
-) -> None:
+def test_dark_page_has_its_own_colours(make_run: MakeRun, browse: Browse, tmp_path: Path) -> None:
     target, picture = write_report(str(make_run())), tmp_path / "page.png"
     browse(target, DARK, "--window-size=1280,2600", f"--screenshot={picture}")
     page = pixels(picture)
@@ -88,9 +99,7 @@ def test_dark_page_has_its_own_colours(
     assert count(page, "#6fb1e8") > 40  # train
 
 
-def test_phone_page_is_no_wider_than_the_phone(
-    make_run: Callable[..., Path], browse: Callable[..., str], tmp_path: Path
-) -> None:
+def test_phone_page_is_no_wider_than_the_phone(make_run: MakeRun, browse: Browse, tmp_path: Path) -> None:
     """A frame of a phone's width: what is right of it stays the wrapper's white, and the phone's figure is shown."""
     run = make_run()
     wrapper, picture = tmp_path / "phone.html", tmp_path / "phone.png"

@@ -1,4 +1,4 @@
-"""Where credentials come from: the environment, a profile, nothing of ours."""
+"""Where credentials come from: the environment or an AWS profile, never settings of ours."""
 
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def test_the_environment_comes_before_a_profile(home: Path, bucket: str, monkeyp
     storage.write(f"{bucket}/x", b"1")
 
 
-def test_no_credentials_at_all_is_said(home: Path, bucket: str) -> None:
+def test_missing_credentials_are_reported_with_the_places_searched(home: Path, bucket: str) -> None:
     with pytest.raises(InputError, match=f"{bucket}/x: no credentials found: credentials are looked for in AWS_ACCESS"):
         storage.read(f"{bucket}/x")
 
@@ -68,11 +68,11 @@ def test_no_credentials_at_all_is_said(home: Path, bucket: str) -> None:
     ("text", "message"),
     [
         ("[default]\n", "AWS_PROFILE=lab: there is no such profile"),
-        ("[profile lab]\nsso_session = corp\n", "AWS_PROFILE=lab: this profile holds no keys .*export-credentials"),
+        ("[profile lab]\nsso_session = corp\n", "AWS_PROFILE=lab: this profile contains no keys .*export-credentials"),
         ("secret-line-without-section\n", "config: cannot be read as AWS settings"),
     ],
 )
-def test_a_profile_that_cannot_be_used_is_said(
+def test_an_unusable_profile_is_reported_with_its_reason(
     text: str, message: str, home: Path, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (home / ".aws" / "config").write_text(text)

@@ -3,6 +3,7 @@
 import os
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,25 +86,29 @@ def test_a_lasting_fault_is_one_line_in_a_bounded_time(
 
 
 @pytest.mark.parametrize("write", [storage.write, storage.write_if_absent])
-def test_a_lasting_fault_of_writes_is_one_line(write, bucket: str, proxy: FaultyProxy) -> None:
+def test_a_lasting_fault_of_writes_is_one_line(
+    write: Callable[[str, bytes], object], bucket: str, proxy: FaultyProxy
+) -> None:
     proxy.plan("PUT", "503", 100)
     with pytest.raises(InputError, match=f"{bucket}/x: still status code: 503 .*after several attempts"):
         write(f"{bucket}/x", b"1")
     assert proxy.count("PUT") == retry.RETRY.retries + 1
 
 
-def test_a_server_that_is_not_there(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_server_is_one_line_with_a_hint_at_the_endpoint(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{sock.getsockname()[1]}")
     started = time.monotonic()
-    with pytest.raises(InputError, match=f"{bucket}/x: .*see whether the endpoint is right"):
+    with pytest.raises(InputError, match=f"{bucket}/x: .*check the endpoint"):
         storage.read(f"{bucket}/x")
     assert time.monotonic() - started < BOUND_S
 
 
 def test_a_range_cut_short_unseen_is_fetched_again(bucket: str, data: bytes, proxy: FaultyProxy) -> None:
-    """The answer's length agrees with its short body: only a look at what was asked for tells."""
+    """The answer's length agrees with its short body: only the length that was asked for reveals it."""
     proxy.plan("GET", "short")
     assert storage.read_range(f"{bucket}/x", 5, 1000) == data[5:1005]
 

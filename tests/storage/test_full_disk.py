@@ -51,7 +51,7 @@ def shard_set(bucket: str, sizes: list[int]) -> ShardSet:
 
 
 def test_the_cache_gives_way_on_a_full_disk_and_then_says_so(bucket: str, small_disk: Path) -> None:
-    """The limit is above the disk: older copies go first; what does not fit an empty disk is one line."""
+    """The limit exceeds the disk: older copies go first, and a shard too large for an empty disk is one line."""
     shards = shard_set(bucket, [MIB * 3 // 4] * 3 + [4 * MIB])
     cache = ShardCache(small_disk / "cache", limit_bytes=1 << 30)
     for number in range(3):
@@ -64,8 +64,8 @@ def test_the_cache_gives_way_on_a_full_disk_and_then_says_so(bucket: str, small_
     assert not list((small_disk / "cache").glob("*.partial"))
 
 
-def test_the_cache_under_a_quota(bucket: str, tmp_path: Path) -> None:
-    """No file above one MiB may be written: the same, where no file system can be mounted."""
+def test_the_cache_under_a_quota_says_so_and_keeps_nothing(bucket: str, tmp_path: Path) -> None:
+    """No file may exceed one MiB: a test of a full disk for machines where no file system can be mounted."""
     shards = shard_set(bucket, [2 * MIB])
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, before[1]))
@@ -85,19 +85,18 @@ def prep(*words: object, quota: bool = False) -> subprocess.CompletedProcess[str
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_prep_says_one_line_and_leaves_nothing(genome: Path, tmp_path: Path) -> None:
+def test_prep_under_a_quota_says_so_in_one_line_and_leaves_nothing(genome: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     for words in (["genome", genome / "g.fa"], ["shards", genome / "g.zarr"]):
         done = prep(*words, "--out", tmp_path / "out" / "set", quota=True)
         assert done.returncode == 1
         assert "Traceback" not in done.stderr
-        assert (
-            f"{tmp_path}/out/set" in done.stderr.splitlines()[-1] and "File too large" in done.stderr.splitlines()[-1]
-        )
+        line = done.stderr.splitlines()[-1]
+        assert f"{tmp_path}/out/set" in line and "File too large" in line
         assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_prep_on_a_small_disk(genome: Path, small_disk: Path) -> None:
+def test_prep_on_a_full_disk_says_so_in_one_line_and_leaves_nothing(genome: Path, small_disk: Path) -> None:
     (small_disk / "ballast").write_bytes(bytes(MIB))
     for words in (["genome", genome / "g.fa"], ["shards", genome / "g.zarr"]):
         done = prep(*words, "--out", small_disk / "set")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.s3 import moto_bucket
 
 from hdna import storage
 from hdna.errors import InputError
@@ -17,21 +18,9 @@ from hdna_prep.verify import verify
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
-    """An empty S3 bucket of a server in this process; the credentials are made up."""
-    moto_server = pytest.importorskip("moto.server")
-    import boto3
-
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "made-up")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "made-up")
-        patch.setenv("AWS_REGION", "us-east-1")
-        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="hdna-test")
-        yield "s3://hdna-test"
-    server.stop()
+    """An empty bucket of a mock server."""
+    with moto_bucket() as url:
+        yield url
 
 
 @pytest.fixture(params=["local", "file", "s3"])
@@ -42,7 +31,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"file://{tmp_path}/x" if request.param == "file" else str(tmp_path / "x")
 
 
-def test_write_read_range_size(place: str) -> None:
+def test_an_object_reads_as_last_written_whole_in_part_and_in_blocks(place: str) -> None:
     url = storage.join(place, "a", "b.bin")
     assert not storage.exists(url)
     storage.write(url, b"0123456789")
@@ -103,7 +92,7 @@ def test_other_schemes_and_nameless_buckets_are_refused(url: str) -> None:
         storage.read(url)
 
 
-def test_a_missing_bucket_is_said_in_one_line(bucket: str) -> None:
+def test_a_missing_bucket_is_reported_in_one_line(bucket: str) -> None:
     with pytest.raises(InputError, match="s3://no-such-bucket/x: there is no bucket 'no-such-bucket'"):
         storage.write("s3://no-such-bucket/x", b"x")
 
@@ -113,12 +102,12 @@ def test_a_manifest_cannot_name_a_file_elsewhere(tmp_path: Path) -> None:
         folder = tmp_path / str(abs(hash(name)))
         entry = FileEntry(1, "0" * 64)
         assert put_manifest(str(folder), MANIFEST, {"format": "k", "version": 1}, {name: entry})
-        with pytest.raises(InputError, match="table of files"):
+        with pytest.raises(InputError, match="file table"):
             read_manifest(str(folder), MANIFEST, "k", 1)
 
 
-def test_store_and_shards_in_a_bucket(bucket: str, tmp_path: Path) -> None:
-    """The whole path on S3: read as the local ones, verify, refuse a second writer, notice a deleted object."""
+def test_store_and_shards_in_a_bucket_behave_as_local_ones(bucket: str, tmp_path: Path) -> None:
+    """The whole path on S3: they read as local ones, verify, refuse a second writer and notice a deleted object."""
     write_genome(tmp_path / "g.fa", 40_000, seed=2)
     encode_genome([str(tmp_path / "g.fa")], str(tmp_path / "g.zarr"))
     remote = f"{bucket}/genomes/g.zarr"

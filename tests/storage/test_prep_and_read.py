@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.command_line import hdna
 from support.faulty_proxy import FaultyProxy
-from typer.testing import CliRunner
 
 from hdna import storage
-from hdna.cli import app
 from hdna.data.cache import ShardCache
 from hdna.data.order import Crop
 from hdna.data.stream import WindowReader
@@ -17,12 +16,6 @@ from hdna.errors import InputError
 from hdna.genome.shard import load_shard_set
 from hdna_prep.encode import encode_genome
 from hdna_prep.synthetic import write_genome
-
-
-def run(*words: object) -> str:
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    assert result.exit_code == 0, f"{result.output} {result.exception}"
-    return str(result.stdout)
 
 
 @pytest.fixture
@@ -38,9 +31,9 @@ def test_a_set_in_a_bucket_reads_as_its_local_twin(
     """Written, verified and read through a network that fails now and then: the same bytes."""
     for method, fault in (("PUT", "503"), ("PUT", "lost"), ("GET", "reset"), ("GET", "503"), ("GET", "cut")):
         proxy.plan(method, fault)
-    run("prep", "shards", genome, "--out", f"{bucket}/set", "--window", 5000)
-    run("prep", "shards", genome, "--out", tmp_path / "set", "--window", 5000)
-    assert "sound" in run("prep", "verify", f"{bucket}/set")
+    hdna("prep", "shards", genome, "--out", f"{bucket}/set", "--window", 5000)
+    hdna("prep", "shards", genome, "--out", tmp_path / "set", "--window", 5000)
+    assert "sound" in hdna("prep", "verify", f"{bucket}/set")
     sets = [load_shard_set(url) for url in (f"{bucket}/set", str(tmp_path / "set"))]
     assert [shard.sha256 for shard in sets[0].shards] == [shard.sha256 for shard in sets[1].shards]
     proxy.plan("GET", "flip")
@@ -48,8 +41,8 @@ def test_a_set_in_a_bucket_reads_as_its_local_twin(
     remote, local = (WindowReader([one], "train", ShardCache(tmp_path / "cache", limit_bytes=1)) for one in sets)
     assert len(remote) == len(local) > 5
     for window in range(len(remote)):
-        crops = [reader.read(Crop(window, 7, "-"), 900)[0] for reader in (remote, local)]
-        assert np.array_equal(*crops)
+        crop = Crop(window, 7, "-")
+        assert np.array_equal(remote.read(crop, 900)[0], local.read(crop, 900)[0])
 
 
 @pytest.mark.parametrize(

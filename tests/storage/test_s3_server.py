@@ -39,7 +39,7 @@ def test_objects_are_written_read_listed_and_deleted(bucket: str) -> None:
 
 def test_a_range_past_the_end_is_not_passed_off_as_whole(bucket: str) -> None:
     storage.write(f"{bucket}/x", b"0123456789")
-    with pytest.raises(InputError, match=f"{bucket}/x: gave 2 bytes of the 4 from byte 8"):
+    with pytest.raises(InputError, match=f"{bucket}/x: returned 2 of 4 bytes from byte 8"):
         storage.read_range(f"{bucket}/x", 8, 4)
 
 
@@ -77,7 +77,7 @@ def line_of(call: Callable[[str], object], url: str) -> str:
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_wrong_secret_is_refused_and_the_way_to_credentials_told(bucket: str, call: str, server: str) -> None:
+def test_wrong_secret_is_refused_with_the_places_of_credentials(bucket: str, call: str, server: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         use(patch, server, secret="wrong-secret")
         line = line_of(CALLS[call], f"{bucket}/x")
@@ -88,7 +88,7 @@ def test_wrong_secret_is_refused_and_the_way_to_credentials_told(bucket: str, ca
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_denied_bucket_is_said(bucket: str, call: str, server: str) -> None:
+def test_a_denied_bucket_is_reported(bucket: str, call: str, server: str) -> None:
     storage.write(f"{bucket}/x", b"mine")
     with pytest.MonkeyPatch.context() as patch:
         use(patch, server, key="test:guest", secret="guesting")
@@ -97,7 +97,7 @@ def test_a_denied_bucket_is_said(bucket: str, call: str, server: str) -> None:
 
 
 @pytest.mark.parametrize("call", sorted(set(CALLS) - {"size"}))
-def test_a_missing_bucket_is_said_and_not_taken_for_a_missing_object(bucket: str, call: str) -> None:
+def test_a_missing_bucket_is_reported_and_not_taken_for_a_missing_object(bucket: str, call: str) -> None:
     assert "there is no bucket 'not-there'" in line_of(CALLS[call], "s3://not-there/x")
 
 

@@ -8,7 +8,7 @@ from support.faulty_proxy import FaultyProxy
 from hdna import storage
 from hdna.errors import InputError
 from hdna.genome.shard import load_shard_set
-from hdna.storage.manifest import describe_folder
+from hdna.storage.manifest import FileEntry, describe_folder
 from hdna.storage.staging import publish, staging
 from hdna.storage.write_claim import CLAIM
 from hdna_prep.encode import encode_genome
@@ -19,7 +19,7 @@ from hdna_prep.verify import verify
 BODY = {"format": "hdna-shards", "version": 1}
 
 
-def make(folder: Path, content: bytes) -> dict:
+def make(folder: Path, content: bytes) -> dict[str, FileEntry]:
     for name in ("a.tar", "b.tar"):
         (folder / name).write_bytes(content)
     return describe_folder(folder)
@@ -33,30 +33,30 @@ def held(url: str) -> dict[str, bytes]:
 def test_the_second_writer_touches_nothing_at_any_moment(
     moment: str, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While the first one is about to write that, the second one, begun before, publishes."""
-    refused = []
-    doing = {"upload": storage.upload, "write_if_absent": storage.write_if_absent, "delete": storage.delete}
+    """The second writer, which began earlier, publishes just when the first is about to write that."""
+    refused: list[str] = []
+    upload, write_if_absent, delete = storage.upload, storage.write_if_absent, storage.delete
     at = {"first file": "a.tar", "second file": "b.tar", "manifest": "manifest.json", "claim gone": CLAIM}[moment]
 
     def second() -> None:
         if not refused:
             refused.append("")
-            with pytest.raises(InputError, match=r"is being written there|already stands there") as caught:
+            with pytest.raises(InputError, match=r"is being written there|already exists there") as caught:
                 publish(tmp_path / "two", bucket, "shard set", BODY, make(tmp_path / "two", b"second"))
             refused[0] = str(caught.value)
 
     def interrupted_upload(path: Path, url: str) -> None:
         if url.endswith(at):
             second()
-        doing["upload"](path, url)
+        upload(path, url)
 
     def interrupted_put(url: str, data: bytes) -> bool:
         if url.endswith(at) and moment == "manifest":
             second()
-        return doing["write_if_absent"](url, data)
+        return write_if_absent(url, data)
 
     def interrupted_delete(url: str, names: list[str]) -> None:
-        doing["delete"](url, names)
+        delete(url, names)
         if names == [CLAIM] and moment == "claim gone":
             second()
 
@@ -85,7 +85,7 @@ def test_an_interrupted_upload_is_continued_by_the_same_set_and_closed_to_others
         load_shard_set(bucket)
     (tmp_path / "other").mkdir()
     with pytest.raises(
-        InputError, match=rf"begun and left unfinished: choose another name, or remove {bucket}/{CLAIM}"
+        InputError, match=rf"started but left unfinished: choose another name, or remove {bucket}/{CLAIM}"
     ):
         publish(tmp_path / "other", bucket, "shard set", BODY, make(tmp_path / "other", b"other"))
     assert set(held(bucket)) == {"a.tar", CLAIM}
@@ -99,7 +99,7 @@ def test_two_prep_runs_to_one_url_leave_one_whole_set(bucket: str, tmp_path: Pat
     encode_genome([str(tmp_path / "g.fa")], str(tmp_path / "g.zarr"))
     with staging(bucket, "shard set") as folder:
         first = write_shards([str(tmp_path / "g.zarr")], bucket, window=5000)
-        with pytest.raises(InputError, match="a shard set already stands there; it is never overwritten"):
+        with pytest.raises(InputError, match="a shard set already exists there; it is never overwritten"):
             publish(folder, bucket, "shard set", BODY, make(folder, b"late"))
     assert verify(bucket) == []
     assert load_shard_set(bucket).totals == first.totals

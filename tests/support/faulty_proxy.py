@@ -1,4 +1,4 @@
-"""A proxy on loopback that does to an S3 server's answers what networks do, one planned fault to a request."""
+"""A proxy on loopback that does to an S3 server's answers what networks do, one planned fault for each request."""
 
 import http.client
 import socket
@@ -17,9 +17,9 @@ STALL_S = 30
 class FaultyProxy(ThreadingHTTPServer):
     """Passes requests on to `upstream` (http://HOST:PORT).
 
-    `plan(method, fault, times)` harms that many coming requests of the method:
+    `plan(method, fault, times)` sets the fault of that many coming requests of the method:
 
-    * nothing: it is passed on as it is
+    * the empty string: none, the request is passed on
     * `503`: the server's answer when it is busy; the request is not passed on
     * `reset`: half the body, then the connection is reset
     * `cut`: half the body, then the connection ends, as if that were all
@@ -50,7 +50,7 @@ class FaultyProxy(ThreadingHTTPServer):
             self._faults.clear()
 
     def fault_of(self, request: str) -> str:
-        """The fault planned for this request, or nothing."""
+        """The fault planned for this request; empty if there is none."""
         with self._lock:
             self.requests.append(request)
             planned = self._faults.get(request.split()[0], [])
@@ -62,7 +62,7 @@ class FaultyProxy(ThreadingHTTPServer):
 
 @contextmanager
 def faulty_proxy(upstream: str) -> Iterator[FaultyProxy]:
-    """A running proxy before `upstream`."""
+    """A running proxy in front of `upstream`."""
     proxy = FaultyProxy(upstream)
     thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
@@ -80,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: FaultyProxy
 
     def log_message(self, *args: object) -> None:
-        """Nothing on the tests' terminal."""
+        """Keep the tests' terminal clean."""
 
     def handle_any(self) -> None:
         fault = self.server.fault_of(f"{self.command} {self.path}")

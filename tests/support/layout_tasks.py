@@ -1,9 +1,10 @@
-"""The ranks of the layout law: one optimizer step under each layout, whose loss, gradient norm and (clipped) gradients
-rank 0 writes to a file.
+"""What the ranks of the layout law do: one optimizer step under each layout, whose loss, gradient norm and (clipped)
+gradients rank 0 writes to a file.
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, overload
 
 import torch
 import torch.distributed as dist  # noqa: TID251 - the ranks of tests
@@ -23,6 +24,19 @@ MASKED = 20
 """Positions at the end of the global batch's first sample that `masked_at_one_end` takes out of the loss."""
 
 
+class LayoutTask(NamedTuple):
+    """One layout, as sent to the ranks."""
+
+    name: str
+    """Of the file."""
+    step: int
+    overrides: list[str]
+    """Of the recipe."""
+    min_message_bytes: int
+    mlp_positions: int
+    mask_one_end: bool
+
+
 class GradientAsWeight(torch.optim.Optimizer):
     """Replaces each weight by the gradient that reached the optimizer: to be read back, to the last bit, in any layout.
 
@@ -32,13 +46,19 @@ class GradientAsWeight(torch.optim.Optimizer):
     def __init__(self, groups: list[dict[str, Any]]) -> None:
         super().__init__(groups, {"lr": 0.0})
 
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """Copy gradients over weights; a learning rate of 0 leaves the weights."""
+        assert closure is None
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None and group["lr"]:
                     parameter.copy_(parameter.grad)
+        return None
 
 
 def masked_at_one_end(batch: MicroBatch, context_length: int) -> None:
@@ -47,25 +67,25 @@ def masked_at_one_end(batch: MicroBatch, context_length: int) -> None:
     batch.tokens[(batch.samples == 0)[:, None] & (positions > context_length - MASKED)] = alphabet.UNK
 
 
-def run_layouts(recipe: Path, layouts: list[dict[str, Any]], out: Path) -> None:
+def run_layouts(recipe: Path, layouts: Sequence[LayoutTask], out: Path) -> None:
     """One optimizer step under each layout, in files of the layouts' names."""
-    engine_module._adamw = lambda groups, device: GradientAsWeight(groups)  # type: ignore[assignment]
+    engine_module._adamw = lambda groups, device: GradientAsWeight(groups)
     for layout in layouts:
-        config = load_recipe(str(recipe), layout["overrides"])
-        all_to_all.MIN_MESSAGE_BYTES = layout["min_message_bytes"]
-        backbone.MLP_POSITIONS = layout["mlp_positions"]
+        config = load_recipe(str(recipe), layout.overrides)
+        all_to_all.MIN_MESSAGE_BYTES = layout.min_message_bytes
+        backbone.MLP_POSITIONS = layout.mlp_positions
         mesh = Mesh.of_this_process()
         engine, sampled = prepared(config)
-        optimizer_step(engine, mesh, sampled(layout["step"] - 1), learning_rate=0.0)  # what it leaves must not count
-        batch = sampled(layout["step"])
-        if layout["mask_one_end"]:
+        optimizer_step(engine, mesh, sampled(layout.step - 1), learning_rate=0.0)  # what it leaves must not count
+        batch = sampled(layout.step)
+        if layout.mask_one_end:
             _mask(batch)
         result = optimizer_step(engine, mesh, batch, learning_rate=1.0)
         found = {name: gradient.clone() for name, gradient in engine.parameters()}
         found["loss"] = torch.tensor(result.loss, dtype=torch.float64)
         found["grad_norm"] = torch.tensor(result.grad_norm, dtype=torch.float64)
         if dist.get_rank() == 0:
-            save_file(found, out / f"{layout['name']}.safetensors")
+            save_file(found, out / f"{layout.name}.safetensors")
 
 
 def _mask(batch: StepBatch) -> None:

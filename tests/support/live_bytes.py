@@ -1,6 +1,6 @@
-"""Counts what lives: the bytes of every tensor made within a block of code and not yet freed."""
+"""Counts live memory: the bytes of every tensor made within a block of code and not yet freed."""
 
-from typing import Any
+from collections.abc import Callable, Collection
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -15,10 +15,16 @@ class LiveBytes(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        self._storages: Any = WeakIdKeyDictionary()
+        TorchDispatchMode.__init__(self)
+        self._storages = WeakIdKeyDictionary()
 
-    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self,
+        operation: Callable[..., object],
+        types: Collection[type],
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
         given = {id(x.untyped_storage()) for x in tree_iter((args, kwargs)) if isinstance(x, torch.Tensor)}
         result = operation(*args, **(kwargs or {}))
         for tensor in tree_iter(result):
@@ -33,13 +39,19 @@ class LiveBytes(TorchDispatchMode):
 
 
 class PeakBytes(LiveBytes):
-    """Also keeps the most bytes that were alive after any operation; looking after each one takes long."""
+    """Also keeps the most bytes that were alive after any operation; slower, since it counts after each one."""
 
     def __init__(self) -> None:
         super().__init__()
         self.peak = 0
 
-    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self,
+        operation: Callable[..., object],
+        types: Collection[type],
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
         result = super().__torch_dispatch__(operation, types, args, kwargs)
         self.peak = max(self.peak, self.total)
         return result

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 RECIPE = """\
 run: {url: runs/made-up, seed: 1}
@@ -16,6 +16,12 @@ optim: {global_batch_tokens: 512}
 BASELINES = {"entropy": 1.99, "unigram": 1.995, "markov": 1.93, "train_bases": 9000, "valid_bases": 1234}
 CHECKSUM = "ab" * 32
 STATE = {"tokens": 0, "stage": 0, "updates": 0, "skipped": 0, "seed": 1, "recipe": RECIPE, "data": {"0": CHECKSUM}}
+
+
+class MakeRun(Protocol):
+    """Writes a run, with the metrics given or else with `metrics()`, and returns its folder."""
+
+    def __call__(self, lines: list[dict[str, Any]] | None = None) -> Path: ...
 
 
 def metrics() -> list[dict[str, Any]]:

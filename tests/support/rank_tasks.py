@@ -1,4 +1,4 @@
-"""What ranks of tests do: training runs, and steps that go wrong."""
+"""Tasks for the ranks of tests: training runs, and steps that go wrong."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -42,7 +42,7 @@ def announce(event: Event) -> None:
 
 
 def run_absent(recipe: Path, overrides: Sequence[str]) -> None:
-    """A backward pass that the last rank does not come to: the others wait in DeepSpeed's own process group."""
+    """A backward pass that the last rank never reaches: the others wait in DeepSpeed's own process group."""
     config = load_recipe(str(recipe), overrides)
     engine, sampled = prepared(config)
     if dist.get_rank() == dist.get_world_size() - 1:
@@ -79,7 +79,7 @@ def run_poisoned(recipe: Path, out: Path) -> None:
 
 
 def prepared(config: RunConfig) -> tuple[Engine, Callable[[int], StepBatch]]:
-    """An engine for a recipe's first stage, its accumulation set, and what gives this rank's batch of a step."""
+    """An engine for a recipe's first stage, its accumulation set, and a function for this rank's batch of a step."""
     curriculum = Curriculum.of(config)
     windows = WindowReader([load_shard_set(url) for url in config.data.shards], "train", ShardCache())
     order = DataOrder(windows.tables, curriculum, config.run.seed)

@@ -10,13 +10,13 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import ParamSpec
 
 import pytest
 
@@ -27,9 +27,9 @@ REPO = TESTS.parent
 PRELOADED = "support.rank_tasks"
 RANKS_TIMEOUT_S = 600
 """What a task may take on a machine that other work slows down."""
+COLLECTIVE_TIMEOUT_S = 1800.0
 
-Task = Callable[..., None]
-"""A function of a module, run by every rank with the settings given."""
+P = ParamSpec("P")
 
 
 class Rank:
@@ -89,22 +89,18 @@ class Rank:
         self._process.join()
 
 
-def start_ranks(
-    world_size: int,
-    task: Task,
-    *,
-    environment: Mapping[str, str] | None = None,
-    timeout_s: float = 1800,
-    **settings: Any,
-) -> list[Rank]:
-    """Start `task(**settings)` on that many ranks and leave them to the caller.
+def start_ranks(world_size: int, task: Callable[P, None], *args: P.args, **settings: P.kwargs) -> list[Rank]:
+    """Start a function of a module on that many ranks, with these settings, and leave them to the caller."""
+    return start_impatient_ranks(COLLECTIVE_TIMEOUT_S, world_size, task, *args, **settings)
 
-    `environment`: variables on top of this process's; `timeout_s`: of the group's collectives.
-    """
+
+def start_impatient_ranks(
+    timeout_s: float, world_size: int, task: Callable[P, None], *args: P.args, **settings: P.kwargs
+) -> list[Rank]:
+    """The same, in a group whose collectives wait `timeout_s` at most."""
     folder = Path(tempfile.mkdtemp(prefix="hdna-ranks-"))
     variables = {
         **os.environ,
-        **(environment or {}),
         "WORLD_SIZE": str(world_size),
         "OMP_NUM_THREADS": "1",
         "GLOO_SOCKET_IFNAME": "lo",
@@ -115,16 +111,16 @@ def start_ranks(
         for path in (out, err):
             path.touch()
         own = {**variables, "RANK": str(rank), "LOCAL_RANK": str(rank)}
-        arguments = (folder, own, timeout_s, task, settings, out, err)
+        arguments = (folder, own, timeout_s, partial(task, *args, **settings), out, err)
         process = _fork_server().Process(target=_run_rank, args=arguments, daemon=True)
         process.start()
         ranks.append(Rank(process, out, err))
     return ranks
 
 
-def run_ranks(world_size: int, task: Task, **settings: Any) -> list[Rank]:
-    """Run `task` on that many ranks to its end; fails when a rank fails or hangs."""
-    ranks = start_ranks(world_size, task, **settings)
+def run_ranks(world_size: int, task: Callable[P, None], *args: P.args, **settings: P.kwargs) -> list[Rank]:
+    """Run a function of a module on that many ranks to its end; fails when a rank fails or hangs."""
+    ranks = start_ranks(world_size, task, *args, **settings)
     try:
         for rank in ranks:
             assert rank.wait() == 0, rank.errors()[-4000:]
@@ -151,12 +147,11 @@ def _run_rank(
     folder: Path,
     environment: dict[str, str],
     timeout_s: float,
-    task: Task,
-    settings: dict[str, Any],
+    task: Callable[[], None],
     out: Path,
     err: Path,
 ) -> None:
-    """What a rank does: join the group, run the task, leave."""
+    """Join the group, run the task, leave."""
     assert PRELOADED in sys.modules, "forked without the libraries loaded"
     for path, stream in ((out, sys.stdout), (err, sys.stderr)):
         stream.flush()
@@ -174,5 +169,5 @@ def _run_rank(
         world_size=int(environment["WORLD_SIZE"]),
         timeout=timedelta(seconds=timeout_s),
     )
-    task(**settings)
+    task()
     dist.destroy_process_group()

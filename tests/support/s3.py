@@ -1,4 +1,4 @@
-"""What tests with buckets share: a real S3 server on loopback, its environment, and short waits."""
+"""What tests with buckets share: S3 servers on loopback, the environment that leads to them, and short waits."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from hdna.storage.retry import Retry
 SERVER = Path(__file__).with_name("swift_server.py")
 SECRET = "testing"
 QUICK = Retry(retries=5, first_pause=0.05, longest_pause=0.2, total=60, connect=5, silence=2)
-"""The same behaviour as outside the tests, sooner."""
+"""Retries as outside the tests, but sooner."""
 
 
 @contextmanager
@@ -46,21 +46,33 @@ def swift_server() -> Iterator[str]:
             process.stdout.close()
 
 
-def environment(endpoint: str, key: str = "test:tester", secret: str = SECRET) -> dict[str, str]:
-    """How a user tells of that server and of credentials."""
-    return {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": key,
-        "AWS_SECRET_ACCESS_KEY": secret,
-        "AWS_REGION": "us-east-1",
-    }
+@contextmanager
+def moto_bucket() -> Iterator[str]:
+    """An empty bucket of moto's server in this process, which checks no credentials; the environment leads to it."""
+    pytest.importorskip("moto.server", reason="the mock S3 server, moto, is not installed: pip install -e .[dev]")
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            use(patch, endpoint, key="made-up-key", secret="made-up-secret")
+            boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(Bucket="mock")
+            yield "s3://mock"
+    finally:
+        server.stop()
 
 
 def use(patch: pytest.MonkeyPatch, endpoint: str, key: str = "test:tester", secret: str = SECRET) -> None:
-    """Set that environment, without whatever the machine's own holds."""
+    """Set a server and credentials in the environment, as a user does, and unset the machine's own."""
     for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_WEB_IDENTITY_TOKEN_FILE"):
         patch.delenv(name, raising=False)
     patch.setenv("AWS_CONFIG_FILE", "/nonexistent/config")
     patch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/credentials")
-    for name, value in environment(endpoint, key, secret).items():
-        patch.setenv(name, value)
+    patch.setenv("AWS_ENDPOINT_URL", endpoint)
+    patch.setenv("AWS_ACCESS_KEY_ID", key)
+    patch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+    patch.setenv("AWS_REGION", "us-east-1")

@@ -1,10 +1,10 @@
-"""Checks of sequence parallelism, which every rank of a group makes together and asserts on its own."""
+"""Checks of sequence parallelism, which the ranks of a group run together; each makes its own assertions."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist  # noqa: TID251 - the ranks of tests
 from torch import Tensor
@@ -12,22 +12,16 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from hdna.config import ModelConfig
 from hdna.model import HyenaDNA, weighted_nats
+from hdna.model.backbone import Block
 from hdna.model.filter_cache import MicroStep
 from hdna.model.micro_batch import MicroBatch
 from hdna.parallel import Mesh, all_to_all, shard_sequence, slice_batch
 from hdna.parallel.all_to_all import AllToAllConv
 from hdna.parallel.distributed_fft import DistributedFFTConv
-from hdna.parallel.exchange import channel_shares, to_channels, to_positions
+from hdna.parallel.exchange import channel_splits, to_channels, to_positions
+from support.direct_conv import direct_conv
 
 LongConv = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-
-def direct(u_BDL: Tensor, k_DL: Tensor, bias_D: Tensor) -> Tensor:
-    """The causal convolution by its definition: a lower triangular Toeplitz matrix for each channel."""
-    length = u_BDL.shape[-1]
-    lag = torch.arange(length)[:, None] - torch.arange(length)
-    toeplitz_DLL = torch.where(lag >= 0, k_DL[:, lag.clamp(min=0)], torch.zeros((), dtype=k_DL.dtype))
-    return torch.einsum("dts,bds->bdt", toeplitz_DLL, u_BDL) + bias_D[:, None] * u_BDL
 
 
 def strategies(mesh: Mesh) -> dict[str, LongConv]:
@@ -44,7 +38,7 @@ def convolutions() -> None:
         inputs = [draw(batch, channels, length), draw(channels, length), draw(channels)]
         dy_BDL = draw(batch, channels, length)
         mine = mesh.slice_of(length)
-        wanted = direct(*(x.requires_grad_() for x in inputs))
+        wanted = direct_conv(*(x.requires_grad_() for x in inputs))
         gradients = torch.autograd.grad(wanted, inputs, dy_BDL)
         for name, convolve in strategies(mesh).items():
             local = [inputs[0][..., mine], inputs[1][..., mine], inputs[2]]
@@ -55,7 +49,7 @@ def convolutions() -> None:
             expected = [wanted[..., mine], gradients[0][..., mine], gradients[1][..., mine], gradients[2]]
             for found, value in zip((y_BDS, du, dk, dbias), expected, strict=True):
                 # fp64 rounding of some hundred terms of size one
-                torch.testing.assert_close(found, value, rtol=0, atol=1e-11, msg=lambda text, n=name: f"{n}: {text}")
+                torch.testing.assert_close(found, value, rtol=0, atol=1e-11, msg=partial("{}: {}".format, name))
 
 
 def bits() -> None:
@@ -65,7 +59,7 @@ def bits() -> None:
     k_1DS = torch.randint(-(2**31), 2**31, (1, 7, 9), generator=draw).to(torch.int32).view(torch.float32)
     u_BDS = torch.randint(-(2**15), 2**15, (3, 7, 9), generator=draw).to(torch.int16).view(torch.bfloat16)
     back = [torch.zeros_like(u_BDS), torch.zeros_like(k_1DS)]
-    for share in channel_shares(7, ranks, groups=2):
+    for share in channel_splits(7, ranks, groups=2):
         to_positions(to_channels([u_BDS, k_1DS], share, mesh)(), back, share, mesh)()
     assert torch.equal(back[0].view(torch.int16), u_BDS.view(torch.int16))
     assert torch.equal(back[1].view(torch.int32), k_1DS.view(torch.int32))
@@ -77,7 +71,7 @@ def bf16() -> None:
     draw = partial(torch.randn, generator=torch.Generator().manual_seed(3))
     u_BDL, k_DL, bias_D = draw(2, 5, 120).bfloat16(), draw(5, 120) / 10, draw(5)
     mine = mesh.slice_of(120)
-    wanted = direct(u_BDL.double(), k_DL.double(), bias_D.double())[..., mine]
+    wanted = direct_conv(u_BDL.double(), k_DL.double(), bias_D.double())[..., mine]
     for convolve in strategies(mesh).values():
         found = convolve(u_BDL[..., mine], k_DL[..., mine], bias_D)
         assert found.dtype == torch.bfloat16
@@ -89,15 +83,20 @@ def counted(calls: list[int]) -> Iterator[None]:
     """Note the size in bytes of every message of the collective that carries slices."""
     plain = dist.all_to_all_single
 
-    def counting(output: Tensor, message: Tensor, *args: Any, **settings: Any) -> Any:
+    def counting(
+        arrived: Tensor,
+        message: Tensor,
+        received: list[int],
+        sent: list[int],
+        group: dist.ProcessGroup | None,
+        async_op: bool,
+    ) -> object:
         calls.append(message.nbytes)
-        return plain(output, message, *args, **settings)
+        return plain(arrived, message, received, sent, group, async_op)
 
-    dist.all_to_all_single = counting
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dist, "all_to_all_single", counting)
         yield
-    finally:
-        dist.all_to_all_single = plain
 
 
 def batches(count: int, length: int) -> list[MicroBatch]:
@@ -123,7 +122,7 @@ def one_step(model: HyenaDNA, mesh: Mesh, whole: list[MicroBatch]) -> None:
 
 
 def recomputation() -> None:
-    """Activation checkpointing sends nothing more, and generates each slice of a filter once more and no oftener."""
+    """Activation checkpointing sends nothing more, and generates each slice of a filter exactly once more."""
     mesh = Mesh.of_this_process(dist.get_world_size())
     for kind in ("all_to_all", "distributed_fft"):
         messages: dict[bool, list[int]] = {}
@@ -133,6 +132,7 @@ def recomputation() -> None:
             shard_sequence(model, mesh, kind)
             spans: list[tuple[int, int]] = []
             for block in model.backbone.blocks:
+                assert isinstance(block, Block)
                 block.hyena.filter.register_forward_pre_hook(lambda _, span, spans=spans: spans.append(span))
             with counted(messages.setdefault(recompute, [])):
                 one_step(model, mesh, batches(3, 60))

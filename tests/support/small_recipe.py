@@ -1,4 +1,4 @@
-"""A small valid recipe for tests, and the one line a spoilt one is refused with."""
+"""A small valid recipe for tests, and the one line that a spoilt one is refused with."""
 
 import pytest
 

@@ -48,7 +48,8 @@ def main(folder: Path) -> None:
 
 def listening() -> socket.socket:
     """A socket on a free port of loopback."""
-    return eventlet.listen(("127.0.0.1", 0))
+    sock: socket.socket = eventlet.listen(("127.0.0.1", 0))
+    return sock
 
 
 def write_ring(folder: Path, name: str, port: int) -> None:

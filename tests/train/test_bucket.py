@@ -1,12 +1,14 @@
 """A run whose shards and run URL lie in a bucket: the same weights as a local one, and all of it readable there."""
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
-from moto.server import ThreadedMotoServer
 from support.rank_tasks import run_training
 from support.ranks import run_ranks, start_ranks
+from support.s3 import moto_bucket
 
 from hdna import storage
 from hdna.checkpoint import list_checkpoints, load_weights
@@ -18,29 +20,16 @@ pytestmark = pytest.mark.ranks
 
 
 @pytest.fixture
-def bucket(monkeypatch, tmp_path):
-    """s3://bucket on a mock server on loopback; its address and credentials in the environment, as users give them."""
-    import boto3
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    environment = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_REGION": "us-east-1",
-        "XDG_CACHE_HOME": str(tmp_path / "cache"),
-    }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    client = boto3.client("s3", endpoint_url=environment["AWS_ENDPOINT_URL"], region_name="us-east-1")
-    client.create_bucket(Bucket="bucket")
-    yield "s3://bucket"
-    server.stop()
+def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """A bucket on a mock server; shards are cached in tmp_path/cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with moto_bucket() as url:
+        yield url
 
 
-def test_training_from_a_bucket_into_a_bucket(bucket, tiny_set, tiny_recipe, tmp_path):
+def test_training_in_a_bucket_ends_with_the_weights_of_a_local_run(
+    bucket: str, tiny_set: Path, tiny_recipe: Path, tmp_path: Path
+) -> None:
     for path in sorted(tiny_set.iterdir()):
         storage.upload(path, f"{bucket}/shards/{path.name}")
     run_ranks(1, run_training, recipe=tiny_recipe, overrides=[f"run.url={tmp_path / 'local'}"])
@@ -56,7 +45,7 @@ def test_training_from_a_bucket_into_a_bucket(bucket, tiny_set, tiny_recipe, tmp
     assert [ref.step for ref in list_checkpoints(url)] == [2, 4, 6, 8, 10]
     assert [record.step for record in read_metrics(url)] == list(range(1, 11))
     assert any("tensorboard" in name for name in storage.list_objects(url))
-    assert storage.object_size(write_report(url)) > 10_000
+    assert len(storage.read(write_report(url))) > 10_000
     cached = {path.name for path in (tmp_path / "cache" / "hdna" / "shards").iterdir()}
     assert {shard.sha256 + ".tar" for shard in load_shard_set(f"{bucket}/shards").shards} >= cached - {"lock"}
     assert len(cached) > 2

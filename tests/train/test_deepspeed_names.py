@@ -1,24 +1,27 @@
 """The private names of DeepSpeed that the engine relies on exist in the pinned version."""
 
+from pathlib import Path
+
+import pytest
 import torch
 
 from hdna.train.engine import apex_is_nvidia, fused_kernels
 
 
-def test_the_extension_that_would_be_compiled_at_start_can_be_switched_off():
+def test_the_extension_that_would_be_compiled_at_start_can_be_switched_off() -> None:
     """Were the name gone, a start on CPU would compile for a minute and need a C++ compiler."""
     import deepspeed
 
     assert "deepspeed_shm_comm" in deepspeed.ops.__compatible_ops__
 
 
-def test_zero_links_its_optimizer_state_by_the_name_we_call():
+def test_zero_links_its_optimizer_state_by_the_name_we_call() -> None:
     from deepspeed.runtime.zero.stage_1_and_2 import DeepSpeedZeroOptimizer
 
     assert callable(DeepSpeedZeroOptimizer._lazy_init_hp_params_optimizer_state)
 
 
-def test_pypis_unrelated_apex_is_told_from_nvidias(tmp_path, monkeypatch):
+def test_pypis_unrelated_apex_is_told_from_nvidias(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "apex").mkdir()
     (tmp_path / "apex" / "__init__.py").write_text("")
     monkeypatch.syspath_prepend(str(tmp_path))

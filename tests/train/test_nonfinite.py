@@ -1,5 +1,7 @@
 """A loss or gradient that is not finite changes nothing, on any rank; five in a row end the run with advice."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -12,7 +14,9 @@ pytestmark = pytest.mark.ranks
 
 
 @pytest.mark.parametrize("world_size", [1, 2])
-def test_a_poisoned_step_leaves_the_weights_and_the_next_step_works(world_size, tiny_recipe, tmp_path):
+def test_a_poisoned_step_leaves_the_weights_and_the_next_step_works(
+    world_size: int, tiny_recipe: Path, tmp_path: Path
+) -> None:
     run_ranks(world_size, run_poisoned, recipe=tiny_recipe, out=tmp_path)
     for zero in (0, 1, 2, 3):
         found = load_file(tmp_path / f"zero-{zero}.safetensors")
@@ -24,7 +28,7 @@ def test_a_poisoned_step_leaves_the_weights_and_the_next_step_works(world_size, 
         assert any(not torch.equal(found[f"1.{name}"], found[f"2.{name}"]) for name in names)
 
 
-def test_five_in_a_row_end_the_run_with_advice(tiny_recipe, tmp_path):
+def test_five_in_a_row_end_the_run_with_advice(tiny_recipe: Path, tmp_path: Path) -> None:
     overrides = [f"run.url={tmp_path / 'run'}", "optim.learning_rate=1e15", "optim.warmup_fraction=0"]
     (rank,) = start_ranks(1, run_training, recipe=tiny_recipe, overrides=overrides)
     assert rank.wait() == 1

@@ -13,7 +13,7 @@ OPTIM = OptimConfig(learning_rate=6e-4, warmup_fraction=0.1, global_batch_tokens
 TOTAL = 100_000
 
 
-def test_the_learning_rate_warms_up_peaks_and_ends_at_a_tenth():
+def test_the_learning_rate_warms_up_peaks_and_ends_at_a_tenth() -> None:
     rates = [learning_rate(OPTIM, tokens, TOTAL) for tokens in range(0, TOTAL, 100)]
     assert 0 < rates[0] < 0.02 * OPTIM.learning_rate
     assert rates.index(max(rates)) == 100
@@ -25,11 +25,11 @@ def test_the_learning_rate_warms_up_peaks_and_ends_at_a_tenth():
     assert halfway == pytest.approx(OPTIM.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi / 2))))
 
 
-def test_without_warm_up_the_first_step_has_the_peak():
+def test_without_warm_up_the_first_step_has_the_peak() -> None:
     assert learning_rate(OptimConfig(learning_rate=1.0, warmup_fraction=0), 0, TOTAL) == 1.0
 
 
-def test_weight_decay_reaches_projections_short_convolution_and_mlp_alone():
+def test_weight_decay_reaches_projections_short_convolution_and_mlp_alone() -> None:
     """Paper, table A.1 and its code: 0.1, and 0 on filters, norms, biases and embedding."""
     model = HyenaDNA(ModelConfig(d_model=8, n_layer=2, l_max=16))
     decayed, plain = parameter_groups(model.named_parameters(), 0.1)
