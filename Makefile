@@ -5,6 +5,7 @@
 #   make test-fast                  tests that need neither Ray nor rank processes, for use while editing
 #   make check                      style, types, floors
 #   make coverage                   all tests with line coverage; fails below the minimum in pyproject.toml
+#   make fuzz                       a thousand damaged stores, shard sets and checkpoints of each kind, and a table
 #   make bench                      side-by-side measurements (see bench/)
 #   make docs                       the documentation as a site, in site/; fails on a broken link
 #   make clean                      remove the environment and the output of `make train` and `make docs`
@@ -28,7 +29,7 @@ SYNTH_BASES := 4000000
 WINDOW := 65536
 
 .DELETE_ON_ERROR:
-.PHONY: train test test-fast check style types coverage bench docs clean
+.PHONY: train test test-fast check style types coverage fuzz bench docs clean
 
 train: $(WORK)/shards/manifest.json
 	$(BIN)/hdna train quickstart data.shards='["$(WORK)/shards"]' run.url='$(RUN)'
@@ -73,6 +74,9 @@ types: $(READY)
 
 coverage: $(READY)
 	$(PYTEST) --cov --cov-report=term
+
+fuzz: $(READY)
+	HDNA_FUZZ_TRIALS=1000 $(BIN)/python -m pytest -q -s tests/fuzz
 
 bench: $(READY)
 	$(BIN)/python bench/fft_conv.py

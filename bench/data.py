@@ -33,7 +33,7 @@ from hdna.data.order import DataOrder, WindowTable
 from hdna.data.stream import WindowReader
 from hdna.errors import InputError
 from hdna.genome import GenomeStore
-from hdna.genome.shard import load_shard_set
+from hdna.genome.shard_set import load_shard_set
 from hdna.run.files import read_metrics
 from hdna_prep.encode import encode_genome
 from hdna_prep.shards import write_shards

@@ -31,7 +31,7 @@ from hdna.data.curriculum import Curriculum
 from hdna.data.order import DataOrder
 from hdna.data.stream import WindowReader
 from hdna.genome import GenomeStore
-from hdna.genome.shard import load_shard_set
+from hdna.genome.shard_set import load_shard_set
 from hdna.model import HyenaDNA
 from hdna.parallel import Mesh, shard_sequence
 from hdna.train.engine import Engine

@@ -1,5 +1,6 @@
 """What many tests share: a small shard set with N in awkward places, and a tiny recipe."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 
 # A script's background job starts with SIGINT ignored, and children would inherit that: some tests interrupt theirs.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Without the command's last net: an unexpected error shows its traceback, and fails the test that meets it.
+os.environ["HDNA_DEBUG"] = "1"
 
 
 TOGETHER = ("laws/test_layout.py", "laws/test_resume.py", "parallel/test_traffic.py", "storage/", "data/test_cache.py")

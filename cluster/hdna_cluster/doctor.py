@@ -214,14 +214,15 @@ def _deleted(folder: str) -> bool:
 
 def _trial_result(url: str, trial: str, passes: Callable[[], bool], fault: str) -> Finding:
     """Run one trial; a failure is one line with the cause."""
+    fix = "check the URL, and that this machine's credentials allow access to it"
     try:
         if passes():
             return Finding(True, _without_secrets(f"{url}: {trial} works"))
+        fix = "use a store that does what it says, or take out the proxy before it"
     except FileNotFoundError:
         fault = "no such object or bucket"
     except InputError as error:
         fault = str(error).partition(": ")[2]
-    fix = "check the URL, and that this machine's credentials allow access to it"
     return Finding(False, _without_secrets(f"{url}: {trial} failed: {fault}"), fix)
 
 

@@ -13,7 +13,7 @@ from hdna import storage
 from hdna.genome import arrays
 from hdna.genome.interval import Interval
 from hdna.genome.segment import Columns, Segment, encode_segment
-from hdna.genome.store import FORMAT, VERSION, GenomeStore
+from hdna.genome.store import FORMAT, GenomeStore
 from hdna.genome.store_writer import GenomeWriter
 from hdna.progress import progress
 from hdna.storage.manifest import describe_folder
@@ -24,7 +24,6 @@ from hdna_prep.resume import FinishedSegments
 from hdna_prep.segments import SegmentReader, segment_bases
 from hdna_prep.source import Source
 
-KIND = "genome store"
 _SPAN_BASES = 1 << 22
 _SUFFIXES = (".gz", ".bgz", ".fa", ".fasta", ".fna")
 
@@ -59,9 +58,9 @@ def encode_genome(
     segments are reused. Raises InputError for bad FASTA, a name repeated within or across files, and when `out`
     exists; then nothing is written.
     """
-    refuse_existing(out, KIND)
+    refuse_existing(out, FORMAT.noun)
     readers = [Source(fasta) for fasta in fastas]
-    with staging(out, KIND, _resume_key(readers)) as folder:
+    with staging(out, FORMAT.noun, _resume_key(readers)) as folder:
         store = folder / "store"
         finished = FinishedSegments(store, folder / "segments")
         writer = GenomeWriter(store)
@@ -72,8 +71,8 @@ def encode_genome(
         name = assembly or assembly_name(fastas[0])
         attributes = writer.close(name, reader.sources)
         files = describe_folder(store)
-        body = {"format": FORMAT, "version": VERSION, "assembly": name, "bases": attributes["bases"]}
-        publish(store, out, KIND, body, files)
+        body = {"assembly": name, "bases": attributes["bases"], "lengths": writer.lengths}
+        publish(store, out, FORMAT, body, files)
     size = sum(entry.bytes for path, entry in files.items() if not path.endswith(".json"))
     contigs, bases, counts = attributes["contigs"], attributes["bases"], attributes["counts"]
     return StoreSummary(out, name, contigs, bases, counts, size, reused)
@@ -117,7 +116,7 @@ def _more_than_one(segments: Iterator[bytes]) -> tuple[bool, Iterator[bytes]]:
 def _resume_key(sources: Sequence[Source]) -> str:
     """A hash of what a finished segment depends on besides its letters, which have their own checksum."""
     files = [(source.path.name, source.size) for source in sources]
-    what = json.dumps([FORMAT, VERSION, hdna.__version__, segment_bases(), arrays.CHUNK_BYTES, files])
+    what = json.dumps([FORMAT.name, FORMAT.version, hdna.__version__, segment_bases(), arrays.CHUNK_BYTES, files])
     return hashlib.sha256(what.encode()).hexdigest()[:16]
 
 

@@ -7,16 +7,28 @@ encoded again.
 
 import hashlib
 import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
+from hdna.errors import InputError
 from hdna.genome.arrays import chunk_key
 from hdna.genome.segment import Columns, Counts, Segment
-from hdna.storage.manifest import describe_file
+from hdna.storage.manifest import FileEntry, describe_bytes, describe_file
+from hdna.storage.untrusted_json import Sha256, parse_json
 from hdna_prep import segments
 
 _TYPES = {"n_runs": "<u4", "mask_runs": "<u4", "iupac_positions": "<u4", "iupac_codes": "|u1"}
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What the record of a segment says."""
+
+    letters_sha256: Sha256
+    files: dict[str, FileEntry]
+    """By path relative to the working folder."""
 
 
 class FinishedSegments:
@@ -35,15 +47,14 @@ class FinishedSegments:
     def take(self, number: int, letters: bytes) -> Columns | None:
         """The columns of segment `number`, if it was finished with these letters and its files match the record."""
         try:
-            record = json.loads(self._record(number).read_bytes())
-            if record["letters_sha256"] != hashlib.sha256(letters).hexdigest():
+            path = self._record(number)
+            record = parse_json(path.read_bytes(), _Record, str(path), "the segment is encoded again")
+            if record.letters_sha256 != hashlib.sha256(letters).hexdigest():
                 return None
-            for name, entry in record["files"].items():
-                found = describe_file(self._folder.parent / name)
-                if (found.bytes, found.sha256) != (entry["bytes"], entry["sha256"]):
-                    return None
+            if any(describe_file(self._folder.parent / name) != entry for name, entry in record.files.items()):
+                return None
             return _unpacked(self._columns(number).read_bytes())
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, TypeError, InputError):
             return None
 
     def put(self, number: int, segment: Segment) -> Columns:
@@ -53,13 +64,12 @@ class FinishedSegments:
         first = number * segments.CHUNKS_PER_SEGMENT
         data = {self._folder / chunk_key("bases", first + i): chunk for i, chunk in enumerate(segment.chunks)}
         data[self._columns(number)] = _packed(segment.columns)
-        files: dict[str, dict[str, int | str]] = {}
+        files: dict[str, FileEntry] = {}
         for path, content in data.items():
             path.write_bytes(content)
-            digest = hashlib.sha256(content).hexdigest()
-            files[str(path.relative_to(self._folder.parent))] = {"bytes": len(content), "sha256": digest}
+            files[str(path.relative_to(self._folder.parent))] = describe_bytes(content)
         partial = record.with_suffix(".partial")
-        partial.write_text(json.dumps({"letters_sha256": segment.letters_sha256, "files": files}))
+        partial.write_text(json.dumps(asdict(_Record(segment.letters_sha256, files))))
         partial.rename(record)
         return segment.columns
 

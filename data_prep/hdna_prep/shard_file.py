@@ -11,6 +11,7 @@ import numpy as np
 from hdna.genome.npy import HEADER_BYTES, npy_bytes
 from hdna.genome.packing import Bytes, Flags
 from hdna.genome.shard import MASK_FIELD, META_FIELD, SEQUENCE_FIELD, SampleEntry, key_of, sample_metadata
+from hdna.genome.shard_check import crc32c
 from hdna_prep.windows import Window
 
 
@@ -27,10 +28,11 @@ class ShardFile:
         interval = (window.assembly, window.contig, window.start, window.end)
         self._member(f"{key}.{META_FIELD}", sample_metadata(*interval, window.split))
         offset = self._member(f"{key}.{SEQUENCE_FIELD}", npy_bytes(tokens)) + HEADER_BYTES
-        mask_offset = None
+        mask_offset = mask_checksum = None
         if np.any(mask):
+            mask_checksum = crc32c(mask)
             mask_offset = self._member(f"{key}.{MASK_FIELD}", npy_bytes(mask)) + HEADER_BYTES
-        self.samples.append(SampleEntry(key, *interval, offset, mask_offset))
+        self.samples.append(SampleEntry(key, *interval, offset, crc32c(tokens), mask_offset, mask_checksum))
 
     def _member(self, name: str, data: bytes) -> int:
         """Write one member; return the byte of the tar where its data begin."""

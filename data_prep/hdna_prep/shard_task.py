@@ -10,7 +10,8 @@ import numpy.typing as npt
 from hdna.errors import InputError
 from hdna.genome import alphabet
 from hdna.genome.packing import Bytes, Flags
-from hdna.genome.shard import COUNTED, ShardEntry, SplitTotals
+from hdna.genome.shard import ShardEntry
+from hdna.genome.shard_layout import COUNTED, SplitTotals
 from hdna.genome.store import GenomeStore
 from hdna.storage.manifest import describe_file
 from hdna_prep.shard_file import shard_file

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,17 +10,27 @@ import hdna
 from hdna import storage
 from hdna.errors import InputError
 from hdna.genome.hashing import hash64
-from hdna.genome.shard import SPLITS, ShardEntry, ShardSet, SplitTotals, load_shard_set, manifest_body
+from hdna.genome.shard import SPLITS, ShardEntry
+from hdna.genome.shard_layout import SplitTotals
+from hdna.genome.shard_set import (
+    FORMAT,
+    MAX_WINDOW,
+    Dropped,
+    Provenance,
+    ShardSet,
+    StoreOrigin,
+    manifest_body,
+    shard_set,
+)
 from hdna.genome.store import GenomeStore
 from hdna.progress import Advance, progress
-from hdna.storage.manifest import FileEntry, describe_file
+from hdna.storage.manifest import FileEntry, describe_file, manifest_bytes, parse_manifest
 from hdna.storage.staging import publish, staging
 from hdna_prep.pool import InThisProcess, Pool, in_order
 from hdna_prep.shard_task import StoreRef, Tally, write_shard
 from hdna_prep.splits import Stores, Stretch, read_bed, split_by_contig, split_by_hash
 from hdna_prep.windows import DROP_RULE, Window, cut, keep_known
 
-KIND = "shard set"
 DEFAULT_WINDOW = 1 << 20
 RULES = ("hash", "contig")
 _SHARD_BASES = 1 << 26
@@ -49,11 +58,11 @@ def write_shards(
     process; its workers must see this machine's files), and does not affect a byte of them. Raises InputError when two
     stores share an assembly name, when no train window is left, and when `out` exists; then nothing is written.
     """
-    if window < 1:
-        raise InputError(f"--window {window}: want at least 1 base")
+    if not 1 <= window < MAX_WINDOW:
+        raise InputError(f"--window {window}: want 1 to {MAX_WINDOW - 1:,} bases")
     if rule not in RULES:
         raise InputError(f"--split-by {rule}: want {' or '.join(RULES)}")
-    with staging(out, KIND) as folder:
+    with staging(out, FORMAT.noun) as folder:
         stores = open_stores(store_urls)
         plan = _plan(_stretches(stores, bed, rule, window), stores, window)
         with progress(sum(w.distinct for w in plan.windows), "writing shards", "bases") as advance:
@@ -61,8 +70,10 @@ def write_shards(
         provenance = _provenance(store_urls, stores, bed, rule, window, plan.dropped)
         body = manifest_body(window, shards, totals, provenance)
         files = {shard.url: FileEntry(shard.bytes, shard.sha256) for shard in shards}
-        publish(folder, out, KIND, body, files)
-    return load_shard_set(out)
+        # By the reader's own rules, before anybody can see the set: a committed one that is refused helps nobody.
+        made = shard_set(parse_manifest(manifest_bytes(FORMAT, body, files), out, FORMAT))
+        publish(folder, out, FORMAT, body, files)
+    return made
 
 
 def open_stores(store_urls: Sequence[str]) -> dict[str, GenomeStore]:
@@ -73,7 +84,7 @@ def open_stores(store_urls: Sequence[str]) -> dict[str, GenomeStore]:
         if store.assembly in stores:
             other = stores[store.assembly].url
             raise InputError(f"{url}: assembly {store.assembly!r} is also in {other}: remake one with --assembly NAME")
-        if not store.attributes["counts"]["ACGT"]:
+        if not store.attributes.counts.ACGT:
             raise InputError(f"{url}: contains no A, C, G or T: nothing to learn from")
         stores[store.assembly] = store
     return stores
@@ -134,15 +145,14 @@ def _groups(windows: Sequence[Window], split: str) -> list[list[Window]]:
 
 def _provenance(
     store_urls: Sequence[str], stores: Stores, bed: str | None, rule: str, window: int, dropped: int
-) -> dict[str, Any]:
-    """The set's origin: base names only, so that no local path leaves this machine."""
+) -> Provenance:
     names = [url.rstrip("/").rsplit("/", 1)[-1] for url in store_urls]
     splits = ["--splits", bed.rsplit("/", 1)[-1]] if bed is not None else ["--split-by", rule]
     given = zip(names, stores.values(), strict=True)
-    return {
-        "stores": [{"name": n, "assembly": s.assembly, "manifest_sha256": s.checksum} for n, s in given],
-        "command": " ".join(["hdna prep shards", *names, *splits, "--window", str(window)]),
-        "splits": {"bed_sha256": describe_file(storage.local_path(bed)).sha256} if bed else {"rule": rule},
-        "dropped": {"windows": dropped, "rule": DROP_RULE},
-        "hdna": hdna.__version__,
-    }
+    return Provenance(
+        stores=[StoreOrigin(name, store.assembly, store.checksum) for name, store in given],
+        command=" ".join(["hdna prep shards", *names, *splits, "--window", str(window)]),
+        splits={"bed_sha256": describe_file(storage.local_path(bed)).sha256} if bed else {"rule": rule},
+        dropped=Dropped(dropped, DROP_RULE),
+        hdna=hdna.__version__,
+    )

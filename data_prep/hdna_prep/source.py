@@ -38,6 +38,8 @@ class Source:
             raise InputError(f"{url}: is a directory: want a file")
         if not self.path.exists():
             raise InputError(f"{url}: no such file")
+        if not self.path.is_file():
+            raise InputError(f"{url}: is a pipe or a device: want a file, since it may be read twice")
 
     @property
     def sha256(self) -> str:

@@ -19,7 +19,10 @@ from hdna_prep.source import Source
 HELD_OUT_SHARE = 0.1
 """Share of bases that a rule assigns to valid, and to test."""
 _MIN_BLOCKS = 20
-_SKIPPED = ("#", "track", "browser")
+_HEADERS = ("track", "browser")
+"""First words of UCSC's header lines."""
+_MAX_DIGITS = 18
+"""Of a coordinate: more would not fit 64 bits."""
 
 Stores = Mapping[str, GenomeStore]
 """Stores by assembly name."""
@@ -50,7 +53,7 @@ def read_bed(url: str, stores: Stores) -> list[Stretch]:
     text = b"".join(Source(url).blocks())
     stretches: list[tuple[Stretch, int]] = []
     for number, line in enumerate(text.decode(errors="replace").split("\n"), 1):
-        if line.strip() and not line.startswith(_SKIPPED):
+        if line.strip() and not _is_header(line):
             stretches.append((_bed_line(f"{url}:{number}", line, stores), number))
     if not stretches:
         raise InputError(f"{url}: empty: it contains no interval")
@@ -155,13 +158,21 @@ def _overlap(one: Stretch, other: Stretch) -> bool:
     return (one.assembly, one.contig) == (other.assembly, other.contig) and other.start < one.end
 
 
+def _is_header(line: str) -> bool:
+    """A comment, or a line for a browser; not a contig whose name merely begins like one, or is one."""
+    words = line.split(maxsplit=3)
+    return line.startswith("#") or (
+        words[0] in _HEADERS and not (len(words) > 3 and words[1].isdecimal() and words[2].isdecimal())
+    )
+
+
 def _bed_line(where: str, line: str, stores: Stores) -> Stretch:
     fields = line.rstrip("\r").split("\t") if "\t" in line else line.split()
     if len(fields) < 4:
         raise InputError(f"{where}: {len(fields)} columns: want contig, start, end and split")
     contig, start_text, end_text, split = (field.strip() for field in fields[:4])
-    if not (start_text.isdecimal() and end_text.isdecimal()):
-        raise InputError(f"{where}: start {start_text!r} and end {end_text!r}: want two integers from 0")
+    if not all(text.isdecimal() and len(text) <= _MAX_DIGITS for text in (start_text, end_text)):
+        raise InputError(f"{where}: start {start_text[:40]!r} and end {end_text[:40]!r}: want two integers from 0")
     if split not in SPLITS:
         near = get_close_matches(split, SPLITS, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else ""

@@ -8,24 +8,30 @@
 Tensors are named `parameters.NAME`, `exp_avg.NAME` and `exp_avg_sq.NAME` with the parameter names of HyenaDNA.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from hdna import storage
-from hdna.checkpoint.listing import FORMAT, MANIFEST, VERSION, CheckpointRef, checkpoint_url, newest_intact
-from hdna.checkpoint.state import STATE_FILE, RunState, read_state
+from hdna.checkpoint.listing import (
+    FORMAT,
+    MANIFEST,
+    CheckpointRef,
+    checkpoint_manifest,
+    checkpoint_url,
+    newest_intact,
+)
+from hdna.checkpoint.state import STATE_FILE, RunState, parse_state
 from hdna.errors import InputError
-from hdna.storage.manifest import FileEntry, put_manifest, read_manifest
+from hdna.storage.manifest import FileEntry, Manifest, describe_bytes, put_manifest
 
 PARAMETERS = "parameters"
-"""Prefix of the parameters' tensors; each moment has a prefix of its own."""
+MOMENTS = ("exp_avg", "exp_avg_sq")
+"""Prefixes of the tensors: the parameters', and those of Adam's moments."""
 
 
 @dataclass(frozen=True)
@@ -52,22 +58,28 @@ def commit_checkpoint(run_url: str, state: RunState, attempt: int, parts: Sequen
     url = checkpoint_url(run_url, state.step, attempt)
     files = {_part_name(part, len(parts)): entry for part, entry in enumerate(parts)}
     files[STATE_FILE] = _put_new(url, STATE_FILE, json.dumps(state.to_json(), indent=1).encode() + b"\n")
-    if not put_manifest(url, MANIFEST, {"format": FORMAT, "version": VERSION, "step": state.step}, files):
+    if not put_manifest(url, FORMAT, {"step": state.step}, files):
         raise _shared_by_two_runs(url)
 
 
 def load_checkpoint(url: str) -> LoadedCheckpoint:
-    """Load a committed checkpoint, verifying each tensor file's checksum as it is read.
+    """Load a committed checkpoint; every byte used is checked against the manifest.
 
     Raises InputError naming the file that is missing or damaged.
     """
-    tensors: dict[str, dict[str, torch.Tensor]] = {}
-    for path, entry in _manifest(url)["files"].items():
-        if path.endswith(".safetensors"):
-            for key, tensor in _read_part(storage.join(url, path), entry).items():
-                kind, _, name = key.partition(".")
-                tensors.setdefault(kind, {})[name] = tensor
-    return LoadedCheckpoint(tensors, read_state(url))
+    manifest = checkpoint_manifest(url)
+    parts = [_part_name(part, len(manifest.files) - 1) for part in range(len(manifest.files) - 1)]
+    if not parts or set(manifest.files) != {STATE_FILE, *parts}:
+        raise InputError(f"{url}: its files are not all parts of one checkpoint: use an earlier one")
+    tensors: dict[str, dict[str, torch.Tensor]] = {kind: {} for kind in (PARAMETERS, *MOMENTS)}
+    for path in parts:
+        for key, tensor in _read_part(manifest, path).items():
+            kind, _, name = key.partition(".")
+            if kind not in tensors or name in tensors[kind] or tensor.dtype != torch.float32:
+                raise InputError(f"{storage.join(url, path)}: unexpected tensor {key}: use an earlier checkpoint")
+            tensors[kind][name] = tensor
+    _check_moments(url, tensors)
+    return LoadedCheckpoint(tensors, parse_state(manifest))
 
 
 def load_weights(run_or_checkpoint_url: str) -> dict[str, torch.Tensor]:
@@ -94,30 +106,26 @@ def _put_new(url: str, name: str, data: bytes) -> FileEntry:
     """Write a file that must not exist: the attempt's path was unused, so an existing file belongs to another run."""
     if not storage.write_if_absent(storage.join(url, name), data):
         raise _shared_by_two_runs(url)
-    return FileEntry(len(data), hashlib.sha256(data).hexdigest())
+    return describe_bytes(data)
 
 
 def _shared_by_two_runs(url: str) -> InputError:
     return InputError(f"{url}: another run is writing this checkpoint: two runs must not share a run URL")
 
 
-def _manifest(url: str) -> dict[str, Any]:
+def _read_part(manifest: Manifest, path: str) -> dict[str, torch.Tensor]:
     try:
-        return read_manifest(url, MANIFEST, FORMAT, VERSION)
-    except FileNotFoundError:
-        raise InputError(f"{url}: not a committed checkpoint: it has no {MANIFEST}") from None
-
-
-def _read_part(url: str, entry: dict[str, Any]) -> dict[str, torch.Tensor]:
-    try:
-        data = storage.read(url)
-        if hashlib.sha256(data).hexdigest() != entry["sha256"]:
-            raise InputError(f"{url}: sha256 differs from its manifest's: use an earlier checkpoint")
-        return load(data)
-    except FileNotFoundError:
-        raise InputError(f"{url}: missing, although the manifest lists it: use an earlier checkpoint") from None
+        return load(manifest.read(path))
     except SafetensorError as error:
-        raise InputError(f"{url}: {error}") from None
+        raise InputError(f"{storage.join(manifest.url, path)}: {error}: use an earlier checkpoint") from None
+
+
+def _check_moments(url: str, tensors: dict[str, dict[str, torch.Tensor]]) -> None:
+    shapes = {name: tensor.shape for name, tensor in tensors[PARAMETERS].items()}
+    for moment in MOMENTS:
+        found = {name: tensor.shape for name, tensor in tensors[moment].items()}
+        for name in sorted(shapes.keys() ^ found.keys()) or sorted(n for n in shapes if shapes[n] != found[n]):
+            raise InputError(f"{url}: {moment}.{name} does not fit its parameter: use an earlier checkpoint")
 
 
 def _part_name(part: int, parts: int) -> str:

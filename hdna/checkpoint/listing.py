@@ -6,14 +6,16 @@ mix.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count, islice
 
 from hdna import storage
-from hdna.storage.manifest import find_damage, read_manifest
+from hdna.errors import InputError
+from hdna.storage.manifest import Format, Manifest, parse_manifest, read_manifest
 
-FORMAT = "hdna-checkpoint"
-VERSION = 1
 MANIFEST = "MANIFEST.json"
+FORMAT = Format("hdna-checkpoint", 2, "checkpoint", MANIFEST, "use an earlier one, or copy it again")
 FOLDER = "checkpoints"
 """Below the run's URL."""
 _NAME = re.compile(r"step-(\d{6,})(?:-r(\d+))?")
@@ -48,53 +50,87 @@ def checkpoint_url(run_url: str, step: int, attempt: int) -> str:
 
 def list_checkpoints(run_url: str) -> list[CheckpointRef]:
     """A run's committed checkpoints in order of step; checksums are not verified."""
-    sizes: dict[str, dict[str, int]] = {}
+    saves = _saves(run_url).items()
+    return sorted(
+        CheckpointRef(step, attempt, checkpoint_url(run_url, step, attempt), sum(sizes.values()))
+        for (step, attempt), sizes in saves
+        if MANIFEST in sizes
+    )
+
+
+def _saves(run_url: str) -> dict[tuple[int, int], dict[str, int]]:
+    """The files, with their sizes, of every attempt (step, attempt) to save a checkpoint, committed or not."""
+    found: dict[tuple[int, int], dict[str, int]] = {}
     for path, size in storage.list_objects(storage.join(run_url, FOLDER)).items():
         name, _, file = path.partition("/")
-        sizes.setdefault(name, {})[file] = size
-    committed = ((match, files) for name, files in sizes.items() if (match := _NAME.fullmatch(name)))
-    keys = ((int(match[1]), int(match[2] or 0), files) for match, files in committed if MANIFEST in files)
-    refs = (CheckpointRef(s, a, checkpoint_url(run_url, s, a), sum(files.values())) for s, a, files in keys)
-    return sorted(refs)
+        if match := _NAME.fullmatch(name):
+            found.setdefault((int(match[1]), int(match[2] or 0)), {})[file] = size
+    return found
+
+
+def checkpoint_manifest(checkpoint_url: str) -> Manifest:
+    """The manifest of a committed checkpoint. Raises InputError when there is none, or it is damaged."""
+    try:
+        return read_manifest(checkpoint_url, FORMAT)
+    except FileNotFoundError:
+        raise InputError(f"{checkpoint_url}: not a committed checkpoint: it has no {MANIFEST}") from None
 
 
 def checkpoint_damage(checkpoint_url: str) -> str | None:
-    """What is wrong with a checkpoint, in words, or None when its manifest is valid and every checksum matches."""
+    """What is wrong with a checkpoint, in words, or None when its manifest is valid and every checksum matches.
+
+    Raises InputError when it cannot be read: a bucket that does not answer is no reason to take an older one.
+    """
     try:
-        return find_damage(checkpoint_url, read_manifest(checkpoint_url, MANIFEST, FORMAT, VERSION))
+        data = storage.read(storage.join(checkpoint_url, MANIFEST))
     except FileNotFoundError:
-        return f"{checkpoint_url} has no {MANIFEST}"
+        return f"{checkpoint_url}: not a committed checkpoint: it has no {MANIFEST}"
+    try:
+        manifest = parse_manifest(data, checkpoint_url, FORMAT)
+    except InputError as error:
+        return str(error)
+    return manifest.find_damage()
 
 
 def newest_intact(run_url: str) -> tuple[CheckpointRef | None, list[str]]:
     """The newest checkpoint whose checksums match, and why each newer one was skipped."""
     passed_over: list[str] = []
-    for ref in reversed(list_checkpoints(run_url)):
+    ref = next(_intact(list_checkpoints(run_url), passed_over), None)
+    return ref, passed_over
+
+
+def _intact(refs: list[CheckpointRef], passed_over: list[str]) -> Iterator[CheckpointRef]:
+    """The intact ones of `refs`, newest first; what is wrong with each of the others goes to `passed_over`."""
+    for ref in reversed(refs):
         damage = checkpoint_damage(ref.url)
         if damage is None:
-            return ref, passed_over
-        passed_over.append(damage)
-    return None, passed_over
+            yield ref
+        else:
+            passed_over.append(damage)
 
 
 def next_attempt(run_url: str, step: int) -> int:
     """The first attempt number never used for this step."""
-    used = {path.partition("/")[0] for path in storage.list_objects(storage.join(run_url, FOLDER))}
-    attempt = 0
-    while checkpoint_name(step, attempt) in used:
-        attempt += 1
-    return attempt
+    used = _saves(run_url)
+    return next(attempt for attempt in count() if (step, attempt) not in used)
 
 
-def prune(run_url: str, keep_last: int, keep_every: int = 0) -> list[CheckpointRef]:
-    """Remove all but the newest `keep_last` checkpoints and multiples of `keep_every` steps; return the removed ones.
+def prune(run_url: str, keep_last: int, keep_every: int = 0) -> list[str]:
+    """Remove all but the newest `keep_last` intact checkpoints and multiples of `keep_every` steps; return their URLs.
 
-    A checkpoint's manifest goes first, so that a half-removed one is not a checkpoint.
+    Damaged checkpoints do not count, and nothing newer than the oldest one kept is removed. What interrupted saves left
+    is removed too, up to the newest intact checkpoint: later files may belong to a save in progress. A manifest goes
+    first, so that a half-removed checkpoint is not one.
     """
     refs = list_checkpoints(run_url)
-    kept = set(refs[-keep_last:]) | {ref for ref in refs if keep_every and ref.step % keep_every == 0}
-    removed = [ref for ref in refs if ref not in kept]
-    for ref in removed:
-        storage.delete(ref.url, [MANIFEST])
-        storage.delete(ref.url, list(storage.list_objects(ref.url)))
+    kept = list(islice(_intact(refs, []), keep_last))
+    if not kept:
+        return []
+    removed = [ref.url for ref in refs if ref < kept[-1] and not (keep_every and ref.step % keep_every == 0)]
+    committed = {(ref.step, ref.attempt) for ref in refs}
+    interrupted = sorted(save for save in _saves(run_url) if save not in committed and save[0] < kept[0].step)
+    removed += [checkpoint_url(run_url, step, attempt) for step, attempt in interrupted]
+    for url in removed:
+        storage.delete(url, [MANIFEST])
+        storage.delete(url, list(storage.list_objects(url)))
     return removed

@@ -28,9 +28,16 @@ def list_(url: RunUrl) -> None:
     refs = list_checkpoints(url)
     if not refs:
         raise InputError(f"{url}: contains no committed checkpoint: give the run.url of a training run")
+    damaged = 0
     for ref in refs:
-        state = read_state(ref.url)
-        typer.echo(f"{ref.url}  step {ref.step:,}, {state.tokens:,} tokens, stage {state.stage}")
+        try:
+            state = read_state(ref.url)
+            typer.echo(f"{ref.url}  step {ref.step:,}, {state.tokens:,} tokens, stage {state.stage}")
+        except InputError as error:
+            damaged += 1
+            typer.echo(f"{ref.url}  damaged: {error}")
+    if damaged:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -70,5 +77,5 @@ def prune(
     """  # noqa: D301  (\b keeps the example on its own line)
     from hdna.checkpoint import prune as prune_checkpoints
 
-    for ref in prune_checkpoints(url, keep_last, keep_every):
-        typer.echo(f"removed {ref.url}")
+    for removed in prune_checkpoints(url, keep_last, keep_every):
+        typer.echo(f"removed {removed}")

@@ -143,7 +143,7 @@ def shards(
     parts = ", ".join(f"{split} {entry.bases:,} bases in {entry.windows:,}" for split, entry in made.totals.items())
     size = sum(shard.bytes for shard in made.shards)
     bases = sum(shard.bases for shard in made.shards)
-    dropped = made.provenance["dropped"]["windows"]
+    dropped = made.provenance.dropped.windows
     text = f"{out}: {len(made.shards)} shards, {_size(size)}, {8 * size / bases:.2f} stored bits per base"
     _close(f"{text}; windows: {parts}; dropped {dropped:,}", started)
 

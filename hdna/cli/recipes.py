@@ -17,6 +17,7 @@ def recipes(
       hdna recipes
       hdna recipes small_32k --copy mine.yaml
     """  # noqa: D301  (\b keeps the example on its own line)
+    from hdna import storage
     from hdna.config import list_recipes, recipe_text
     from hdna.config.json_schema import FILE_NAME, schema_text
     from hdna.errors import InputError
@@ -31,10 +32,9 @@ def recipes(
     if copy is None:
         typer.echo(text, nl=False)
         return
-    if copy.exists():
-        raise InputError(f"{copy}: already exists: choose another name")
     if not copy.parent.is_dir():
         raise InputError(f"{copy}: folder {copy.parent} does not exist: create it, or choose another")
-    copy.write_text(text, encoding="utf-8")
-    (copy.parent / FILE_NAME).write_text(schema_text(), encoding="utf-8")
+    if not storage.write_if_absent(str(copy), text.encode()):
+        raise InputError(f"{copy}: already exists: choose another name")
+    storage.write(str(copy.parent / FILE_NAME), schema_text().encode())
     typer.echo(f"{copy}: edit it, then run: hdna train {copy}\n{copy.parent / FILE_NAME}: completes keys in editors")

@@ -14,7 +14,7 @@ from hdna.config.schema import (
     Stage,
 )
 from hdna.config.slices import divisors, slice_length
-from hdna.errors import InputError
+from hdna.errors import InputError, without_secrets
 
 Where = Callable[..., str]
 """Where a key was written: `where("optim", "clip_norm")` returns `recipe.yaml:31: optim.clip_norm`."""
@@ -64,6 +64,7 @@ def check(config: RunConfig, where: Where) -> None:
     if config.model.emb_dim % 2 == 0:
         raise InputError(f"{where('model', 'emb_dim')}: {config.model.emb_dim}: want an odd number of at least 3")
     _check_data(config, where)
+    _check_no_secrets(config, where)
     if not config.curriculum:
         raise InputError(f"{where('curriculum')}: empty: want at least one stage")
     begin = 0
@@ -87,6 +88,16 @@ def _check_data(config: RunConfig, where: Where) -> None:
         raise InputError(f"{where('data', 'shards')}: empty: want at least one URL of a shard set")
     if weights and (len(weights) != len(shards) or not all(0 < weight < float("inf") for weight in weights)):
         raise InputError(f"{where('data', 'weights')}: {weights}: want one positive weight per shard set, or []")
+
+
+def _check_no_secrets(config: RunConfig, where: Where) -> None:
+    """Recipes are kept beside runs and printed; storage refuses such URLs too, but only when it opens them."""
+    for key, url in ((("run", "url"), config.run.url), *((("data", "shards"), url) for url in config.data.shards)):
+        if without_secrets(url) != url:
+            raise InputError(
+                f"{where(*key)}: {url}: has a user name or password, which a recipe would keep: credentials come from "
+                f"the environment or the provider's own files"
+            )
 
 
 def _check_stage(config: RunConfig, index: int, stage: Stage, begin: int, where: Where) -> None:

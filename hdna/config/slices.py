@@ -1,5 +1,7 @@
 """How sequence ranks split a sample: integers only, so that a recipe can be checked before anything starts."""
 
+from math import isqrt
+
 from hdna.errors import InputError
 
 MIN_SLICE = 2
@@ -8,7 +10,8 @@ MIN_SLICE = 2
 
 def divisors(n: int) -> list[int]:
     """The divisors of n >= 1, ascending."""
-    return [d for d in range(1, n + 1) if n % d == 0]
+    small = [d for d in range(1, isqrt(n) + 1) if n % d == 0]  # a count of workers may be mistyped: up to its root only
+    return sorted({*small, *(n // d for d in small)})
 
 
 def slice_length(context_length: int, sequence_parallel: int) -> int:

@@ -12,14 +12,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
-from io import BufferedIOBase, BufferedReader
+from io import BufferedReader
 from pathlib import Path
 
 from hdna import storage
 from hdna.data.cache_folder import CacheFolder
 from hdna.errors import InputError
-from hdna.genome.shard import ShardEntry, ShardSet
-from hdna.storage import retry
+from hdna.genome.shard import ShardEntry
+from hdna.genome.shard_set import ShardSet
+from hdna.storage import local, retry
+from hdna.storage.os_errors import explain
 
 CACHE_BYTES = 64 << 30
 """The least recently used copies are evicted when the cache would exceed this."""
@@ -34,7 +36,7 @@ class ShardCache:
     def __init__(self, folder: Path | None = None, limit_bytes: int = CACHE_BYTES) -> None:
         self._folder = CacheFolder(folder or _default_folder(), limit_bytes)
         self._limit = limit_bytes
-        self._verified: set[tuple[str, int, int]] = set()  # sha256, device, inode
+        self._verified: set[tuple[str, local.FileVersion]] = set()  # by sha256
         self._ahead: dict[str, int] = {}  # sha256 and bytes of shards prefetched but not opened yet
         self._lock = threading.Lock()
         self._waiting: deque[tuple[str, ShardEntry]] = deque()
@@ -51,11 +53,11 @@ class ShardCache:
         try:
             if not storage.is_local(url):
                 return self._copy(url, shard)
-            file = storage.local_path(url).open("rb")
+            file = local.open_regular(storage.local_path(url))
         except FileNotFoundError:
             raise InputError(f"{url}: shard is missing, although the manifest lists it: make the set again") from None
         except OSError as error:
-            raise InputError(f"{url}: cannot be read: {error.strerror or error}") from None
+            raise InputError(explain(url, error)) from None
         fault = self._fault(file, shard)
         if fault:
             file.close()
@@ -118,16 +120,17 @@ class ShardCache:
                     if count <= shard.bytes:
                         partial.write(part)
                 if (count, digest.hexdigest()) == (shard.bytes, shard.sha256):
+                    kept = partial.keep()
                     with self._lock:
-                        self._verified.add(_identity(partial.file, shard))
-                    return partial.keep()
+                        self._verified.add((shard.sha256, local.file_version(kept)))
+                    return kept
             if attempt + 1 < retry.RETRY.downloads:
                 time.sleep(next(pauses, 0))
         raise _damaged(url, (count, digest.hexdigest()), shard)
 
     def _fault(self, file: BufferedReader, shard: ShardEntry) -> tuple[int, str] | None:
         """Size and sha256 of an open shard if they differ from the manifest's; checked once per process."""
-        identity = _identity(file, shard)
+        identity = (shard.sha256, local.file_version(file))
         with self._lock:
             if identity in self._verified:
                 return None
@@ -138,12 +141,6 @@ class ShardCache:
         with self._lock:
             self._verified.add(identity)
         return None
-
-
-def _identity(file: BufferedIOBase, shard: ShardEntry) -> tuple[str, int, int]:
-    """What was verified: the same name may be another file by now."""
-    status = os.fstat(file.fileno())
-    return shard.sha256, status.st_dev, status.st_ino
 
 
 def _damaged(url: str, found: tuple[int, str], shard: ShardEntry) -> InputError:

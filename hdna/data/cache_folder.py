@@ -1,6 +1,6 @@
 """A folder of files shared by all processes of a machine, within a size limit.
 
-    NAME.tar       a finished copy; its modification time is when it was last opened
+    NAME.tar       a finished copy; its access time is when it was last opened
     NAME.partial   a copy in the making, at its final size from the start; locked while its writer lives
     lock           held while space is freed and allocated
 
@@ -66,7 +66,8 @@ class CacheFolder:
             except FileNotFoundError:
                 return None
             with suppress(OSError):  # a pre-filled folder may be read-only
-                os.utime(file.fileno())
+                # Not the modification time: readers take a new one for a change of the content.
+                os.utime(file.fileno(), ns=(time.time_ns(), os.fstat(file.fileno()).st_mtime_ns))
             return file
 
     def discard(self, name: str, file: BufferedReader) -> None:
@@ -135,7 +136,7 @@ class CacheFolder:
         for path in self._folder.glob("*.tar"):
             with suppress(FileNotFoundError):
                 status = path.stat()
-                found.append((status.st_mtime, status.st_size, path))
+                found.append((status.st_atime, status.st_size, path))
         return sorted(found)
 
     def _partial_sizes(self, mine: BufferedRandom | None) -> list[int]:

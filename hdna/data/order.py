@@ -18,7 +18,7 @@ import numpy.typing as npt
 from hdna.data.curriculum import Curriculum, StagePlan
 from hdna.errors import InputError
 from hdna.genome.hashing import hash64, hash_int, permutation
-from hdna.genome.shard import ShardSet
+from hdna.genome.shard_set import ShardSet
 
 SHARDS_TOGETHER = 8
 """Shards whose crops are permuted together."""

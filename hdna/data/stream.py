@@ -1,30 +1,24 @@
-"""Reads the crops that the order asks for, from memory-mapped shards. The door to WebDataset.
+"""Reads the crops that the order asks for, from shards that are verified, admitted and watched."""
 
-A shard is walked once, on first use, with the WebDataset library's own reader: it must contain exactly the samples its
-manifest lists. The library gets an open file, never a URL (it would run `pipe:` ones), and decodes nothing.
-"""
-
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from itertools import islice
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from hdna.data.cache import ShardCache
+from hdna.data.open_shard import OpenShard
 from hdna.data.order import Crop, Crops, IntArray, window_table
-from hdna.errors import InputError
 from hdna.genome import alphabet
-from hdna.genome.shard import MASK_FIELD, META_FIELD, SEQUENCE_FIELD, ShardEntry, ShardSet
+from hdna.genome.shard_set import ShardSet
 
 Rows = tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_] | None]
 """Tokens, and which of them are soft-masked; None if none are."""
 
 Item = TypeVar("Item")
-_MAPPED_SHARDS = 512
+_MAX_OPEN_SHARDS = 512
 """Each holds a file descriptor; a process has 1,024 by default."""
 _NO_MASK = -1
 
@@ -45,7 +39,9 @@ class WindowReader:
         self._mask_at = np.array(masks_at, np.int64)
         self.tables = [window_table(shard_set, split) for shard_set in shard_sets]
         self._asked_for: set[int] = set()
-        self._map = lru_cache(maxsize=_MAPPED_SHARDS)(self._mapped)
+        self._samples = [sample for _, sample in samples]
+        self._read_since_check = np.zeros(len(samples), np.int64)
+        self._open: dict[int, OpenShard] = {}  # by number, the one used last at the end
 
     def __len__(self) -> int:
         return len(self._bases)
@@ -75,15 +71,16 @@ class WindowReader:
         # A crop is reversed as a whole, so its first bases are the last on the other strand.
         first = crops.offset + np.where(crops.reverse, bases - span.stop, span.start)
         length, reverse = span.stop - span.start, np.flatnonzero(crops.reverse)
+        shards = self._admitted(crops.window, length)
         tokens = np.empty((len(crops), length), np.uint8)
-        self._copy(tokens, crops.window, self._tokens_at[crops.window] + first)
+        self._copy(shards, tokens, crops.window, self._tokens_at[crops.window] + first)
         tokens[reverse] = alphabet.reverse_complement(tokens[reverse])
         has_mask = np.flatnonzero(self._mask_at[crops.window] != _NO_MASK)
         if not masked or not has_mask.size:
             return tokens, None
         mask = np.zeros_like(tokens)
         rows = np.empty((len(has_mask), length), np.uint8)
-        self._copy(rows, crops.window[has_mask], (self._mask_at[crops.window] + first)[has_mask])
+        self._copy(shards, rows, crops.window[has_mask], (self._mask_at[crops.window] + first)[has_mask])
         mask[has_mask] = rows
         mask[reverse] = mask[reverse, ::-1]
         return tokens, mask != 0
@@ -97,17 +94,35 @@ class WindowReader:
                 shard_set, shard = self._shards[number]
                 self._cache.prefetch(shard_set, [shard])
 
-    def _copy(self, rows: npt.NDArray[np.uint8], windows: IntArray, starts: IntArray) -> None:
-        """Fill each row (B, n) from its window's shard, beginning at `starts`."""
-        length = rows.shape[1]
-        for row, shard, start in zip(rows, self._shard_of[windows].tolist(), starts.tolist(), strict=True):
-            row[:] = self._map(shard)[start : start + length]
+    def _admitted(self, windows: IntArray, length: int) -> dict[int, OpenShard]:
+        """The shards of these windows, by number; of each window `length` bases are going to be read.
 
-    def _mapped(self, number: int) -> npt.NDArray[np.uint8]:
-        shard_set, shard = self._shards[number]
-        with self._cache.open(shard_set, shard) as file:
-            _check_members(file, shard_set.url_of(shard), shard)
-            return np.asarray(np.memmap(file, dtype=np.uint8, mode="r"))  # slicing the subclass costs a microsecond
+        A window is compared with its checksum again each time as many bases have been read from it as it has: once in
+        about an epoch, and never more work than the reading itself.
+        """
+        shards = {number: self._shard(number) for number in dict.fromkeys(self._shard_of[windows].tolist())}
+        np.add.at(self._read_since_check, windows, length)
+        for window in np.unique(windows[self._read_since_check[windows] > self._bases[windows]]).tolist():
+            shards[int(self._shard_of[window])].check(self._samples[window])
+            self._read_since_check[window] = 0
+        return shards
+
+    def _shard(self, number: int) -> OpenShard:
+        opened = self._open.pop(number, None)
+        if opened is None or opened.changed():
+            shard_set, shard = self._shards[number]
+            opened = OpenShard(self._cache.open(shard_set, shard), shard_set.url_of(shard), shard)
+        self._open[number] = opened
+        if len(self._open) > _MAX_OPEN_SHARDS:
+            del self._open[next(iter(self._open))]
+        return opened
+
+    def _copy(
+        self, shards: dict[int, OpenShard], rows: npt.NDArray[np.uint8], windows: IntArray, starts: IntArray
+    ) -> None:
+        """Fill each row (B, n) from its window's shard, beginning at `starts`."""
+        for row, shard, start in zip(rows, self._shard_of[windows].tolist(), starts.tolist(), strict=True):
+            shards[shard].read_into(row, start)
 
 
 def prefetched(items: Iterable[Item], ahead: int = 2) -> Iterator[Item]:
@@ -122,14 +137,3 @@ def prefetched(items: Iterable[Item], ahead: int = 2) -> Iterator[Item]:
         while item := waiting.pop(0).result():
             waiting.append(pool.submit(following))
             yield item[0]
-
-
-def _check_members(file: BinaryIO, url: str, shard: ShardEntry) -> None:
-    os.environ.setdefault("WDS_SECURE", "1")
-    from webdataset.tariterators import tar_file_iterator
-
-    listed = {f"{s.key}.{field}" for s in shard.samples for field in (META_FIELD, SEQUENCE_FIELD)}
-    listed |= {f"{s.key}.{MASK_FIELD}" for s in shard.samples if s.mask_offset is not None}
-    found = {member["fname"] for member in tar_file_iterator(file)}
-    if found != listed:
-        raise InputError(f"{url}: does not contain the samples its manifest lists: make the set again")

@@ -1,7 +1,6 @@
 """The Zarr v3 arrays of a genome store: writing, and defensive reading. The door to Zarr."""
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from zarr.storage import LocalStore, MemoryStore, ObjectStore, WrapperStore
 from hdna import storage
 from hdna.errors import InputError
 from hdna.genome.zstd_frame import check_frame
+from hdna.storage.manifest import Manifest, describe_bytes
 
 COLUMNS: Final[dict[str, str]] = {
     "bases": "uint8",
@@ -29,11 +29,14 @@ COLUMNS: Final[dict[str, str]] = {
 """Every array of a store and its type."""
 
 CHUNK_BYTES = 1 << 20
-READ_ERRORS = (ValueError, RuntimeError, KeyError, TypeError, OSError)
+READ_ERRORS = (ValueError, RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError, OSError)
 """What Zarr raises on damaged data."""
 _ZSTD_LEVEL = 5
 _FIRST_CAPACITY_CHUNKS = 16
 _CRC32C_BYTES = 4
+_MAX_METADATA_BYTES = 1 << 20
+_MAX_STORED_CHUNK_BYTES = CHUNK_BYTES + (1 << 16)
+"""zstd makes incompressible bytes a little longer."""
 
 Array = zarr.Array[Any]
 
@@ -92,10 +95,11 @@ class Column:
             if self._filled == self._chunk:
                 self._flush()
 
-    def close(self) -> None:
-        """Write the rest and set the array's final length."""
+    def close(self) -> int:
+        """Write the rest, set the array's final length, and return it."""
         self._flush()
         self._array.resize((self._written,))
+        return self._written
 
     def _flush(self) -> None:
         end = self._written + self._filled
@@ -106,50 +110,62 @@ class Column:
         self._written, self._filled = end, 0
 
 
-def open_arrays(url: str, files: Mapping[str, object]) -> tuple[dict[str, Any], dict[str, Array]]:
-    """Open the attributes and arrays of the store at `url`; `files` are those its manifest lists.
+def open_arrays(url: str, manifest: Manifest) -> tuple[dict[str, Any], dict[str, Array]]:
+    """The attributes and the arrays of the store at `url`.
 
-    Raises InputError or one of READ_ERRORS when an array does not follow this format.
+    Raises InputError or one of READ_ERRORS when an array is not as this format says.
     """
     if storage.is_local(url):
         local = LocalStore(storage.local_path(url), read_only=True)
-        group = zarr.open_group(_Guarded(local, url), mode="r", zarr_format=3)
+        group = zarr.open_group(_Guarded(local, manifest), mode="r", zarr_format=3)
     else:
         store, path = storage.locate(url)
-        remote = _Guarded(ObjectStore(store, read_only=True), url, f"{path}/")
+        remote = _Guarded(ObjectStore(store, read_only=True), manifest, f"{path}/")
         group = zarr.open_group(remote, path=path, mode="r", zarr_format=3)
-    return dict(group.attrs), {name: _checked(group, name, files) for name in COLUMNS}
+    return dict(group.attrs), {name: _checked(group, name, manifest) for name in COLUMNS}
 
 
 class _Guarded(WrapperStore[Store]):
-    """Passes a chunk on only if it exists and decompresses to no more than a chunk's size.
+    """Passes a file only if it is exactly what the manifest says, and does not ask for more memory than it may have.
 
-    Zarr itself reads a missing chunk as zeros, and decompresses whatever it is given.
+    Zarr itself reads a missing chunk as zeros, believes its own metadata, and decompresses whatever it is given.
     """
 
-    def __init__(self, store: Store, url: str, prefix: str = "") -> None:
+    def __init__(self, store: Store, manifest: Manifest, prefix: str = "") -> None:
         super().__init__(store)
-        self._url = url
+        self._manifest = manifest
         self._prefix = prefix
 
     def _with_store(self, store: Store) -> "_Guarded":
-        return _Guarded(store, self._url, self._prefix)
+        return _Guarded(store, self._manifest, self._prefix)
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
-        found = await super().get(key, prototype, byte_range)
-        if "/c/" not in key:
-            return found
-        chunk_url = storage.join(self._url, key.removeprefix(self._prefix))
+        path = key.removeprefix(self._prefix)
+        url, entry = storage.join(self._manifest.url, path), self._manifest.files.get(path)
+        is_chunk = "/c/" in path
+        if entry is None and not is_chunk:
+            return None  # Zarr asks for metadata of other versions too
+        if entry is not None and entry.bytes > (_MAX_STORED_CHUNK_BYTES if is_chunk else _MAX_METADATA_BYTES):
+            raise InputError(
+                f"{url}: {entry.bytes} bytes are more than such a file has: {self._manifest.format.damaged}"
+            )
+        if byte_range is not None:
+            raise ValueError(f"{path}: only whole files can be checked")
+        found = await super().get(key, prototype)
         if found is None:
-            raise InputError(f"{chunk_url} is missing: the genome store is damaged; make it again, or copy it again")
-        try:
-            check_frame(found.to_bytes()[:-_CRC32C_BYTES], CHUNK_BYTES)
-        except ValueError as error:
-            raise InputError(f"{chunk_url}: {error}: the genome store is damaged; make it again") from None
+            raise InputError(f"{url} is missing: {self._manifest.format.damaged}")
+        data = found.to_bytes()
+        if describe_bytes(data) != entry:
+            raise InputError(f"{url} does not have the bytes its manifest says: {self._manifest.format.damaged}")
+        if is_chunk:
+            try:
+                check_frame(data[:-_CRC32C_BYTES], CHUNK_BYTES)
+            except ValueError as error:
+                raise InputError(f"{url}: {error}: {self._manifest.format.damaged}") from None
         return found
 
 
-def _checked(group: zarr.Group, name: str, files: Mapping[str, object]) -> Array:
+def _checked(group: zarr.Group, name: str, manifest: Manifest) -> Array:
     """An array of the store, checked against this format: its name alone proves nothing."""
     array = group[name]
     if not isinstance(array, zarr.Array) or array.ndim != 1 or array.dtype != np.dtype(COLUMNS[name]):
@@ -160,7 +176,7 @@ def _checked(group: zarr.Group, name: str, files: Mapping[str, object]) -> Array
     if coded != [BytesCodec, ZstdCodec, Crc32cCodec]:
         raise ValueError(f"{name} is coded by {', '.join(kind.__name__ for kind in coded)}, not by zstd and crc32c")
     want = math.ceil(array.shape[0] / array.chunks[0])
-    have = sum(path.startswith(f"{name}/c/") for path in files)
-    if want != have:
-        raise ValueError(f"{name} has {want} chunks, the manifest names {have}")
+    have = {path for path in manifest.files if path.startswith(f"{name}/c/")}
+    if len(have) != want or have != {chunk_key(name, number) for number in range(want)}:
+        raise ValueError(f"{name} has {want} chunks, but the manifest lists {len(have)}")
     return array

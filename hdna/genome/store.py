@@ -3,40 +3,69 @@
 All contigs share one coordinate, in FASTA order; `contig_offsets` says where each begins. Arrays:
 `bases` (2 bits a base, 0 where the letter is not A, C, G or T), `n_runs` and `mask_runs` (alternating run lengths),
 `iupac_positions` and `iupac_codes` (other letters, upper case), `contig_offsets`, `contig_names` (header lines).
-`manifest.json` lists every file with its sha256 and is written last; a crc32c in every chunk guards each read.
+`manifest.json` lists every file with its sha256 and is written last; each file is checked when it is read.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from hdna.errors import InputError
 from hdna.genome import alphabet
-from hdna.genome.arrays import CHUNK_BYTES, READ_ERRORS, Array, open_arrays
+from hdna.genome.arrays import CHUNK_BYTES, READ_ERRORS, open_arrays
 from hdna.genome.interval import Interval
 from hdna.genome.packing import BASES_PER_BYTE, Runs, unpack
-from hdna.storage.manifest import MANIFEST, find_missing, manifest_checksum, read_manifest
+from hdna.storage.manifest import Format, Manifest, read_manifest
+from hdna.storage.untrusted_json import Count, Meta, Sha256, convert_json
 
-FORMAT: Final = "hdna-genome"
-VERSION: Final = 1
+FORMAT: Final = Format("hdna-genome", 2, "genome store")
 
 Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class LetterCounts:
+    """Letters of an assembly by class; soft-masked ones also count in the other classes."""
+
+    ACGT: Count
+    N: Count
+    other: Count
+    soft_masked: Count
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A FASTA file that a store was made of."""
+
+    name: str
+    bytes: Count
+    sha256: Sha256
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """The attributes of a store's group."""
+
+    assembly: Annotated[str, Meta(min_length=1)]
+    contigs: Count
+    bases: Count
+    counts: LetterCounts
+    sources: list[SourceFile]
 
 
 class GenomeStore:
     """An assembly open for reading; use `GenomeStore.open(url)`."""
 
-    def __init__(self, url: str, manifest: dict[str, Any], checksum: str) -> None:
+    def __init__(self, url: str, manifest: Manifest) -> None:
         self.url = url
         self.manifest = manifest
-        self.checksum = checksum
-        """sha256 of the store's manifest, which identifies its content."""
-        self._arrays: dict[str, Array]
-        self.attributes, self._arrays = open_arrays(url, manifest["files"])
+        attributes, self._arrays = open_arrays(url, manifest)
+        self.attributes = convert_json(attributes, Attributes, f"{url}/zarr.json", FORMAT.damaged)
         lines = self._column("contig_names").tobytes().split(b"\n")
         self.headers = [line.decode() for line in lines]
         """FASTA header lines without the '>', in order: name and description."""
@@ -47,35 +76,57 @@ class GenomeStore:
         self.contigs: dict[str, int] = dict(zip(names, np.diff(self._offsets).tolist(), strict=True))
         """Bases of each contig by its name, in FASTA order."""
         self._decoded: tuple[int, Bytes] = (0, np.empty(0, np.uint8))
+        self._check_attributes()
 
     @classmethod
     def open(cls, url: str) -> "GenomeStore":
         """Open the store at `url`.
 
-        Raises InputError when there is no committed store, or a file its manifest lists is missing.
+        Raises InputError when there is no committed store, or a file its manifest lists is missing or not as listed.
         """
         try:
-            manifest = read_manifest(url, MANIFEST, FORMAT, VERSION)
-            checksum = manifest_checksum(url, MANIFEST)
+            manifest = read_manifest(url, FORMAT)
         except FileNotFoundError:
             raise InputError(f"{url}: not a committed genome store: make one with 'hdna prep genome'") from None
-        fault = find_missing(url, manifest)
+        fault = manifest.find_missing()
         if fault:
-            raise InputError(f"{fault}: the genome store is damaged; make it again")
+            raise InputError(f"{fault}: {FORMAT.damaged}")
         try:
-            return cls(url, manifest, checksum)
+            return cls(url, manifest)
         except READ_ERRORS as error:
             raise _damaged(url, error) from error
 
     @property
     def assembly(self) -> str:
         """The assembly's name."""
-        return str(self.attributes["assembly"])
+        return self.attributes.assembly
 
     @property
     def bases(self) -> int:
         """Bases of all contigs."""
-        return int(self._offsets[-1])
+        return self.attributes.bases
+
+    @property
+    def checksum(self) -> str:
+        """sha256 of the store's manifest, which identifies its content."""
+        return self.manifest.checksum
+
+    def _check_attributes(self) -> None:
+        """Raise ValueError where arrays, attributes and manifest contradict each other."""
+        said, body = self.attributes, self.manifest.body
+        offsets = self._offsets.tolist()
+        if offsets[0] != 0 or min(self.contigs.values()) < 1 or offsets[-1] != said.bases:
+            raise ValueError(f"contig_offsets do not rise from 0 to the {said.bases} bases of the attributes")
+        if len(self.contigs) != len(self.headers) or len(self.headers) != said.contigs:
+            raise ValueError(f"contig_names has {len(self.contigs)} different names, the attributes say {said.contigs}")
+        if said.counts.ACGT + said.counts.N + said.counts.other != said.bases:
+            raise ValueError("the counts of the attributes do not add up to its bases")
+        if (body.get("assembly"), body.get("bases")) != (said.assembly, said.bases):
+            raise ValueError("manifest and attributes differ in assembly or bases")
+        if body.get("lengths") != {name: array.shape[0] for name, array in self._arrays.items()}:
+            raise ValueError("the arrays do not have the lengths that the manifest says")
+        if self._arrays["bases"].shape[0] != -(-said.bases // BASES_PER_BYTE):
+            raise ValueError(f"the array bases does not hold {said.bases} bases")
 
     def read(self, interval: Interval) -> Bytes:
         """Tokens of an interval, (length,) uint8; the reverse complement if its strand is "-".
@@ -108,24 +159,31 @@ class GenomeStore:
 
     @cached_property
     def _n(self) -> Runs:
-        return self._runs("n_runs")
+        return self._runs("n_runs", self.attributes.counts.N)
 
     @cached_property
     def _mask(self) -> Runs:
-        return self._runs("mask_runs")
+        return self._runs("mask_runs", self.attributes.counts.soft_masked)
 
     @cached_property
     def _iupac_positions(self) -> npt.NDArray[np.int64]:
-        return self._column("iupac_positions")
+        positions = self._column("iupac_positions")
+        steps = np.diff(positions, prepend=-1, append=self.bases)
+        if positions.size != self.attributes.counts.other or steps.min() < 1:
+            raise _damaged(self.url, ValueError("iupac_positions are not as many as counted, or do not rise"))
+        return positions
 
     @cached_property
     def _iupac_codes(self) -> Bytes:
-        return self._column("iupac_codes")
+        codes = self._column("iupac_codes")
+        if codes.size != self._iupac_positions.size or not set(codes.tobytes()) <= set(alphabet.AMBIGUITY_CODES + b"U"):
+            raise _damaged(self.url, ValueError("iupac_codes are not one ambiguity code for each position"))
+        return codes
 
-    def _runs(self, name: str) -> Runs:
+    def _runs(self, name: str, want: int) -> Runs:
         runs = Runs(self._column(name))
-        if runs.total != self.bases:
-            raise _damaged(self.url, ValueError(f"{name} covers {runs.total} of {self.bases} bases"))
+        if runs.total != self.bases or runs.count(0, self.bases) != want:
+            raise _damaged(self.url, ValueError(f"{name} does not cover the {self.bases} bases and {want} of its kind"))
         return runs
 
     def _column(self, name: str, start: int = 0, end: int | None = None) -> npt.NDArray[Any]:
@@ -176,4 +234,4 @@ def unknown_contig(where: str, name: str, known: Sequence[str]) -> InputError:
 
 
 def _damaged(url: str, error: Exception) -> InputError:
-    return InputError(f"{url}: the genome store is damaged ({error}): make it again, or copy it again")
+    return error if isinstance(error, InputError) else InputError(f"{url}: {error}: {FORMAT.damaged}")

@@ -10,7 +10,7 @@ from hdna.genome import arrays
 from hdna.genome.arrays import COLUMNS, Column, chunk_key, create_array, create_group
 from hdna.genome.packing import BASES_PER_BYTE, JoinedRuns
 from hdna.genome.segment import Columns, Counts
-from hdna.genome.store import FORMAT, VERSION
+from hdna.genome.store import FORMAT
 
 _BASES = "bases"
 
@@ -33,6 +33,8 @@ class GenomeWriter:
         self._counts = Counts()
         self.bases = 0
         """Bases added so far."""
+        self.lengths: dict[str, int] = {}
+        """Of each array, once closed; the manifest repeats them, because padding hides where an array was cut."""
 
     def start_contig(self, header: bytes, offset: int) -> None:
         """Begin a contig at `offset` in the global coordinate; `header` is its FASTA line without '>' and line end."""
@@ -57,12 +59,11 @@ class GenomeWriter:
         columns["n_runs"].append(self._n.close())
         columns["mask_runs"].append(self._mask.close())
         columns["contig_offsets"].append(np.array([self.bases], np.int64))
-        for column in columns.values():
-            column.close()
-        self._close_bases()
+        self.lengths = {name: column.close() for name, column in columns.items()}
+        self.lengths[_BASES] = self._close_bases()
         attributes: dict[str, Any] = {
-            "format": FORMAT,
-            "version": VERSION,
+            "format": FORMAT.name,
+            "version": FORMAT.version,
             "assembly": assembly,
             "contigs": self._contigs,
             "bases": self.bases,
@@ -72,14 +73,15 @@ class GenomeWriter:
         self._group.attrs.put(attributes)
         return attributes
 
-    def _close_bases(self) -> None:
-        """Declare the array whose chunks already exist; remove chunks left by an earlier, longer genome."""
+    def _close_bases(self) -> int:
+        """Declare the array whose chunks already exist, and return its length; remove chunks of a longer genome."""
         length = -(-self.bases // BASES_PER_BYTE)
         create_array(self._group, _BASES, length)
         mine = {chunk_key(_BASES, number) for number in range(-(-length // arrays.CHUNK_BYTES))}
         for path in (self._folder / _BASES / "c").iterdir():
             if str(path.relative_to(self._folder)) not in mine:
                 path.unlink()
+        return length
 
 
 def _remove_all_but_bases(folder: Path) -> None:

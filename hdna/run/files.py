@@ -9,7 +9,9 @@ import json
 from typing import Any
 
 from hdna import storage
+from hdna.errors import InputError
 from hdna.run.step_record import StepRecord
+from hdna.storage.untrusted_json import parse_json
 
 RECIPE = "recipe.yaml"
 METRICS = "metrics.jsonl"
@@ -33,12 +35,12 @@ def read_metrics_lines(run_url: str) -> list[bytes]:
 
 
 def read_json(run_url: str, name: str) -> dict[str, Any]:
-    """Read one of a run's JSON files; empty if there is no such file, or a killed process left it half-written."""
+    """Read one of a run's JSON files; empty if there is no such file, or it is damaged: none of them is needed."""
+    url = storage.join(run_url, name)
     try:
-        value = json.loads(storage.read(storage.join(run_url, name)))
-    except (FileNotFoundError, ValueError):
+        return parse_json(storage.read(url), dict[str, Any], url, "a run can do without it")
+    except (FileNotFoundError, InputError):
         return {}
-    return value if isinstance(value, dict) else {}
 
 
 def write_json(run_url: str, name: str, value: dict[str, Any]) -> None:

@@ -14,6 +14,8 @@ _FREE_SECTIONS = ("run.url", "run.resume", "data.shards", "parallel.", "checkpoi
 _FREE_STAGE_KEYS = ("micro_batch_size", "sequence_parallel")
 """What may change when a run is resumed: where it is stored and how the work is distributed. Shard sets are compared by
 their manifests' checksums, so that a moved set is still the same."""
+_MAX_PID = 1 << 22
+"""Linux's own limit; numbers below 1 would ask for process groups."""
 
 
 def refuse_taken(config: RunConfig) -> None:
@@ -25,13 +27,18 @@ def refuse_taken(config: RunConfig) -> None:
         raise InputError(f"{url}: process {pid} is training this run on this machine: wait for it, or stop it first")
     recipe_url = storage.join(url, RECIPE)
     if storage.exists(recipe_url):
-        _refuse_other(config, parse_recipe(storage.read(recipe_url).decode(), recipe_url), url)
+        _refuse_other(config, parse_recipe(storage.read(recipe_url).decode(errors="replace"), recipe_url), url)
     elif storage.list_objects(url):
         raise InputError(f"{url}: contains files that are not an hdna run: choose another run.url")
 
 
 def claim(config: RunConfig) -> None:
-    """Claim `run.url` for this recipe. Raises InputError when it is taken, even by a run that has just started."""
+    """Claim `run.url` for this recipe.
+
+    Raises InputError when it is taken, even by a run that has just started, and when its store would let two runs
+    claim it.
+    """
+    storage.require_conditional_put(config.run.url)
     recipe_url = storage.join(config.run.url, RECIPE)
     if not storage.write_if_absent(recipe_url, dump_recipe(config).encode()):
         refuse_taken(config)
@@ -71,7 +78,7 @@ def _identity(config: RunConfig) -> dict[str, Any]:
 
 def _alive(pid: Any) -> bool:  # noqa: ANN401 - any JSON value
     """Whether another process on this machine has that id."""
-    if not isinstance(pid, int) or pid == os.getpid():
+    if type(pid) is not int or not 0 < pid <= _MAX_PID or pid == os.getpid():
         return False
     try:
         os.kill(pid, 0)

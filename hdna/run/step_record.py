@@ -1,13 +1,19 @@
 """One line of metrics.jsonl: the measurements of one optimizer step."""
 
 import json
-import math
-from dataclasses import asdict, dataclass, fields
+import re
+import sys
+from dataclasses import dataclass, fields
 from typing import Any
+
+from hdna.errors import InputError
 
 _FORMER_NAMES = {"waited_fraction": "data_wait_fraction"}
 """Columns that earlier versions wrote under other names."""
+_NOT_FINITE = re.compile(rb"(?<=: )-?(?:NaN|Infinity)")
+"""No JSON, but what earlier versions wrote of an evaluation that was not finite."""
 _POSITION = ("step", "tokens", "stage", "context_length")
+_MAX_COUNT = (1 << 63) - 1
 _VALID = ("valid_loss", "valid_bits_per_base", "valid_bases")
 
 
@@ -56,23 +62,26 @@ class StepRecord:
 
     def to_line(self) -> bytes:
         """The line for metrics.jsonl; columns of the valid split only if there was an evaluation."""
-        columns = {name: value for name, value in asdict(self).items() if value is not None or name not in _VALID}
+        numbers = {field.name: _number(getattr(self, field.name), str(field.type)) for field in fields(self)}
+        columns = {name: value for name, value in numbers.items() if value is not None or name not in _VALID}
         return json.dumps(columns).encode() + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes) -> "StepRecord | None":
         """The record of a line; None if a killed process left it half-written, or it names no step."""
+        from hdna.storage.untrusted_json import parse_json  # with obstore: `hdna --help` needs neither
+
         try:
-            columns = json.loads(line)
-        except ValueError:
+            columns = parse_json(_NOT_FINITE.sub(b"null", line), dict[str, Any], "metrics", "the line does not count")
+        except InputError:
             return None
-        if not isinstance(columns, dict) or not all(type(columns.get(name)) is int for name in _POSITION):
+        if not all(type(columns.get(name)) is int and 0 <= columns[name] <= _MAX_COUNT for name in _POSITION):
             return None
         columns = {_FORMER_NAMES.get(name, name): value for name, value in columns.items()}
         return cls(**{field.name: _number(columns.get(field.name), str(field.type)) for field in fields(cls)})
 
 
 def _number(value: Any, kind: str) -> Any:  # noqa: ANN401 - any JSON value, as the field's type
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         return None
     return float(value) if kind.startswith("float") else int(value)

@@ -1,30 +1,109 @@
 """Nothing half-written is ever visible: a directory of files exists once its manifest does (the commit law).
 
-The manifest lists every file with its size and sha256. Files are written first; the manifest is put last and only if
-absent, so that a reader finds either a complete set with matching checksums or nothing.
+The manifest lists every file with its size and sha256, and carries the sha256 of itself, over its canonical JSON:
+without the key `sha256`, keys sorted, no white space, ASCII. Files are written first; the manifest is put last and only
+if absent, so that a reader finds either a complete set with matching checksums or nothing. What a reader uses are the
+bytes it checked: nothing is read twice.
 """
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hdna import storage
 from hdna.errors import InputError
+from hdna.storage.untrusted_json import Count, Sha256, convert_json, parse_json
 
 MANIFEST = "manifest.json"
 """Manifest name of genome stores and shard sets; a checkpoint's is different."""
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of directory with a manifest."""
+
+    name: str
+    """As its manifests say it."""
+    version: int
+    noun: str
+    """As messages say it."""
+    manifest: str = MANIFEST
+    """The manifest's file name."""
+    remedy: str = "make it again, or copy it again"
+    """What to do about a damaged one."""
+
+    @property
+    def damaged(self) -> str:
+        """The end of a message about damage."""
+        return f"the {self.noun} is damaged: {self.remedy}"
 
 
 @dataclass(frozen=True)
 class FileEntry:
     """A manifest's entry for one file."""
 
-    bytes: int
-    sha256: str
+    bytes: Count
+    sha256: Sha256
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest as it was read, its own checksum verified."""
+
+    url: str
+    """The directory it describes."""
+    format: Format
+    body: dict[str, Any]
+    """All of it, as JSON."""
+    files: dict[str, FileEntry]
+    """By path relative to `url`."""
+    checksum: str
+    """sha256 of the manifest, which identifies the whole set."""
+
+    def read(self, path: str) -> bytes:
+        """The content of one of its files. Raises InputError when it is missing or not as the manifest says."""
+        url, entry = storage.join(self.url, path), self.files.get(path)
+        if entry is None:
+            raise InputError(f"{url}: not in the manifest: {self.format.damaged}")
+        try:
+            data = storage.read(url)
+        except FileNotFoundError:
+            raise InputError(f"{url} is missing: {self.format.damaged}") from None
+        fault = _difference(url, describe_bytes(data), entry)
+        if fault:
+            raise InputError(f"{fault}: {self.format.damaged}")
+        return data
+
+    def find_missing(self) -> str | None:
+        """The first file that is missing or has another size, in words, or None. One listing, no reading."""
+        sizes = storage.list_objects(self.url)
+        for path, entry in self.files.items():
+            url = storage.join(self.url, path)
+            if path not in sizes:
+                return f"{url} is missing"
+            if sizes[path] != entry.bytes:
+                return _other_size(url, sizes[path], entry)
+        return None
+
+    def find_damage(self) -> str | None:
+        """What is wrong with the first damaged file, in words, or None when every checksum matches."""
+        faults = (find_file_damage(storage.join(self.url, path), entry) for path, entry in self.files.items())
+        return next((fault for fault in faults if fault), None)
+
+
+@dataclass(frozen=True)
+class _Fields:
+    """What every manifest has."""
+
+    files: dict[str, FileEntry]
+    sha256: Sha256
+
+
+def describe_bytes(data: bytes) -> FileEntry:
+    """Size and sha256 of a file's content."""
+    return FileEntry(len(data), hashlib.sha256(data).hexdigest())
 
 
 def describe_file(path: Path) -> FileEntry:
@@ -38,62 +117,53 @@ def describe_folder(folder: Path) -> dict[str, FileEntry]:
     return {str(path.relative_to(folder)): describe_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def put_manifest(url: str, name: str, body: dict[str, Any], files: dict[str, FileEntry]) -> bool:
-    """Commit: write `body` with its `files` table as `url/name`; False when a manifest already exists there."""
+def put_manifest(url: str, form: Format, body: dict[str, Any], files: dict[str, FileEntry]) -> bool:
+    """Commit: write `body` with its `files` table as the manifest; False when one already exists there."""
+    return storage.write_if_absent(storage.join(url, form.manifest), manifest_bytes(form, body, files))
+
+
+def manifest_bytes(form: Format, body: dict[str, Any], files: dict[str, FileEntry]) -> bytes:
+    """The manifest's file."""
     table = {path: {"bytes": entry.bytes, "sha256": entry.sha256} for path, entry in sorted(files.items())}
-    text = json.dumps({**body, "files": table}, indent=1)
-    return storage.write_if_absent(storage.join(url, name), text.encode() + b"\n")
+    whole = {"format": form.name, "version": form.version, **body, "files": table}
+    return json.dumps({**whole, "sha256": canonical_sha256(whole)}, indent=1).encode() + b"\n"
 
 
-def read_manifest(url: str, name: str, kind: str, version: int) -> dict[str, Any]:
-    """Read the manifest `url/name`.
+def canonical_sha256(body: dict[str, Any]) -> str:
+    """The checksum of a manifest, which its key `sha256` holds; that key does not count."""
+    rest = {key: value for key, value in body.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
-    Raises FileNotFoundError when there is none, and InputError when it is not of `kind` in format `version`, or when
-    its file table names anything outside `url`.
+
+def read_manifest(url: str, form: Format) -> Manifest:
+    """Read the manifest of the directory `url`.
+
+    Raises FileNotFoundError when there is none, and InputError when it is of another format or version, when its
+    checksum does not match, or when its file table names anything outside `url`.
     """
-    file_url = storage.join(url, name)
+    return parse_manifest(storage.read(storage.join(url, form.manifest)), url, form)
+
+
+def parse_manifest(data: bytes, url: str, form: Format) -> Manifest:
+    """The manifest of the directory `url` from the bytes of its file; raises like `read_manifest`."""
+    where, advice = storage.join(url, form.manifest), form.damaged
+    body = parse_json(data, dict[str, Any], where, advice)
+    if body.get("format") != form.name:
+        raise InputError(f"{where}: not the manifest of a {form.noun}: give the URL of one")
+    if (found := body.get("version")) != form.version:
+        advice = "make it again, or use the version of hdna that wrote it"
+        raise InputError(f"{where}: format version {found}, but this program reads {form.version}: {advice}")
+    fields = convert_json(body, _Fields, where, advice)
     try:
-        body = json.loads(storage.read(file_url))
-    except ValueError as error:
-        raise InputError(f"{file_url}: not valid JSON ({error}): the {kind} is damaged; make it again") from None
-    if not isinstance(body, dict) or body.get("format") != kind:
-        raise InputError(f"{file_url}: not the manifest of a {kind}")
-    if body.get("version") != version:
-        found = body.get("version")
-        raise InputError(f"{file_url}: format version {found}, but this program reads {version}: make the {kind} again")
-    files = body.get("files")
-    if not isinstance(files, dict) or not all(_is_file_entry(path, entry) for path, entry in files.items()):
-        raise InputError(f"{file_url}: its file table is damaged; make the {kind} again")
-    return body
-
-
-def manifest_checksum(url: str, name: str) -> str:
-    """sha256 of the manifest itself, which identifies the whole set. Raises FileNotFoundError when there is none."""
-    return hashlib.sha256(storage.read(storage.join(url, name))).hexdigest()
-
-
-def find_missing(url: str, manifest: dict[str, Any]) -> str | None:
-    """The first file under `url` that is missing or differs in size from the manifest, or None.
-
-    One listing, no reading, to open a set quickly; `find_damage` reads every byte.
-    """
-    sizes = storage.list_objects(url)
-    for path, entry in manifest["files"].items():
-        file_url = storage.join(url, path)
-        if path not in sizes:
-            return f"{file_url} is missing"
-        if sizes[path] != entry["bytes"]:
-            return f"{file_url} has {sizes[path]} bytes, its manifest says {entry['bytes']}"
-    return None
-
-
-def find_damage(url: str, manifest: dict[str, Any]) -> str | None:
-    """What is wrong with the first damaged file under `url`, in words, or None when every checksum matches."""
-    for path, entry in manifest["files"].items():
-        fault = find_file_damage(storage.join(url, path), FileEntry(entry["bytes"], entry["sha256"]))
-        if fault:
-            return fault
-    return None
+        matches = canonical_sha256(body) == fields.sha256
+    except RecursionError:  # a little less deep than what the parser refuses
+        matches = False
+    if not matches:
+        raise InputError(f"{where}: does not match its own checksum, as after an edit: {advice}")
+    for path in fields.files:
+        if path.startswith("/") or ":" in path or any(part in ("", ".", "..") for part in path.split("/")):
+            raise InputError(f"{where}: its file table names {path!r}, which lies outside {url}: {advice}")
+    return Manifest(url, form, body, fields.files, fields.sha256)
 
 
 def find_file_damage(url: str, entry: FileEntry) -> str | None:
@@ -105,22 +175,14 @@ def find_file_damage(url: str, entry: FileEntry) -> str | None:
             count += len(part)
     except FileNotFoundError:
         return f"{url} is missing"
-    if count != entry.bytes:
-        return f"{url} has {count} bytes, its manifest says {entry.bytes}"
-    if digest.hexdigest() != entry.sha256:
-        return f"{url} does not have the sha256 its manifest says"
-    return None
+    return _difference(url, FileEntry(count, digest.hexdigest()), entry)
 
 
-def _is_file_entry(path: str, entry: Any) -> bool:  # noqa: ANN401  (any JSON value)
-    inside = (
-        not path.startswith("/") and ":" not in path and all(part not in ("", ".", "..") for part in path.split("/"))
-    )
-    return (
-        inside
-        and isinstance(entry, dict)
-        and type(entry.get("bytes")) is int
-        and entry["bytes"] >= 0
-        and isinstance(entry.get("sha256"), str)
-        and _SHA256.fullmatch(entry["sha256"]) is not None
-    )
+def _difference(url: str, found: FileEntry, entry: FileEntry) -> str | None:
+    if found.bytes != entry.bytes:
+        return _other_size(url, found.bytes, entry)
+    return None if found == entry else f"{url} does not have the sha256 its manifest says"
+
+
+def _other_size(url: str, found: int, entry: FileEntry) -> str:
+    return f"{url} has {found} bytes, its manifest says {entry.bytes}"

@@ -13,13 +13,15 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from hdna import storage
 from hdna.errors import InputError
-from hdna.storage.manifest import MANIFEST, FileEntry, put_manifest
+from hdna.storage import local
+from hdna.storage.manifest import MANIFEST, FileEntry, Format, put_manifest
+from hdna.storage.os_errors import explain, os_errors_explained
 from hdna.storage.write_claim import AlreadyThereError, claimed
 
 _SUFFIX = ".partial"
@@ -42,12 +44,12 @@ def staging(url: str, kind: str, resume_key: str | None = None) -> Iterator[Path
     try:
         folder, lock = _locked_folder(url, resume_key)
     except OSError as error:
-        raise InputError(f"{url}: cannot write there: {error.strerror or error}") from None
+        raise InputError(explain(url, error)) from None
     keep = False
     try:
         yield folder
     except OSError as error:
-        raise InputError(f"{url}: {error.strerror or error}: nothing was written") from error
+        raise InputError(f"{explain(url, error)}: nothing was written") from error
     except BaseException as error:
         keep = resume_key is not None and (isinstance(error, InterruptedWorkError) or not isinstance(error, Exception))
         raise
@@ -57,25 +59,30 @@ def staging(url: str, kind: str, resume_key: str | None = None) -> Iterator[Path
         os.close(lock)
 
 
-def publish(folder: Path, url: str, kind: str, body: dict[str, Any], files: dict[str, FileEntry]) -> None:
+def publish(folder: Path, url: str, form: Format, body: dict[str, Any], files: dict[str, FileEntry]) -> None:
     """Commit a staged folder: its `files`, and `body` as their manifest, appear at `url` together.
 
-    Raises InputError when another writer was first; its set stays untouched.
+    Locally every file is synced to the disk before the manifest, and the manifest before the folder gets its name: a
+    power failure leaves all of it, or nothing that a reader takes for a set. Raises InputError when another writer was
+    first; its set stays untouched.
     """
     if storage.is_local(url):
-        put_manifest(str(folder), MANIFEST, body, files)
+        local.sync_tree(folder)
+        put_manifest(str(folder), form, body, files)
+        target = storage.local_path(url)
         try:
-            folder.rename(storage.local_path(url))
+            folder.rename(target)
         except OSError:
-            refuse_existing(url, kind)
+            refuse_existing(url, form.noun)
             raise
+        local.sync(target.parent)
         return
-    with claimed(url, kind, body, files):
-        refuse_existing(url, kind)
+    with claimed(url, form.noun, body, files):
+        refuse_existing(url, form.noun)
         for name in files:
             storage.upload(folder / name, storage.join(url, name))
-        if not put_manifest(url, MANIFEST, body, files):
-            refuse_existing(url, kind)
+        if not put_manifest(url, form, body, files):
+            refuse_existing(url, form.noun)
 
 
 def refuse_existing(url: str, kind: str) -> None:
@@ -85,7 +92,10 @@ def refuse_existing(url: str, kind: str) -> None:
         raise AlreadyThereError(f"{url}: a {kind} already exists there; {advice}")
     if storage.is_local(url):
         path = storage.local_path(url)
-        if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        with os_errors_explained(url):
+            # A rename replaces an empty folder, but no link, wherever it leads.
+            free = not os.path.lexists(path) or (path.is_dir() and not path.is_symlink() and not any(path.iterdir()))
+        if not free:
             raise InputError(f"{url}: something else already exists there; {advice}")
 
 
@@ -95,17 +105,23 @@ def new_file(path: Path) -> Iterator[Path]:
 
     Raises InputError when `path` exists (it is never overwritten), or when the disk fails or fills.
     """
-    if path.exists():
-        raise InputError(f"{path}: already exists; it is never overwritten: remove it or choose another name")
+    taken = f"{path}: already exists; it is never overwritten: remove it or choose another name"
+    if os.path.lexists(path):  # a link that leads nowhere counts
+        raise InputError(taken)
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        local.make_folder(path.parent)
         yield partial
-        partial.rename(path)
+        local.sync(partial)
+        local.link(partial, path)
+        local.sync(path.parent)
+    except FileExistsError:
+        raise InputError(taken) from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise InputError(explain(path, error)) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # of a read-only file system, where nothing was made
+            partial.unlink(missing_ok=True)
 
 
 def _locked_folder(url: str, resume_key: str | None) -> tuple[Path, int]:
@@ -130,7 +146,7 @@ def _staging_location(url: str) -> tuple[Path, str]:
     """The parent directory of the staging folders for `url`, and their name prefix."""
     if storage.is_local(url):
         target = storage.local_path(url)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        local.make_folder(target.parent)
         return target.parent, f".{target.name}."
     mark = hashlib.sha256(url.encode()).hexdigest()[:12]
     return Path(tempfile.gettempdir()), f".hdna-upload.{mark}."

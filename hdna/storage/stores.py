@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from obstore.store import AzureStore, GCSStore, LocalStore, ObjectStore, S3Store
+from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store
 
 from hdna.errors import InputError
 from hdna.storage import retry
@@ -45,14 +45,15 @@ def local_path(url: str) -> Path:
 
 
 def locate(url: str, request_bytes: int = 0, retries: int | None = None) -> tuple[ObjectStore, str]:
-    """The store and key of `url`, with timeouts long enough for requests that send `request_bytes`.
+    """The store and key of the remote `url`, with timeouts long enough for requests that send `request_bytes`.
 
     `retries` overrides how often the library retries a failed request.
     """
     scheme = _scheme(url)
-    if scheme == "file":
-        return _open_local(), str(local_path(url)).lstrip("/")
-    address = urlsplit(url)
+    try:
+        address = urlsplit(url)
+    except ValueError as error:
+        raise InputError(f"{url}: not a URL ({error}): want {scheme}://BUCKET/PATH") from None
     if not address.netloc:
         raise InputError(f"{url}: names no bucket: want {scheme}://BUCKET/PATH")
     policy = retry.RETRY
@@ -63,15 +64,17 @@ def locate(url: str, request_bytes: int = 0, retries: int | None = None) -> tupl
 
 
 def _scheme(url: str) -> str:
-    scheme = urlsplit(url).scheme if ":" in url.split("/", 1)[0] else "file"
+    if not url or "\0" in url:
+        raise InputError("the path is empty, or holds a NUL character: give a path or a URL")
+    scheme = url.partition(":")[0].lower() if ":" in url.split("/", 1)[0] else "file"
+    if "://" in url and "@" in url.split("/")[2]:
+        raise InputError(
+            f"{url}: a URL with a user name or a password is refused, because recipes and logs keep URLs: credentials "
+            f"come from the environment or from the provider's own files"
+        )
     if scheme not in SCHEMES:
         raise InputError(f"{url}: scheme {scheme!r} is not supported: use a local path, file://, s3://, gs:// or az://")
     return scheme
-
-
-@lru_cache(maxsize=1)
-def _open_local() -> ObjectStore:
-    return LocalStore("/", mkdir=True)
 
 
 @lru_cache(maxsize=64)

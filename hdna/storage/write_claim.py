@@ -31,8 +31,10 @@ def claimed(url: str, kind: str, body: dict[str, Any], files: dict[str, FileEntr
     that has just finished has removed its claim. After any other error the claim stays, because some of its files may
     exist.
 
-    Raises InputError when another set is being written there, or was started and never finished.
+    Raises InputError when another set is being written there, or was started and never finished, and when the store
+    would let both writers claim it.
     """
+    storage.require_conditional_put(url)
     claim_url = storage.join(url, CLAIM)
     mine = _digest(body, files)
     if not storage.write_if_absent(claim_url, mine) and _existing_claim(claim_url) != mine:

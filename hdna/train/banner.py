@@ -11,7 +11,7 @@ from hdna.checkpoint.state import RunState
 from hdna.config import RunConfig
 from hdna.data.curriculum import Curriculum, StagePlan
 from hdna.data.stream import WindowReader
-from hdna.genome.shard import ShardSet
+from hdna.genome.shard_set import ShardSet
 from hdna.model.flops import parameter_count, train_flops_per_token
 from hdna.train.engine import fused_kernels
 

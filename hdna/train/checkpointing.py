@@ -10,10 +10,13 @@ from hdna.checkpoint import (
     next_attempt,
     write_checkpoint_part,
 )
-from hdna.checkpoint.files import PARAMETERS
+from hdna.checkpoint.files import MOMENTS, PARAMETERS
+from hdna.config import RunConfig
+from hdna.errors import InputError
+from hdna.model import HyenaDNA
 from hdna.parallel.mesh import Mesh
 from hdna.storage.manifest import FileEntry
-from hdna.train.engine import MOMENTS, Engine
+from hdna.train.engine import Engine
 
 
 def save(engine: Engine, mesh: Mesh, run_url: str, state: RunState) -> str:
@@ -30,6 +33,38 @@ def save(engine: Engine, mesh: Mesh, run_url: str, state: RunState) -> str:
         commit_checkpoint(run_url, state, attempt, [_unpacked(row) for row in entries])
     mesh.barrier()
     return url
+
+
+def refuse_unfit(url: str, saved: LoadedCheckpoint, config: RunConfig, data: dict[str, str]) -> None:
+    """Raise InputError when the checkpoint at `url` is not a position of this recipe on these shard sets.
+
+    `data`: the sets' checksums, as in `RunState.data`. With run.resume=force the user answers for all but its sums.
+    """
+    state, advice = saved.state, "use an earlier checkpoint, or choose another run.url"
+    if state.updates + state.skipped != state.step:
+        raise InputError(
+            f"{url}: {state.updates} updates and {state.skipped} skipped are not step {state.step}: {advice}"
+        )
+    if config.run.resume == "force":
+        return
+    if (state.tokens, state.seed) != (state.step * config.optim.global_batch_tokens, config.run.seed):
+        raise InputError(f"{url}: tokens or seed are not those of this recipe's step {state.step}: {advice}")
+    if state.data != data:
+        raise InputError(
+            f"{config.run.url}: its shard sets have changed since {url} was saved: give the same data, choose another "
+            f"run.url, or continue on the new data with run.resume=force"
+        )
+
+
+def load_parameters(model: HyenaDNA, saved: LoadedCheckpoint, run_url: str) -> None:
+    """Give a model a checkpoint's parameters. Raises InputError when they are another model's."""
+    try:
+        model.load_state_dict(saved.tensors[PARAMETERS])
+    except RuntimeError as error:
+        raise InputError(
+            f"{run_url}: its newest checkpoint is of another model ({str(error).splitlines()[-1].strip()}): choose "
+            f"another run.url"
+        ) from None
 
 
 def restore(engine: Engine, saved: LoadedCheckpoint) -> None:

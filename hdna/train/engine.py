@@ -16,13 +16,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from hdna.checkpoint.files import MOMENTS
 from hdna.config import RunConfig
 from hdna.model import HyenaDNA
 from hdna.model.loss import weighted_nats
 from hdna.parallel.mesh import Mesh, bound_waiting
 from hdna.train.optim import BETAS, parameter_groups
 
-MOMENTS = ("exp_avg", "exp_avg_sq")
 _BUCKET_ELEMENTS = 1 << 24
 """Size of ZeRO's buffers: its default of 5e8 would take 2 GB beside a model of 26 MB."""
 

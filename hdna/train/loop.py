@@ -20,7 +20,7 @@ from hdna.data.stream import WindowReader, prefetched
 from hdna.errors import InputError
 from hdna.evaluate.bits import Score, evaluation_crops, score
 from hdna.evaluate.markov import baselines
-from hdna.genome.shard import load_shard_set
+from hdna.genome.shard_set import load_shard_set
 from hdna.model import HyenaDNA
 from hdna.model.filter_cache import MicroStep
 from hdna.model.micro_batch import MicroBatch
@@ -202,11 +202,7 @@ class _Training:
         if ref is None:
             return None
         saved = load_checkpoint(ref.url)
-        if self.config.run.resume != "force" and saved.state.data != data:
-            raise InputError(
-                f"{self.config.run.url}: its shard sets have changed since {ref.url} was saved: use the same data, "
-                f"choose another run.url, or continue on the new data with run.resume=force"
-            )
+        checkpointing.refuse_unfit(ref.url, saved, self.config, data)
         return saved
 
     def _describe_run(self, device: torch.device) -> None:
@@ -232,7 +228,7 @@ def _engine(config: RunConfig, device: torch.device, saved: LoadedCheckpoint | N
     if device.type == "cuda" and apex_is_nvidia():
         use_apex_layer_norm(model)
     if saved:
-        model.load_state_dict(saved.tensors["parameters"])
+        checkpointing.load_parameters(model, saved, config.run.url)
     engine = Engine(model.to(device), config, device)
     if saved:
         checkpointing.restore(engine, saved)

@@ -3,7 +3,7 @@
 from hdna.config import RunConfig
 from hdna.data.curriculum import Curriculum
 from hdna.data.order import DataOrder, window_table
-from hdna.genome.shard import load_shard_set
+from hdna.genome.shard_set import load_shard_set
 
 
 def preflight(config: RunConfig) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints: readable by stock safetensors, there whole or not at all, ordered by step, pruned by rule."""
+"""Checkpoints: readable by stock safetensors, there whole or not at all, ordered by step."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from support.checkpoints import OTHERS, TENSORS, begin, save
 from support.files import bytes_of, flip_bit
 
 from hdna.checkpoint import (
@@ -18,25 +19,9 @@ from hdna.checkpoint import (
     load_weights,
     newest_intact,
     next_attempt,
-    prune,
     write_checkpoint_part,
 )
 from hdna.errors import InputError
-
-TENSORS = {
-    "parameters.a": torch.arange(6.0).reshape(2, 3),
-    "exp_avg.a": torch.ones(2, 3),
-    "exp_avg_sq.a": torch.ones(2, 3),
-}
-OTHERS = {"parameters.b": torch.full((4,), 7.0), "exp_avg.b": torch.zeros(4), "exp_avg_sq.b": torch.zeros(4)}
-
-
-def save(run: Path, step: int, attempt: int = 0) -> Path:
-    """A checkpoint of two ranks."""
-    url = checkpoint_url(str(run), step, attempt)
-    parts = [write_checkpoint_part(url, part, 2, tensors) for part, tensors in enumerate((TENSORS, OTHERS))]
-    commit_checkpoint(str(run), RunState(step=step, tokens=step * 10), attempt, parts)
-    return Path(url)
 
 
 def steps(run: Path) -> list[int]:
@@ -46,8 +31,9 @@ def steps(run: Path) -> list[int]:
 def test_stock_safetensors_opens_what_was_written(tmp_path: Path) -> None:
     url = save(tmp_path, 5)
     found = load_file(url / "part-00000-of-00002.safetensors") | load_file(url / "part-00001-of-00002.safetensors")
+    expected = TENSORS | OTHERS | {"parameters.b": torch.full((4,), 5.0)}
     assert {name: tensor.tolist() for name, tensor in found.items()} == {
-        name: tensor.tolist() for name, tensor in (TENSORS | OTHERS).items()
+        name: tensor.tolist() for name, tensor in expected.items()
     }
     weights = load_weights(str(tmp_path))
     assert weights.keys() == {"a", "b"}
@@ -57,7 +43,7 @@ def test_stock_safetensors_opens_what_was_written(tmp_path: Path) -> None:
 
 def test_without_its_manifest_a_checkpoint_is_not_there(tmp_path: Path) -> None:
     save(tmp_path, 5)
-    write_checkpoint_part(checkpoint_url(str(tmp_path), 6, 0), 0, 2, TENSORS)  # and then the run was killed
+    begin(tmp_path, 6)  # and then the run was killed
     assert steps(tmp_path) == [5]
     assert next_attempt(str(tmp_path), 6) == 1  # the half-written path is never used again
     with pytest.raises(InputError, match="not a committed checkpoint"):
@@ -100,19 +86,6 @@ def test_order_is_by_step_and_never_by_time(tmp_path: Path) -> None:
     save(tmp_path, 30, attempt=1)
     assert steps(tmp_path) == [2, 30, 30, 1_000_000]
     assert list_checkpoints(str(tmp_path))[2].url.endswith("step-000030-r1")
-
-
-def test_pruning_keeps_the_last_and_the_multiples(tmp_path: Path) -> None:
-    for step in range(10, 80, 10):
-        save(tmp_path, step)
-    removed = prune(str(tmp_path), keep_last=2, keep_every=30)
-    assert steps(tmp_path) == [30, 60, 70]
-    assert [ref.step for ref in removed] == [10, 20, 40, 50]
-    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [
-        "step-000030",
-        "step-000060",
-        "step-000070",
-    ]
 
 
 def test_a_run_without_a_checkpoint_says_so(tmp_path: Path) -> None:

@@ -53,7 +53,8 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     # Its files apart: Ray leaves the address of a killed head in /tmp/ray, where later runs would look for it.
     temporary = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # sockets in it: their paths must be short
     command = f"start --head --block --num-cpus=2 --port={free_port()} --dashboard-port={dashboard}"
-    command += f" --temp-dir={temporary}"
+    # A port of its own for the agent too: by default that of any other cluster on the machine, and no job is accepted.
+    command += f" --temp-dir={temporary} --dashboard-agent-listen-port={free_port()}"
     with (tmp_path / "head.log").open("wb") as log:
         head = subprocess.Popen(
             [RAY, *command.split()], env=environment, stdout=log, stderr=log, start_new_session=True

@@ -17,11 +17,13 @@ import numpy as np
 import pytest
 from support.faulty_proxy import FaultyProxy, faulty_proxy
 from support.s3 import QUICK, swift_server, use
+from support.shard_sets import NO_PROVENANCE
 
 from hdna import storage
 from hdna.data.cache import ShardCache
 from hdna.errors import InputError
-from hdna.genome.shard import ShardEntry, ShardSet
+from hdna.genome.shard import ShardEntry
+from hdna.genome.shard_set import ShardSet
 from hdna.storage import retry
 
 SIZE = 100_000
@@ -50,7 +52,7 @@ def made_up_set(url: str) -> ShardSet:
         ShardEntry(f"train-{n:06d}.tar", SIZE, hashlib.sha256(content(n)).hexdigest(), "train", 0, [])
         for n in range(COUNT)
     ]
-    return ShardSet(url, 1, shards, {}, {}, {}, "")
+    return ShardSet(url, 1, shards, {}, NO_PROVENANCE, "")
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +113,19 @@ def test_a_copy_is_fetched_once_and_verified_again_by_a_new_process(
     broken[SIZE // 3] ^= 1
     copy.write_bytes(broken)
     read(ShardCache(tmp_path), shards, 0)
+    assert proxy.count("GET") == 2
+    assert copy.read_bytes() == content(0)
+
+
+def test_a_copy_that_changes_after_it_was_verified_is_fetched_again(
+    shards: ShardSet, proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    cache = ShardCache(tmp_path)
+    read(cache, shards, 0)
+    (copy,) = tmp_path.glob("*.tar")
+    with copy.open("r+b") as file:
+        file.write(bytes(10))
+    read(cache, shards, 0)
     assert proxy.count("GET") == 2
     assert copy.read_bytes() == content(0)
 

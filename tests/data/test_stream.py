@@ -1,14 +1,12 @@
 """What training reads is what the genome store holds, on both strands; damage is named."""
 
-import io
-import json
 import shutil
-import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support.files import flip_bit
+from support.shard_sets import TRAIN, member, rewrite_shard
 
 from hdna.config import DataConfig
 from hdna.data.cache import ShardCache
@@ -18,10 +16,9 @@ from hdna.data.stream import Rows, WindowReader
 from hdna.errors import InputError
 from hdna.genome import alphabet
 from hdna.genome.interval import Interval
-from hdna.genome.shard import load_shard_set
+from hdna.genome.shard_set import load_shard_set
 from hdna.genome.store import GenomeStore
 from hdna.model import IGNORE
-from hdna.storage.manifest import describe_file
 from hdna_prep.encode import encode_genome
 from hdna_prep.shards import write_shards
 
@@ -154,19 +151,8 @@ def test_a_truncated_shard_is_noticed(tiny_set: Path, tmp_path: Path) -> None:
 
 
 def test_a_tar_that_is_not_what_the_manifest_lists_is_refused(tiny_set: Path, tmp_path: Path) -> None:
-    """Another program wrote the manifest: checksums hold, but the members are others."""
+    """Another program wrote the manifest: checksums hold, but the members are others (more cases: tests/genome)."""
     folder = copied(tiny_set, tmp_path)
-    shard = next(folder.glob("train-*.tar"))
-    with tarfile.open(shard, "a") as tar:
-        info = tarfile.TarInfo("w999999999.json")
-        info.size = 2
-        tar.addfile(info, io.BytesIO(b"{}"))
-    manifest = json.loads((folder / "manifest.json").read_text())
-    now = describe_file(shard)
-    for entry in [*manifest["shards"], {**manifest["files"][shard.name], "url": shard.name}]:
-        if entry["url"] == shard.name:
-            entry.update(bytes=now.bytes, sha256=now.sha256)
-    manifest["files"][shard.name] = {"bytes": now.bytes, "sha256": now.sha256}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match="does not contain the samples its manifest lists"):
+    rewrite_shard(folder, lambda members: members.append(member("w999999999.json", b"{}")))
+    with pytest.raises(InputError, match=f"{folder / TRAIN}: does not end after the manifest's samples: make the set"):
         read_all(folder)

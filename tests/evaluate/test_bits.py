@@ -10,7 +10,7 @@ from hdna.data.cache import ShardCache
 from hdna.data.stream import WindowReader
 from hdna.evaluate.bits import evaluation_crops, score
 from hdna.genome.interval import Interval
-from hdna.genome.shard import load_shard_set
+from hdna.genome.shard_set import load_shard_set
 from hdna.genome.store import GenomeStore
 from hdna.model import weighted_nats
 from hdna.model.micro_batch import MicroBatch

@@ -18,12 +18,13 @@ DOORS = {
     "OmegaConf": ("omegaconf", "hdna/config/recipe.py"),
     "obstore": ("obstore", "hdna/storage/"),
     "Zarr": ("zarr", "hdna/genome/arrays.py"),
-    "WebDataset": ("webdataset", "hdna/data/stream.py"),
+    "WebDataset": ("webdataset", "hdna/data/open_shard.py"),
     "DeepSpeed": ("deepspeed", "hdna/train/engine.py"),
     "NVIDIA Apex": ("apex", "hdna/train/engine.py"),
     "Ray": ("ray", "cluster/hdna_cluster/"),
     "matplotlib": ("matplotlib", "hdna/report/plots.py"),
     "safetensors": ("safetensors", "hdna/checkpoint/files.py"),
+    "msgspec": ("msgspec", "hdna/storage/untrusted_json.py"),
 }
 """Each heavy library, how it is imported, and the one file or room that imports it."""
 HEAVY = ("torch", "deepspeed", "ray", "webdataset", "zarr", "matplotlib", "omegaconf", "obstore", "numpy")

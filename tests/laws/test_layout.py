@@ -25,7 +25,7 @@ from hdna.data.collate import Collator
 from hdna.data.curriculum import Curriculum
 from hdna.data.order import DataOrder
 from hdna.data.stream import WindowReader
-from hdna.genome.shard import load_shard_set
+from hdna.genome.shard_set import load_shard_set
 from hdna.model import HyenaDNA, weighted_nats
 from hdna.run.files import read_metrics
 

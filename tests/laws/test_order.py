@@ -23,7 +23,7 @@ from hdna.data.order import MIXTURE_PERIOD, SHARDS_TOGETHER, Crop, Crops, DataOr
 from hdna.data.stream import Rows, WindowReader, prefetched
 from hdna.errors import InputError
 from hdna.genome.hashing import hash64
-from hdna.genome.shard import load_shard_set
+from hdna.genome.shard_set import load_shard_set
 
 FIRST = [
     (2, 399, "-"),

@@ -15,7 +15,7 @@ import webdataset
 import zarr
 
 from hdna.errors import InputError
-from hdna.genome.shard import load_shard_set
+from hdna.genome.shard_set import load_shard_set
 from hdna_prep.encode import encode_genome
 from hdna_prep.shards import write_shards
 from hdna_prep.verify import verify

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.shard_sets import NO_PROVENANCE
 
 from hdna import storage
 from hdna.data.cache import ShardCache
 from hdna.errors import InputError
-from hdna.genome.shard import ShardEntry, ShardSet
+from hdna.genome.shard import ShardEntry
+from hdna.genome.shard_set import ShardSet
 from hdna_prep.encode import encode_genome
 from hdna_prep.synthetic import write_genome
 
@@ -47,7 +49,7 @@ def shard_set(bucket: str, sizes: list[int]) -> ShardSet:
         data = bytes([number]) * size
         storage.write(f"{bucket}/s{number}.tar", data)
         shards.append(ShardEntry(f"s{number}.tar", size, hashlib.sha256(data).hexdigest(), "train", 0, []))
-    return ShardSet(bucket, 1, shards, {}, {}, {}, "")
+    return ShardSet(bucket, 1, shards, {}, NO_PROVENANCE, "")
 
 
 def test_the_cache_gives_way_on_a_full_disk_and_then_says_so(bucket: str, small_disk: Path) -> None:

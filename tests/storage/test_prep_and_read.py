@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from support.command_line import hdna
 from support.faulty_proxy import FaultyProxy
+from support.manifests import seal
 
 from hdna import storage
 from hdna.data.cache import ShardCache
 from hdna.data.order import Crop
 from hdna.data.stream import WindowReader
 from hdna.errors import InputError
-from hdna.genome.shard import load_shard_set
+from hdna.genome.shard_set import load_shard_set
 from hdna_prep.encode import encode_genome
 from hdna_prep.synthetic import write_genome
 
@@ -69,25 +70,19 @@ def test_a_hostile_shard_name_is_refused_and_nothing_else_is_opened(
     name: str, bucket: str, proxy: FaultyProxy, tmp_path: Path
 ) -> None:
     """In the list of shards, and in the table of files too, as one that knows the format would write it."""
-    manifest = {
-        "format": "hdna-shards",
-        "version": 1,
-        "window": 10,
-        "shards": [{"url": name, "bytes": 1, "sha256": "0" * 64, "split": "train", "bases": 1, "samples": []}],
-        "totals": {},
-        "provenance": {},
-        "files": {},
-    }
+    shard = {"url": name, "bytes": 1, "sha256": "0" * 64, "split": "train", "bases": 1, "samples": []}
+    manifest = {"format": "hdna-shards", "version": 2, "window": 10, "shards": [shard], "totals": {}, "provenance": {}}
     place = f"{bucket}/manifest.json"
-    storage.write(place, json.dumps(manifest).encode())
     proxy.requests.clear()
-    with pytest.raises(InputError, match=f"{place}: shard name .* refused: want a plain NAME.tar") as caught:
-        load_shard_set(bucket)
-    assert repr(name) in str(caught.value).replace("\\\\", "\\")
-    assert "\n" not in str(caught.value)
-    manifest["files"] = {name: {"bytes": 1, "sha256": "0" * 64}}
-    storage.write(place, json.dumps(manifest).encode())
-    with pytest.raises(InputError, match=f"{place}: "):
-        load_shard_set(bucket)
+    for files, why in (
+        ({}, r"\(Expected `str` matching regex .*tar.* at `\$\.shards\[0\]\.url`\)"),
+        ({name: {"bytes": 1, "sha256": "0" * 64}}, r"(\$\.shards\[0\]\.url|its file table names .* outside)"),
+    ):
+        body = {**manifest, "files": files}
+        seal(body)
+        storage.write(place, json.dumps(body).encode())
+        with pytest.raises(InputError, match=f"{place}: .*{why}.*the shard set is damaged") as caught:
+            load_shard_set(bucket)
+        assert "\n" not in str(caught.value)
     assert {request.partition("?")[0][-14:] for request in proxy.requests} == {"/manifest.json"}
     assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
+
+from support.s3 import KEY, REGION, SECRET
 
 STALL_S = 30
 """Longer than any test waits; a stalled answer ends when the proxy closes."""
@@ -37,6 +39,8 @@ class FaultyProxy(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.requests: list[str] = []
         """`METHOD /path` of every request, in order."""
+        self.ignores_conditions = False
+        """Whether If-None-Match has no effect, as with servers that do not know it."""
         self.closing = threading.Event()
         self._faults: dict[str, list[str]] = {}
         self._lock = threading.Lock()
@@ -88,6 +92,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "503":
             self.answer(503, {}, b"<Error><Code>SlowDown</Code></Error>")
             return
+        if self.server.ignores_conditions and "If-None-Match" in self.headers:
+            self.make_room()
         status, headers, data = self.passed_on(body)
         if fault == "lost":
             self.reset()
@@ -119,6 +125,15 @@ class _Handler(BaseHTTPRequestHandler):
         headers = dict(response.getheaders())
         upstream.close()
         return response.status, headers, data
+
+    def make_room(self) -> None:
+        """Remove the object: the condition then holds. It cannot be left out, because the request is signed."""
+        import boto3
+
+        _, bucket, key = unquote(urlsplit(self.path).path).split("/", 2)
+        keys = {"aws_access_key_id": KEY, "aws_secret_access_key": SECRET, "region_name": REGION}
+        client = boto3.client("s3", endpoint_url=f"http://{self.server.upstream}", **keys)
+        client.delete_object(Bucket=bucket, Key=key)
 
     def answer(self, status: int, headers: dict[str, str], data: bytes, claimed: int | None = None) -> None:
         self.send_response_only(status)

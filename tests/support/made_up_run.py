@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 from typing import Any, Protocol
 
+from hdna.checkpoint.listing import FORMAT
+from hdna.storage.manifest import describe_folder, put_manifest
+
 RECIPE = """\
 run: {url: runs/made-up, seed: 1}
 model: {d_model: 16, n_layer: 2, order: 2, l_max: 256}
@@ -57,11 +60,11 @@ def write_run(run: Path, lines: list[dict[str, Any]]) -> None:
     (run / "baselines.json").write_text(json.dumps(BASELINES))
     (run / "state.json").write_text(json.dumps({"status": "done", "host": "h", "pid": 1}))
     (run / "environment.json").write_text(json.dumps({"torch": "9.9", "device": "CPU <b>&"}))
-    for step, files in ((5, ("MANIFEST.json", "part.safetensors")), (10, ("part.safetensors", "MANIFEST.json"))):
+    for step in (5, 10):
         folder = run / "checkpoints" / f"step-{step:06d}"
         folder.mkdir(parents=True)
-        for name in files:
-            (folder / name).write_bytes(b"x" * 2**20)
+        (folder / "part.safetensors").write_bytes(b"x" * 2**21)
         (folder / "state.json").write_text(json.dumps(STATE | {"step": step}))
+        put_manifest(str(folder), FORMAT, {"step": step}, describe_folder(folder))
     (run / "checkpoints" / "step-000011").mkdir()
     (run / "checkpoints" / "step-000011" / "part.safetensors").write_bytes(b"never committed")

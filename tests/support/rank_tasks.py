@@ -18,7 +18,7 @@ from hdna.data.curriculum import Curriculum
 from hdna.data.order import DataOrder
 from hdna.data.stream import WindowReader
 from hdna.genome import alphabet
-from hdna.genome.shard import load_shard_set
+from hdna.genome.shard_set import load_shard_set
 from hdna.model import HyenaDNA
 from hdna.model.filter_cache import MicroStep
 from hdna.parallel import Mesh, shard_sequence

@@ -1,5 +1,6 @@
 """What tests with buckets share: S3 servers on loopback, the environment that leads to them, and short waits."""
 
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,7 @@ import pytest
 from hdna.storage.retry import Retry
 
 SERVER = Path(__file__).with_name("swift_server.py")
-SECRET = "testing"
+KEY, SECRET, REGION = "test:tester", "testing", "us-east-1"
 QUICK = Retry(retries=5, first_pause=0.05, longest_pause=0.2, total=60, connect=5, silence=2)
 """Retries as outside the tests, but sooner."""
 
@@ -36,7 +37,7 @@ def swift_server() -> Iterator[str]:
         port = process.stdout.readline().strip()
         assert port, "Swift did not start"
         endpoint = f"http://127.0.0.1:{port}"
-        keys = {"aws_access_key_id": "test:tester", "aws_secret_access_key": SECRET, "region_name": "us-east-1"}
+        keys = {"aws_access_key_id": KEY, "aws_secret_access_key": SECRET, "region_name": REGION}
         boto3.client("s3", endpoint_url=endpoint, **keys).create_bucket(Bucket="shared")
         try:
             yield endpoint
@@ -60,13 +61,15 @@ def moto_bucket() -> Iterator[str]:
     try:
         with pytest.MonkeyPatch.context() as patch:
             use(patch, endpoint, key="made-up-key", secret="made-up-secret")
-            boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(Bucket="mock")
-            yield "s3://mock"
+            # A name of its own: all of moto's servers in a process share their content.
+            name = f"mock-{secrets.token_hex(4)}"
+            boto3.client("s3", endpoint_url=endpoint, region_name=REGION).create_bucket(Bucket=name)
+            yield f"s3://{name}"
     finally:
         server.stop()
 
 
-def use(patch: pytest.MonkeyPatch, endpoint: str, key: str = "test:tester", secret: str = SECRET) -> None:
+def use(patch: pytest.MonkeyPatch, endpoint: str, key: str = KEY, secret: str = SECRET) -> None:
     """Set a server and credentials in the environment, as a user does, and unset the machine's own."""
     for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_WEB_IDENTITY_TOKEN_FILE"):
         patch.delenv(name, raising=False)
@@ -75,4 +78,4 @@ def use(patch: pytest.MonkeyPatch, endpoint: str, key: str = "test:tester", secr
     patch.setenv("AWS_ENDPOINT_URL", endpoint)
     patch.setenv("AWS_ACCESS_KEY_ID", key)
     patch.setenv("AWS_SECRET_ACCESS_KEY", secret)
-    patch.setenv("AWS_REGION", "us-east-1")
+    patch.setenv("AWS_REGION", REGION)

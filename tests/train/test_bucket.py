@@ -12,7 +12,7 @@ from support.s3 import moto_bucket
 
 from hdna import storage
 from hdna.checkpoint import list_checkpoints, load_weights
-from hdna.genome.shard import load_shard_set
+from hdna.genome.shard_set import load_shard_set
 from hdna.report.page import write_report
 from hdna.run.files import read_metrics
 

@@ -1,0 +1,117 @@
+"""Objects in a bucket: s3://, gs:// or az://.
+
+Busy servers and broken connections are retried with growing pauses (`hdna.storage.retry`); what still fails raises a
+one-line InputError naming the URL.
+"""
+
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from obstore.exceptions import AlreadyExistsError, GenericError, NotFoundError
+
+from hdna.errors import InputError
+from hdna.storage import retry
+from hdna.storage.bucket_errors import names_no_bucket, one_line_errors
+from hdna.storage.stores import locate
+
+_BLOCK_BYTES = 8 << 20
+_CONCURRENT_BLOCKS = 4
+
+
+def read(url: str) -> bytes:
+    """Read the whole object. Raises FileNotFoundError when there is none."""
+    store, key = locate(url)
+    with one_line_errors(url):
+        return bytes(store.get(key).bytes())
+
+
+def read_blocks(url: str) -> Iterator[bytes]:
+    """Read the object in blocks of some MiB. Raises FileNotFoundError."""
+    store, key = locate(url)
+    with one_line_errors(url):
+        for block in store.get(key).stream(min_chunk_size=_BLOCK_BYTES):
+            yield bytes(block)
+
+
+def size(url: str) -> int | None:
+    """Bytes of the object, or None when there is none."""
+    store, key = locate(url)
+    with one_line_errors(url):
+        try:
+            return int(store.head(key)["size"])
+        except (FileNotFoundError, NotFoundError):
+            return None
+
+
+def write(url: str, content: bytes | Path) -> None:
+    """Put an object, replacing any earlier one: bytes, or a local file's, in blocks if large."""
+    store, key = locate(url, _CONCURRENT_BLOCKS * _BLOCK_BYTES)
+    with one_line_errors(url):
+        store.put(key, content, chunk_size=_BLOCK_BYTES, max_concurrency=_CONCURRENT_BLOCKS)
+
+
+def write_if_absent(url: str, data: bytes) -> bool:
+    """Put the object only if there is none; False when somebody else's already exists.
+
+    The library reports an existing object to a second attempt even where the first one's answer was lost and the object
+    is ours. So the attempts are made here: after one whose outcome is unknown, our own bytes count as ours.
+    """
+    store, key = locate(url, request_bytes=len(data), retries=0)
+    pauses = iter(retry.RETRY.pauses())
+    last_start = time.monotonic() + retry.RETRY.total
+    outcome_unknown = False
+    with one_line_errors(url):
+        while True:
+            try:
+                store.put(key, data, mode="create")
+                return True
+            except AlreadyExistsError:
+                return outcome_unknown and read(url) == data
+            except GenericError as error:
+                pause = next(pauses, None)
+                if pause is None or time.monotonic() > last_start or names_no_bucket(str(error)):
+                    raise
+                time.sleep(pause)
+                outcome_unknown = True
+
+
+def require_conditional_put(url: str) -> None:
+    """Raise InputError when the store below `url` ignores the condition of `write_if_absent`.
+
+    Some servers and proxies do, and answer success to both of two writers. An object of a new name is put twice.
+    """
+    name = f"probe-{secrets.token_hex(8)}"
+    probe = f"{url.rstrip('/')}/{name}"
+    write_if_absent(probe, b"first")
+    ignored = write_if_absent(probe, b"second")
+    delete(url, [name])
+    if ignored:
+        raise InputError(
+            f"{url}: this store ignores If-None-Match, so two writers could replace each other's files unnoticed: "
+            f"use one that honours conditional puts, or take out the proxy that drops them"
+        )
+
+
+def list_objects(url: str) -> dict[str, int]:
+    """Every object below `url`: its path relative to `url`, and its size in bytes."""
+    store, key = locate(url)
+    prefix = f"{key}/" if key else ""
+    found: dict[str, int] = {}
+    with one_line_errors(url):
+        for batch in store.list(prefix=prefix or None):
+            for entry in batch:
+                found[entry["path"].removeprefix(prefix)] = int(entry["size"])
+    return found
+
+
+def delete(url: str, names: list[str]) -> None:
+    """Remove the named objects below `url`; missing ones are no error."""
+    for name in names:
+        store, key = locate(f"{url.rstrip('/')}/{name}")
+        with one_line_errors(url):
+            try:
+                store.delete(key)
+            except (FileNotFoundError, NotFoundError):
+                continue

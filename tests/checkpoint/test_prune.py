@@ -1,0 +1,92 @@
+"""Pruning: the newest intact checkpoints stay whatever else there is, and what interrupted saves left goes."""
+
+from pathlib import Path
+
+import pytest
+from support.checkpoints import begin, save
+from support.files import bytes_of, flip_bit
+
+from hdna.checkpoint import checkpoint_damage, list_checkpoints, load_weights, prune
+
+
+def kept(run: Path) -> list[str]:
+    """The folders there are, committed or not."""
+    return sorted(path.name for path in (run / "checkpoints").iterdir())
+
+
+def removed(run: Path, keep_last: int, keep_every: int = 0) -> list[str]:
+    return [Path(url).name for url in prune(str(run), keep_last, keep_every)]
+
+
+def test_the_last_and_the_multiples_stay(tmp_path: Path) -> None:
+    for step in range(10, 80, 10):
+        save(tmp_path, step)
+    urls = prune(str(tmp_path), keep_last=2, keep_every=30)
+    assert urls == [f"{tmp_path}/checkpoints/step-0000{step}" for step in (10, 20, 40, 50)]
+    assert kept(tmp_path) == ["step-000030", "step-000060", "step-000070"]
+    assert all(checkpoint_damage(ref.url) is None for ref in list_checkpoints(str(tmp_path)))
+
+
+@pytest.mark.parametrize("damaged", ["MANIFEST.json", "state.json", "part-00000-of-00002.safetensors"])
+def test_a_damaged_newest_one_does_not_count(damaged: str, tmp_path: Path) -> None:
+    """With keep_last=1 the run would otherwise be left with nothing to resume from."""
+    for step in (1, 2, 3):
+        save(tmp_path, step)
+    flip_bit(tmp_path / "checkpoints" / "step-000003" / damaged)
+    assert removed(tmp_path, keep_last=1) == ["step-000001"]
+    assert kept(tmp_path) == ["step-000002", "step-000003"]
+    assert load_weights(str(tmp_path))["b"].tolist() == [2.0] * 4
+    assert removed(tmp_path, keep_last=1) == []
+
+
+def test_a_damaged_one_below_those_that_are_kept_goes(tmp_path: Path) -> None:
+    for step in (1, 2, 3, 4):
+        save(tmp_path, step)
+    (tmp_path / "checkpoints" / "step-000002" / "state.json").unlink()
+    assert removed(tmp_path, keep_last=2) == ["step-000001", "step-000002"]
+
+
+def test_nothing_goes_where_nothing_is_intact(tmp_path: Path) -> None:
+    for step in (1, 2):
+        flip_bit(save(tmp_path, step) / "state.json")
+    begin(tmp_path, 1, attempt=1)
+    before = bytes_of(tmp_path)
+    assert removed(tmp_path, keep_last=1) == []
+    assert bytes_of(tmp_path) == before
+
+
+def test_interrupted_saves_below_the_newest_intact_one_go_and_later_ones_stay(tmp_path: Path) -> None:
+    """A later one may be in progress: its manifest would be written over files that are gone."""
+    for step in (20, 40, 60):
+        save(tmp_path, step)
+    flip_bit(tmp_path / "checkpoints" / "step-000060" / "MANIFEST.json")
+    for step, attempt in ((10, 0), (20, 1), (30, 0), (40, 1), (50, 0), (60, 1), (70, 0)):
+        begin(tmp_path, step, attempt)
+    assert removed(tmp_path, keep_last=3) == ["step-000010", "step-000020-r1", "step-000030"]
+    assert kept(tmp_path) == [
+        "step-000020",
+        "step-000040",
+        "step-000040-r1",
+        "step-000050",
+        "step-000060",
+        "step-000060-r1",
+        "step-000070",
+    ]
+
+
+def test_multiples_stay_and_their_interrupted_saves_go(tmp_path: Path) -> None:
+    for step in (10, 20, 30, 40):
+        save(tmp_path, step)
+    begin(tmp_path, 20, attempt=1)
+    assert removed(tmp_path, keep_last=1, keep_every=20) == ["step-000010", "step-000030", "step-000020-r1"]
+    assert kept(tmp_path) == ["step-000020", "step-000040"]
+
+
+def test_other_folders_and_files_are_left_alone(tmp_path: Path) -> None:
+    for step in (1, 2):
+        save(tmp_path, step)
+    for name in ("step-1", "step-000001.bak", "notes"):
+        (tmp_path / "checkpoints" / name).mkdir()
+        (tmp_path / "checkpoints" / name / "MANIFEST.json").write_text("mine")
+    assert removed(tmp_path, keep_last=1) == ["step-000001"]
+    assert kept(tmp_path) == ["notes", "step-000001.bak", "step-000002", "step-1"]

@@ -1,0 +1,165 @@
+"""The objects that hdna reads, small and sound, with readers that return what they mean; and how to reseal a change.
+
+`reseal` is what a mistaken or hostile author would do: every checksum fits the changed bytes. It is written here from
+the documents, not with the code under test.
+"""
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hdna.checkpoint import (
+    RunState,
+    checkpoint_url,
+    commit_checkpoint,
+    load_checkpoint,
+    newest_intact,
+    write_checkpoint_part,
+)
+from hdna.config import RunConfig, load_recipe
+from hdna.data.cache import ShardCache
+from hdna.data.order import Crops
+from hdna.data.stream import WindowReader
+from hdna.errors import InputError
+from hdna.genome.interval import Interval
+from hdna.genome.shard import SPLITS
+from hdna.genome.shard_set import load_shard_set
+from hdna.genome.store import GenomeStore
+from hdna.train.checkpointing import refuse_unfit
+from hdna_prep.encode import encode_genome
+from hdna_prep.shards import write_shards
+from support.fuzzing import JSON, Door
+
+
+def store_door(folder: Path) -> Door:
+    """A genome store of two contigs with N, ambiguity codes and soft-masked stretches."""
+    rng = np.random.default_rng(3)
+    letters = rng.choice(np.frombuffer(b"ACGT", np.uint8), 6_000)
+    letters[900:1_100], letters[50], letters[3_000:4_000] = ord("N"), ord("R"), letters[3_000:4_000] | 0x20
+    text = b">one first\n" + letters[:3_500].tobytes() + b"\n>two\n" + letters[3_500:].tobytes() + b"\n"
+    (folder / "g.fa").write_bytes(text)
+    encode_genome([str(folder / "g.fa")], str(folder / "g.zarr"))
+
+    def read() -> object:
+        store = GenomeStore.open(str(folder / "g.zarr"))
+        contigs = [store.read_ascii(Interval(name, 0, length)) for name, length in store.contigs.items()]
+        return (
+            store.assembly,
+            store.headers,
+            contigs,
+            [store.read(Interval(name, 0, 9)).tolist() for name in store.contigs],
+        )
+
+    return Door("genome store", folder / "g.zarr", read)
+
+
+def shards_door(folder: Path, store: Path) -> Door:
+    """A shard set of that store; every window is read, with its mask, by training's reader."""
+    write_shards([str(store)], str(folder / "set"), window=500)
+
+    def read() -> object:
+        shard_set = load_shard_set(str(folder / "set"))
+        meaning = []
+        for split in SPLITS:
+            reader = WindowReader([shard_set], split, ShardCache(folder / "cache"))
+            samples = [sample for shard in shard_set.shards if shard.split == split for sample in shard.samples]
+            for number, sample in enumerate(samples):
+                bases = reader.bases(number)
+                crops = Crops(np.array([number]), np.array([0]), np.array([False]))
+                tokens, mask = reader.read_batch(crops, bases)
+                place = (split, sample.assembly, sample.contig, sample.start, sample.end)
+                meaning.append((place, tokens.tobytes(), None if mask is None else mask.tobytes()))
+        return meaning
+
+    return Door("shard set", folder / "set", read)
+
+
+def checkpoint_door(folder: Path) -> Door:
+    """A run's checkpoint in two parts; read as a resuming run reads it."""
+    config, data = load_recipe("quickstart", [f"run.url={folder}/run"]), {"0": "ab" * 32}
+    batch = config.optim.global_batch_tokens
+    for step in (1, 2):
+        save_checkpoint(folder / "run", RunState(step, step * batch, 0, step, 0, config.run.seed, "recipe", data))
+    url = checkpoint_url(str(folder / "run"), 2, 0)
+    return Door("checkpoint", Path(url), lambda: _resumed(url, config, data))
+
+
+def run_door(folder: Path) -> Door:
+    """The same run as a whole: whatever happens to the newest checkpoint, one of the two must be taken."""
+    urls = [checkpoint_url(str(folder / "run"), step, 0) for step in (1, 2)]
+    sound = {url: load_checkpoint(url).tensors["parameters"]["a"].tolist() for url in urls}
+
+    def read() -> object:
+        ref, passed_over = newest_intact(str(folder / "run"))
+        assert ref is not None
+        assert load_checkpoint(ref.url).tensors["parameters"]["a"].tolist() == sound[ref.url]
+        if ref.url != urls[1]:
+            raise InputError(f"passed over: {passed_over[0]}")
+        return "the newest"
+
+    return Door("resume from the newest", Path(urls[1]), read)
+
+
+def save_checkpoint(run: Path, state: RunState) -> None:
+    """Two parts, with parameters that name their step."""
+    url = checkpoint_url(str(run), state.step, 0)
+    parts = [
+        write_checkpoint_part(url, part, 2, {f"{kind}.{name}": torch.full((3, 4), float(state.step)) + part for kind in
+                                             ("parameters", "exp_avg", "exp_avg_sq")})
+        for part, name in enumerate("ab")
+    ]  # fmt: skip
+    commit_checkpoint(str(run), state, 0, parts)
+
+
+def _resumed(url: str, config: RunConfig, data: dict[str, str]) -> object:
+    saved = load_checkpoint(url)
+    refuse_unfit(url, saved, config, data)
+    tensors = {f"{kind}.{name}": t.tolist() for kind, group in saved.tensors.items() for name, t in group.items()}
+    state = saved.state
+    return tensors, state.step, state.tokens, state.updates, state.skipped, state.seed, state.data
+
+
+def write_resealed(root: Path, manifest: str) -> Callable[[Path, JSON], None]:
+    """A writer for a JSON document below `root`, which then makes the checksums of `root/manifest` fit."""
+
+    def write(path: Path, document: JSON) -> None:
+        path.write_text(json.dumps(document))
+        reseal(root, path, manifest)
+
+    return write
+
+
+def reseal(root: Path, changed: Path, manifest: str) -> None:
+    """Make the manifest fit a changed file below `root`, the manifest itself included."""
+    body = json.loads((root / manifest).read_bytes())
+    name = changed.relative_to(root).as_posix()
+    if isinstance(body, dict) and name != manifest:
+        entry = {"bytes": changed.stat().st_size, "sha256": hashlib.sha256(changed.read_bytes()).hexdigest()}
+        body["files"][name] = entry
+        for shard in body.get("shards", []):
+            if shard["url"] == name:
+                shard.update(entry)
+    if isinstance(body, dict) and "sha256" in body:
+        rest = {key: value for key, value in body.items() if key != "sha256"}
+        canonical = json.dumps(rest, sort_keys=True, separators=(",", ":"))
+        body["sha256"] = hashlib.sha256(canonical.encode()).hexdigest()
+    (root / manifest).write_text(json.dumps(body))
+
+
+def change_tar(path: Path, change: Callable[[list[tuple[str, bytes]]], Any]) -> None:
+    """Rewrite a tar with its members changed, as the format says: USTAR, in order, at whole records."""
+    with tarfile.open(path) as tar:
+        members = [(info.name, tar.extractfile(info).read()) for info in tar]  # type: ignore[union-attr]
+    change(members)
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
