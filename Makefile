@@ -2,7 +2,7 @@
 #   make train                      the main job on a synthetic genome: FASTA to report in a few minutes
 #   make train GENOME=path.fa.gz    the same on your own genome
 #   make test                       all tests, including style and types
-#   make test-fast                  tests that need neither Ray nor rank processes, for use while editing
+#   make test-fast                  tests without Ray, ranks, servers or many examples, for use while editing
 #   make check                      style, types, floors
 #   make coverage                   all tests with line coverage; fails below the minimum in pyproject.toml
 #   make fuzz                       a thousand damaged stores, shard sets and checkpoints of each kind, and a table
@@ -60,7 +60,7 @@ test: style types
 	$(PYTEST)
 
 test-fast: $(READY)
-	$(PYTEST) -m 'not ray and not ranks'
+	$(PYTEST) -m 'not (ray or ranks or browser or server or lengthy)'
 
 check: style types
 	$(BIN)/lint-imports

@@ -17,11 +17,28 @@ TOGETHER = ("laws/test_layout.py", "laws/test_resume.py", "parallel/test_traffic
 """Modules and folders whose tests share a fixture that takes seconds, so that one process should run them all."""
 
 
+_SERVERS = {"server", "bucket", "proxy", "place"}
+"""Fixtures that start an S3 server."""
+_LENGTHY = (
+    "laws/test_lossless.py",
+    "laws/test_door.py",
+    "cli/",
+    "fuzz/",
+    "prep/test_interrupted.py",
+    "prep/test_prepare_script.py",
+)
+"""Modules of properties over many examples, or of commands in processes of their own."""
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Spread the suite over processes: all clusters in one, one after another; those that share a fixture in one."""
     for item in items:
         path = item.path.relative_to(Path(__file__).parent).as_posix()
+        if _SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("server")
+        if path.startswith(_LENGTHY):
+            item.add_marker("lengthy")
         group = next((name for name in TOGETHER if path.startswith(name)), None)
         if item.get_closest_marker("ray"):
             item.add_marker(pytest.mark.xdist_group("ray"))
