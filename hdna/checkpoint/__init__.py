@@ -14,8 +14,8 @@ from hdna.checkpoint.listing import (
     list_checkpoints,
     newest_intact,
     next_attempt,
-    prune,
 )
+from hdna.checkpoint.retention import prune
 from hdna.checkpoint.state import RunState, read_state
 
 __all__ = [

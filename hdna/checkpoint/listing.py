@@ -1,4 +1,4 @@
-"""Which checkpoints a run has, which of them are intact, and which may be removed.
+"""Which checkpoints a run has, and which of them are intact.
 
 Checkpoints are ordered by step, never by modification time. A directory without a manifest is not a checkpoint, and its
 path is never reused: a run that returns to the same step writes `step-000123-r1`, so that files of two attempts cannot
@@ -8,7 +8,7 @@ mix.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import count
 
 from hdna import storage
 from hdna.errors import InputError
@@ -50,7 +50,7 @@ def checkpoint_url(run_url: str, step: int, attempt: int) -> str:
 
 def list_checkpoints(run_url: str) -> list[CheckpointRef]:
     """A run's committed checkpoints in order of step; checksums are not verified."""
-    saves = _saves(run_url).items()
+    saves = attempted_saves(run_url).items()
     return sorted(
         CheckpointRef(step, attempt, checkpoint_url(run_url, step, attempt), sum(sizes.values()))
         for (step, attempt), sizes in saves
@@ -58,7 +58,7 @@ def list_checkpoints(run_url: str) -> list[CheckpointRef]:
     )
 
 
-def _saves(run_url: str) -> dict[tuple[int, int], dict[str, int]]:
+def attempted_saves(run_url: str) -> dict[tuple[int, int], dict[str, int]]:
     """The files, with their sizes, of every attempt (step, attempt) to save a checkpoint, committed or not."""
     found: dict[tuple[int, int], dict[str, int]] = {}
     for path, size in storage.list_objects(storage.join(run_url, FOLDER)).items():
@@ -95,11 +95,11 @@ def checkpoint_damage(checkpoint_url: str) -> str | None:
 def newest_intact(run_url: str) -> tuple[CheckpointRef | None, list[str]]:
     """The newest checkpoint whose checksums match, and why each newer one was skipped."""
     passed_over: list[str] = []
-    ref = next(_intact(list_checkpoints(run_url), passed_over), None)
+    ref = next(intact_checkpoints(list_checkpoints(run_url), passed_over), None)
     return ref, passed_over
 
 
-def _intact(refs: list[CheckpointRef], passed_over: list[str]) -> Iterator[CheckpointRef]:
+def intact_checkpoints(refs: list[CheckpointRef], passed_over: list[str]) -> Iterator[CheckpointRef]:
     """The intact ones of `refs`, newest first; what is wrong with each of the others goes to `passed_over`."""
     for ref in reversed(refs):
         damage = checkpoint_damage(ref.url)
@@ -111,26 +111,5 @@ def _intact(refs: list[CheckpointRef], passed_over: list[str]) -> Iterator[Check
 
 def next_attempt(run_url: str, step: int) -> int:
     """The first attempt number never used for this step."""
-    used = _saves(run_url)
+    used = attempted_saves(run_url)
     return next(attempt for attempt in count() if (step, attempt) not in used)
-
-
-def prune(run_url: str, keep_last: int, keep_every: int = 0) -> list[str]:
-    """Remove all but the newest `keep_last` intact checkpoints and multiples of `keep_every` steps; return their URLs.
-
-    Damaged checkpoints do not count, and nothing newer than the oldest one kept is removed. What interrupted saves left
-    is removed too, up to the newest intact checkpoint: later files may belong to a save in progress. A manifest goes
-    first, so that a half-removed checkpoint is not one.
-    """
-    refs = list_checkpoints(run_url)
-    kept = list(islice(_intact(refs, []), keep_last))
-    if not kept:
-        return []
-    removed = [ref.url for ref in refs if ref < kept[-1] and not (keep_every and ref.step % keep_every == 0)]
-    committed = {(ref.step, ref.attempt) for ref in refs}
-    interrupted = sorted(save for save in _saves(run_url) if save not in committed and save[0] < kept[0].step)
-    removed += [checkpoint_url(run_url, step, attempt) for step, attempt in interrupted]
-    for url in removed:
-        storage.delete(url, [MANIFEST])
-        storage.delete(url, list(storage.list_objects(url)))
-    return removed

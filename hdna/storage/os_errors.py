@@ -9,6 +9,7 @@ from hdna.errors import InputError
 _ADVICE = {
     errno.ENOSPC: "free space, or choose a place on another disk",
     errno.EDQUOT: "the quota is used up: remove files, or choose another place",
+    errno.EFBIG: "raise the limit on file sizes (ulimit -f), or choose a place that takes larger files",
     errno.EROFS: "choose a place that can be written to",
     errno.EACCES: "choose another place, or change its permissions",
     errno.EPERM: "choose another place, or change its permissions",

@@ -47,8 +47,9 @@ def refuse_unfit(url: str, saved: LoadedCheckpoint, config: RunConfig, data: dic
         )
     if config.run.resume == "force":
         return
+    changed = "give the recipe it was saved under, choose another run.url, or continue with run.resume=force"
     if (state.tokens, state.seed) != (state.step * config.optim.global_batch_tokens, config.run.seed):
-        raise InputError(f"{url}: tokens or seed are not those of this recipe's step {state.step}: {advice}")
+        raise InputError(f"{url}: tokens or seed are not those of this recipe's step {state.step}: {changed}")
     if state.data != data:
         raise InputError(
             f"{config.run.url}: its shard sets have changed since {url} was saved: give the same data, choose another "

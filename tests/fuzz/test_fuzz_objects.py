@@ -61,6 +61,6 @@ def test_a_changed_field_is_refused_or_makes_no_difference_even_with_every_check
     door: str, doors: dict[str, Door]
 ) -> None:
     root = doors[door].root
-    manifest = "MANIFEST.json" if door == "checkpoint" else "manifest.json"
+    manifest = root / ("MANIFEST.json" if door == "checkpoint" else "manifest.json")
     documents = sorted(path for path in root.rglob("*") if path.name.endswith(".json"))
-    settle(change_fields(doors[door], documents, write_resealed(root, manifest), TRIALS))
+    settle(change_fields(doors[door], documents, write_resealed(manifest), TRIALS))

@@ -1,16 +1,8 @@
-"""The objects that hdna reads, small and sound, with readers that return what they mean; and how to reseal a change.
+"""The objects that hdna reads, small and sound, with readers that return what they mean; and how to reseal a change."""
 
-`reseal` is what a mistaken or hostile author would do: every checksum fits the changed bytes. It is written here from
-the documents, not with the code under test.
-"""
-
-import hashlib
-import io
 import json
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +28,7 @@ from hdna.train.checkpointing import refuse_unfit
 from hdna_prep.encode import encode_genome
 from hdna_prep.shards import write_shards
 from support.fuzzing import JSON, Door
+from support.manifests import seal, write_listed
 
 
 def store_door(folder: Path) -> Door:
@@ -126,40 +119,14 @@ def _resumed(url: str, config: RunConfig, data: dict[str, str]) -> object:
     return tensors, state.step, state.tokens, state.updates, state.skipped, state.seed, state.data
 
 
-def write_resealed(root: Path, manifest: str) -> Callable[[Path, JSON], None]:
-    """A writer for a JSON document below `root`, which then makes the checksums of `root/manifest` fit."""
+def write_resealed(manifest: Path) -> Callable[[Path, JSON], None]:
+    """A writer for the manifest, or for a JSON document that it lists: afterwards every checksum fits."""
 
     def write(path: Path, document: JSON) -> None:
-        path.write_text(json.dumps(document))
-        reseal(root, path, manifest)
+        if path == manifest:
+            seal(document)
+            path.write_text(json.dumps(document))
+        else:
+            write_listed(manifest, path.relative_to(manifest.parent).as_posix(), json.dumps(document).encode())
 
     return write
-
-
-def reseal(root: Path, changed: Path, manifest: str) -> None:
-    """Make the manifest fit a changed file below `root`, the manifest itself included."""
-    body = json.loads((root / manifest).read_bytes())
-    name = changed.relative_to(root).as_posix()
-    if isinstance(body, dict) and name != manifest:
-        entry = {"bytes": changed.stat().st_size, "sha256": hashlib.sha256(changed.read_bytes()).hexdigest()}
-        body["files"][name] = entry
-        for shard in body.get("shards", []):
-            if shard["url"] == name:
-                shard.update(entry)
-    if isinstance(body, dict) and "sha256" in body:
-        rest = {key: value for key, value in body.items() if key != "sha256"}
-        canonical = json.dumps(rest, sort_keys=True, separators=(",", ":"))
-        body["sha256"] = hashlib.sha256(canonical.encode()).hexdigest()
-    (root / manifest).write_text(json.dumps(body))
-
-
-def change_tar(path: Path, change: Callable[[list[tuple[str, bytes]]], Any]) -> None:
-    """Rewrite a tar with its members changed, as the format says: USTAR, in order, at whole records."""
-    with tarfile.open(path) as tar:
-        members = [(info.name, tar.extractfile(info).read()) for info in tar]  # type: ignore[union-attr]
-    change(members)
-    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, data in members:
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
