@@ -36,7 +36,8 @@ class Progress:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._bar.stop()
+        if self._console.is_terminal:  # else rich would print an empty line
+            self._bar.stop()
 
     def print(self, text: str) -> None:
         """Print text that stays, above the bar."""

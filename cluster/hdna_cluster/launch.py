@@ -1,70 +1,99 @@
 """Training on Ray workers, on this machine or on the cluster a job was submitted to."""
 
 import os
-import tempfile
 import threading
 from dataclasses import replace
 from typing import Any
 
 from hdna import storage
 from hdna.config import RunConfig
-from hdna.errors import InputError, LostWorkerError
+from hdna.errors import InputError
+from hdna.run.best_effort import BestEffort
 from hdna.run.events import Report
+from hdna.run.files import METRICS, STATE
 from hdna.run.ownership import claim, refuse_taken, release
 from hdna.train.preflight import preflight
-from hdna_cluster.session import is_submitted_job, ray_session
+from hdna_cluster.mailbox import Receiver, start_mailbox
+from hdna_cluster.session import is_submitted_job, logs_folder, ray_session
+from hdna_cluster.workers import fit
+
+_PACE_S = 0.2
+_GRACE_S = 5.0
 
 
 def launch(config: RunConfig, report: Report) -> None:
-    """Train on Ray workers; `report` receives rank 0's events in order.
+    """Train on Ray workers; `report` receives rank 0's events in order, and may raise.
 
     Raises InputError when the run needs more than the cluster has, or when a worker met bad input or failed.
     """
     config = _with_absolute_urls(config)
     preflight(config)
     refuse_taken(config)
+    best_effort = BestEffort(report)
+    best_effort.report("starting Ray and DeepSpeed ...")
     with ray_session() as ray:
         resources = _resources(ray, config.parallel.workers)
         claim(config)
         status = "stopped"
         try:
-            _train(config, resources, report)
+            _train(config, resources, best_effort)
             status = "done"
         finally:
-            release(config.run.url, status)
+            _release(config.run.url, status, best_effort)
+    if failures := best_effort.summary():
+        best_effort.report(failures)
 
 
-def _train(config: RunConfig, resources: dict[str, float], report: Report) -> None:
-    """Run the workers, passing their events on to `report`, until they end.
+def _release(run_url: str, status: str, best_effort: BestEffort) -> None:
+    """Record how the run ended; failing to must not hide why it did."""
+    try:
+        release(run_url, status)
+    except InputError as error:
+        best_effort.report(f"{error}: the run is {status}, but its {STATE} does not say so")
+
+
+def _train(config: RunConfig, resources: dict[str, float], best_effort: BestEffort) -> None:
+    """Run the workers, showing their events, until they end.
 
     Ray's `fit` runs in its own thread: in the main thread it would handle Ctrl-C itself and end the process.
     """
     import ray
-    from ray.util.queue import Queue
 
-    queue = Queue(actor_options={"num_cpus": 0})
+    mailbox, logs = start_mailbox(ray), logs_folder(ray)
+    receive = Receiver(ray, mailbox)
     failures: list[BaseException] = []
-    interrupted = threading.Event()
 
-    def fit() -> None:
+    def run() -> None:
         try:
-            _fit(config, resources, queue)
+            fit(config, resources, mailbox, logs)
         except BaseException as error:
             failures.append(error)
-        finally:
-            if not interrupted.is_set():
-                queue.put(None)  # after the last event
 
-    threading.Thread(target=fit, daemon=True).start()
+    training = threading.Thread(target=run, daemon=True)
+    training.start()
     try:
-        while (event := queue.get()) is not None:
-            report(event)
+        while training.is_alive():
+            training.join(_PACE_S)
+            _show(receive, config.run.url, best_effort, training)
+        _show(receive, config.run.url, best_effort, training)
     except KeyboardInterrupt:
-        interrupted.set()
         ray.shutdown()  # ends the workers; what they committed stays
         raise
     if failures:
         raise failures[0]
+
+
+def _show(receive: Receiver, run_url: str, best_effort: BestEffort, training: threading.Thread) -> None:
+    """Report the events that have arrived."""
+    try:
+        events = receive()
+    except InputError as error:
+        training.join(_GRACE_S)
+        if training.is_alive():  # else what ended the actor has ended the run too, which says so itself
+            best_effort.failed("progress", InputError(f"{error}; {storage.join(run_url, METRICS)} has all of it"))
+        return
+    for event in events:
+        best_effort.report(event)
 
 
 def _resources(ray: Any, workers: int) -> dict[str, float]:  # noqa: ANN401
@@ -85,59 +114,6 @@ def _resources(ray: Any, workers: int) -> dict[str, float]:  # noqa: ANN401
 def processors_each(nodes: list[int], workers: int) -> int:
     """The most processors each of `workers` can have, each worker on one node; `nodes` are their processor counts."""
     return next(each for each in range(max(nodes), 0, -1) if sum(node // each for node in nodes) >= workers)
-
-
-def _fit(config: RunConfig, resources: dict[str, float], queue: Any) -> None:  # noqa: ANN401
-    from ray.train import RunConfig as RayRunConfig
-    from ray.train import ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
-    from ray.train.v2.api.exceptions import TrainingFailedError
-
-    gpu = "GPU" in resources
-    with tempfile.TemporaryDirectory(prefix="hdna-ray-") as scratch:
-        trainer = TorchTrainer(
-            _worker,
-            train_loop_config={"config": config, "queue": queue, "threads": int(resources["CPU"])},
-            torch_config=TorchConfig(backend="nccl" if gpu else "gloo", timeout_s=config.parallel.collective_timeout_s),
-            scaling_config=ScalingConfig(
-                num_workers=config.parallel.workers, use_gpu=gpu, resources_per_worker=resources
-            ),
-            run_config=RayRunConfig(storage_path=scratch),
-        )
-        try:
-            trainer.fit()
-        except TrainingFailedError as error:
-            raise _first_cause(error, config.run.url) from None
-
-
-def _worker(settings: dict[str, Any]) -> None:
-    """Run one Ray worker, in its own process."""
-    import torch
-    from ray.train.torch import get_device
-
-    from hdna.train.loop import train
-
-    device = get_device()
-    if device.type == "cpu":
-        torch.set_num_threads(settings["threads"])
-    train(settings["config"], device, settings["queue"].put)
-
-
-def _first_cause(error: Any, run_url: str) -> InputError:  # noqa: ANN401
-    """The InputError that a worker raised, or else the first worker's failure in one line.
-
-    When one worker fails, the others lose it: their errors come last.
-    """
-    failures = [getattr(failure, "cause", failure) for failure in getattr(error, "worker_failures", {}).values()]
-    failures.sort(key=lambda failure: isinstance(failure, LostWorkerError))
-    for failure in failures:
-        if isinstance(failure, InputError) and not isinstance(failure, LostWorkerError):
-            return failure
-    lines = str(failures[0] if failures else error).strip().splitlines()
-    return InputError(
-        f"{run_url}: a worker failed: {lines[-1] if lines else type(error).__name__}: the same command resumes from "
-        f"the newest checkpoint; the workers' logs are under /tmp/ray/session_latest/logs"
-    )
 
 
 def _with_absolute_urls(config: RunConfig) -> RunConfig:

@@ -25,6 +25,7 @@ def ray_session() -> Iterator[Any]:
     import ray
 
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
+    _say_nothing_of_lost_processes(ray)
     settings: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
         if is_submitted_job() or os.environ.get("RAY_ADDRESS"):
@@ -36,6 +37,28 @@ def ray_session() -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def logs_folder(ray: Any) -> str:  # noqa: ANN401 - Ray has no types
+    """Where the logs of Ray Train's workers are, on the node of each; it depends on RAY_TMPDIR and --temp-dir."""
+    context = ray.get_runtime_context()
+    return str(Path(context.get_temp_dir(), context.get_session_name(), "logs", "train"))
+
+
+def _say_nothing_of_lost_processes(ray: Any) -> None:  # noqa: ANN401
+    """Ray prints a screenful about each, whatever `log_to_driver` is; whoever waits for the process says it in a line.
+
+    Its other messages stay: that no node has what a worker asks for, for example. There is no public setting.
+    """
+    printed = ray._private.worker.print_to_stdstream
+    if printed.__module__ == __name__:
+        return  # done in an earlier session
+
+    def print_to_stdstream(data: dict[str, Any], *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        if not data["lines"][0].startswith("A worker died or was killed while executing a task"):
+            printed(data, *args, **kwargs)
+
+    ray._private.worker.print_to_stdstream = print_to_stdstream
 
 
 def _make_token_private() -> None:

@@ -28,10 +28,17 @@ def train(recipe: Recipe, overrides: Overrides = None) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config = load_recipe(recipe, overrides or [])
     started = time.monotonic()
-    typer.echo("starting Ray and DeepSpeed ...")
     with Progress() as display:
-        launch(config, lambda event: _show(display, event))
+        launch(config, lambda event: _report(display, event))
     typer.echo(f"{config.run.url}: done in {time.monotonic() - started:.0f} s; now: hdna report {config.run.url}")
+
+
+def _report(display: Progress, event: Event) -> None:
+    """Show an event. Raises an error, which ends no run, when the terminal is gone."""
+    try:
+        _show(display, event)
+    except SystemExit:  # rich's answer to a closed pipe
+        raise BrokenPipeError("the pipe that the output goes to is closed") from None
 
 
 def _show(display: Progress, event: Event) -> None:

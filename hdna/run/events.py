@@ -19,4 +19,4 @@ Event = str | StepDone
 """Text for the user, or a step."""
 
 Report = Callable[[Event], None]
-"""Receives a run's events in order, called by rank 0."""
+"""Receives a run's events in order, called by rank 0. It may raise: training goes on without it."""

@@ -1,60 +1,122 @@
 """A run's metrics during training: metrics.jsonl, TensorBoard events, and their copies in a bucket."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
 from hdna import storage
+from hdna.run.best_effort import BestEffort
 from hdna.run.files import METRICS, read_metrics_lines
 from hdna.run.step_record import StepRecord
+from hdna.storage.os_errors import os_errors_explained
 
 _PLOTTED = ("loss", "learning_rate", "grad_norm", "tokens_per_second", "memory_gib", "valid_bits_per_base")
+_TENSORBOARD = "tensorboard"
 
 
 class Metrics:
     """Appends one line per step to RUN/metrics.jsonl, and the same numbers to RUN/tensorboard.
 
     Objects in a bucket cannot be appended to: there the files grow in a scratch directory, and `publish` uploads them.
+
+    Once begun, nothing here ends a run: it resumes from its checkpoints, and a lost line is a gap in a plot.
     """
 
-    def __init__(self, run_url: str, resumed_step: int) -> None:
+    def __init__(self, run_url: str, resumed_step: int, best_effort: BestEffort) -> None:
         self._url = run_url
+        self._best_effort = best_effort
         self._remote = not storage.is_local(run_url)
         self._scratch = tempfile.TemporaryDirectory(prefix="hdna-metrics-") if self._remote else None
         self._folder = Path(self._scratch.name) if self._scratch else storage.local_path(run_url)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        lines = _lines_up_to(run_url, resumed_step)
         path = self._folder / METRICS
-        path.with_suffix(".partial").write_bytes(b"".join(lines))
-        path.with_suffix(".partial").replace(path)
-        self._file = path.open("ab")
-        self._board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=resumed_step + 1)
+        storage.write(str(path), b"".join(_lines_up_to(run_url, resumed_step)))
+        with os_errors_explained(path):
+            # Buffered: what a full disk refuses is kept, whole lines of it, and written once there is space again.
+            self._file = path.open("ab")
+        self._board = _Board(self._folder / _TENSORBOARD)
 
     def log(self, record: StepRecord) -> None:
         """Record one step."""
-        self._file.write(record.to_line())
-        self._file.flush()
-        for name in _PLOTTED:
-            if (value := getattr(record, name)) is not None:
-                self._board.add_scalar(name, value, record.step)
+        with self._best_effort.trying(self._name(METRICS)):
+            self._file.write(record.to_line())
+            self._file.flush()
+        with self._best_effort.trying(self._name(_TENSORBOARD)):
+            self._board.log(record)
 
     def publish(self) -> None:
-        """Copy the files to the run's bucket; a no-op for a local run."""
-        self._board.flush()
+        """Copy the files to the run's bucket, if it is in one; the next call makes up for one that failed."""
+        with self._best_effort.trying(self._name(_TENSORBOARD)):
+            self._board.flush()
         if not self._remote:
             return
         for path in sorted(self._folder.rglob("*")):
             if path.is_file():
-                storage.upload(path, storage.join(self._url, path.relative_to(self._folder).as_posix()))
+                name = path.relative_to(self._folder).as_posix()
+                with self._best_effort.trying("upload of metrics"):
+                    storage.upload(path, storage.join(self._url, name))
 
     def close(self) -> None:
         """Close the files and publish them."""
-        self._board.close()
-        self._file.close()
+        with self._best_effort.trying(self._name(_TENSORBOARD)):
+            self._board.close()
+        with self._best_effort.trying(self._name(METRICS)):
+            self._file.close()
         self.publish()
         if self._scratch:
-            self._scratch.cleanup()
+            with self._best_effort.trying(self._scratch.name):
+                self._scratch.cleanup()
+
+    def _name(self, file: str) -> str:
+        """Where the user finds the file."""
+        return storage.join(self._url, file)
+
+
+class _Board:
+    """TensorBoard's writer, which stays broken after an error, its own thread's too, that some later call raises.
+
+    Then nothing is plotted until the next `flush`, after which a new writer begins a file of its own.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writer: SummaryWriter | None = None
+        self._off = False
+
+    def log(self, record: StepRecord) -> None:
+        """Plot a step."""
+        if self._off:
+            return
+        with self._given_up_if_broken():
+            # Hides what earlier files have of this step and later ones.
+            self._writer = self._writer or SummaryWriter(str(self._folder), purge_step=record.step)
+            for name in _PLOTTED:
+                if (value := getattr(record, name)) is not None:
+                    self._writer.add_scalar(name, value, record.step)
+
+    def flush(self) -> None:
+        """Write out what has been plotted."""
+        self._off = False
+        if self._writer:
+            with self._given_up_if_broken():
+                self._writer.flush()
+
+    def close(self) -> None:
+        """Write out what has been plotted, and end."""
+        if self._writer:
+            with self._given_up_if_broken():
+                self._writer.close()
+        self._writer = None
+
+    @contextmanager
+    def _given_up_if_broken(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception:
+            self._writer, self._off = None, True
+            raise
 
 
 def _lines_up_to(run_url: str, step: int) -> list[bytes]:

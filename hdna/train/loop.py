@@ -26,6 +26,7 @@ from hdna.model.filter_cache import MicroStep
 from hdna.model.micro_batch import MicroBatch
 from hdna.parallel import Mesh, shard_sequence
 from hdna.parallel.mesh import lost_ranks_explained
+from hdna.run.best_effort import BestEffort
 from hdna.run.events import Report, StepDone
 from hdna.run.files import BASELINES, ENVIRONMENT, read_json, write_json
 from hdna.run.metrics import Metrics
@@ -56,7 +57,8 @@ class _Training:
         self.config = config
         self.meshes = _meshes(config)
         self.mesh = self.meshes[1]
-        self.report: Report = report if self.mesh.is_leader else lambda event: None
+        self.best_effort = BestEffort(report if self.mesh.is_leader else lambda event: None)
+        self.report = self.best_effort.report
         self.curriculum = Curriculum.of(config)
         shard_sets = [load_shard_set(url) for url in config.data.shards]
         cache = ShardCache()
@@ -84,7 +86,7 @@ class _Training:
 
     def run(self) -> RunState:
         """Run the remaining steps."""
-        metrics = Metrics(self.config.run.url, self.state.step) if self.mesh.is_leader else None
+        metrics = Metrics(self.config.run.url, self.state.step, self.best_effort) if self.mesh.is_leader else None
         self._prefetch(range(self.state.step, self.state.step + PREFETCHED_STEPS))
         batches = map(self._batch, range(self.state.step, self.curriculum.steps))
         began = time.perf_counter()
@@ -99,6 +101,8 @@ class _Training:
             began = time.perf_counter()
         if metrics:
             metrics.close()
+        if failures := self.best_effort.summary():
+            self.report(failures)
         return self.state
 
     def _batch(self, step: int) -> StepBatch:
@@ -191,7 +195,8 @@ class _Training:
         url = checkpointing.save(self.engine, self.mesh, self.config.run.url, self.state)
         if metrics:
             metrics.publish()
-            prune(self.config.run.url, settings.keep_last, settings.keep_every)
+            with self.best_effort.trying("removal of old checkpoints"):
+                prune(self.config.run.url, settings.keep_last, settings.keep_every)
             self.report(f"checkpoint {url}")
 
     def _newest(self, data: dict[str, str]) -> LoadedCheckpoint | None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 import torch
 from support.files import flip_bit
-from support.ranks import REPO
+from support.fork_server import REPO
 
 from hdna.checkpoint import list_checkpoints, load_weights
 from hdna.run.files import read_json, read_metrics
@@ -110,12 +110,13 @@ def test_a_worker_asks_for_no_more_than_one_node_has(nodes: list[int], workers: 
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], message: str) -> None:
-    """One line, exit status 1, no traceback."""
+    """One line at the end, exit status 1, no traceback, nothing of Ray's own."""
     assert done.returncode == 1, done.stderr
-    error = [line for line in done.stderr.splitlines() if line.startswith("hdna: error: ")]
-    assert len(error) == 1
-    assert message in error[0]
-    assert "Traceback" not in done.stderr
+    *started, error = done.stderr.splitlines()
+    assert error.startswith("hdna: error: ") and message in error
+    assert started[:1] in ([], ["starting Ray and DeepSpeed ..."])
+    assert all(started) and "Traceback" not in done.stderr and "(raylet)" not in done.stderr
+    assert done.stdout == ""
 
 
 @pytest.mark.parametrize(

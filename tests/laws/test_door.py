@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.ranks import REPO
+from support.fork_server import REPO
 
 PACKAGES = ("hdna", "data_prep/hdna_prep", "cluster/hdna_cluster")
 SOURCES = [path for package in PACKAGES for path in sorted((REPO / package).rglob("*.py"))]

@@ -1,30 +1,19 @@
-"""Real ranks for tests: processes joined by gloo, forked from one that has imported torch and DeepSpeed.
+"""Real ranks for tests: processes joined by gloo."""
 
-Importing both takes a process four seconds of processor time, a fork some milliseconds.
-"""
-
-import multiprocessing
-import multiprocessing.forkserver
 import os
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from functools import cache, partial
-from multiprocessing.context import ForkServerContext
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import ParamSpec
 
-import pytest
-
 from hdna.run.step_record import StepRecord
+from support.fork_server import fork_server, redirect_output
 
-TESTS = Path(__file__).parents[1]
-REPO = TESTS.parent
-PRELOADED = "support.rank_tasks"
 RANKS_TIMEOUT_S = 600
 """What a task may take on a machine that other work slows down."""
 COLLECTIVE_TIMEOUT_S = 1800.0
@@ -112,7 +101,7 @@ def start_impatient_ranks(
             path.touch()
         own = {**variables, "RANK": str(rank), "LOCAL_RANK": str(rank)}
         arguments = (folder, own, timeout_s, partial(task, *args, **settings), out, err)
-        process = _fork_server().Process(target=_run_rank, args=arguments, daemon=True)
+        process = fork_server().Process(target=_run_rank, args=arguments, daemon=True)
         process.start()
         ranks.append(Rank(process, out, err))
     return ranks
@@ -130,19 +119,6 @@ def run_ranks(world_size: int, task: Callable[P, None], *args: P.args, **setting
     return ranks
 
 
-@cache
-def _fork_server() -> ForkServerContext:
-    """The process that ranks are forked from, started once for each process of the test run."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([PRELOADED])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), *filter(None, sys.path)]))
-        patch.setenv("DS_ACCELERATOR", "cpu")
-        patch.setenv("OMP_NUM_THREADS", "1")
-        multiprocessing.forkserver.ensure_running()
-    return context
-
-
 def _run_rank(
     folder: Path,
     environment: dict[str, str],
@@ -152,10 +128,7 @@ def _run_rank(
     err: Path,
 ) -> None:
     """Join the group, run the task, leave."""
-    assert PRELOADED in sys.modules, "forked without the libraries loaded"
-    for path, stream in ((out, sys.stdout), (err, sys.stderr)):
-        stream.flush()
-        os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), stream.fileno())
+    redirect_output(out, err)
     os.environ.clear()
     os.environ.update(environment)
     import torch

@@ -1,0 +1,52 @@
+"""Ray Train's workers: what each of them runs, and waiting for their end."""
+
+import tempfile
+from typing import Any
+
+from hdna.config import RunConfig
+from hdna_cluster.failures import first_cause
+from hdna_cluster.mailbox import Sender
+
+
+def fit(config: RunConfig, resources: dict[str, float], mailbox: Any, logs: str) -> None:  # noqa: ANN401
+    """Run the workers to their end, each with `resources`; their events go to `mailbox`.
+
+    Raises InputError when a worker fails; it names `logs`, the folder of the workers' logs.
+    """
+    from ray.exceptions import RayError
+    from ray.train import RunConfig as RayRunConfig
+    from ray.train import ScalingConfig, TrainingFailedError
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    gpu = "GPU" in resources
+    with tempfile.TemporaryDirectory(prefix="hdna-ray-") as scratch:
+        trainer = TorchTrainer(
+            _worker,
+            train_loop_config={"config": config, "mailbox": mailbox, "threads": int(resources["CPU"])},
+            torch_config=TorchConfig(backend="nccl" if gpu else "gloo", timeout_s=config.parallel.collective_timeout_s),
+            scaling_config=ScalingConfig(
+                num_workers=config.parallel.workers, use_gpu=gpu, resources_per_worker=resources
+            ),
+            run_config=RayRunConfig(storage_path=scratch),
+        )
+        try:
+            trainer.fit()
+        except (TrainingFailedError, RayError) as error:
+            raise first_cause(error, config.run.url, logs) from None
+
+
+def _worker(settings: dict[str, Any]) -> None:
+    """Run one Ray worker, in its own process."""
+    import torch
+    from ray.train.torch import get_device
+
+    from hdna.train.loop import train
+
+    device = get_device()
+    if device.type == "cpu":
+        torch.set_num_threads(settings["threads"])
+    sender = Sender(settings["mailbox"])
+    try:
+        train(settings["config"], device, sender)
+    finally:
+        sender.flush()

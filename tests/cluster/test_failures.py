@@ -1,0 +1,57 @@
+"""What ended the workers: one line with the first cause, and advice that depends on whether it would happen again."""
+
+import pytest
+from ray.exceptions import ActorDiedError, RayTaskError
+from ray.train import ControllerError, WorkerGroupError
+
+from hdna.errors import InputError, LostWorkerError
+from hdna_cluster.failures import first_cause
+
+AGAIN = "the same command continues from the newest checkpoint"
+LOST = LostWorkerError("rank 0 of 2: another worker died")
+
+
+def line(error: Exception) -> str:
+    text = str(first_cause(error, "runs/x", "/logs"))
+    assert "\n" not in text
+    assert len(text) < 700
+    return text
+
+
+@pytest.mark.parametrize(
+    "failures", [{0: LOST, 1: InputError("s.tar: damaged")}, {0: InputError("s.tar: damaged"), 1: LOST}]
+)
+def test_bad_input_on_one_worker_is_the_message_of_the_run(failures: dict[int, Exception]) -> None:
+    assert line(WorkerGroupError("all of them", failures)) == "s.tar: damaged"
+
+
+def test_a_bug_names_the_exception_and_its_worker_and_is_not_to_be_repeated() -> None:
+    text = line(WorkerGroupError("'exp_avg'", {0: LOST, 1: KeyError("exp_avg")}))
+    assert text.startswith("runs/x: worker 1 failed: KeyError: 'exp_avg': ")
+    assert "report it with the log" in text and "/logs" in text
+    assert AGAIN not in text
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (LOST, "worker 0 lost another one: rank 0 of 2: another worker died"),
+        (ActorDiedError(), "worker 0 was lost: ray.exceptions.ActorDiedError: The actor died unexpectedly"),
+    ],
+)
+def test_after_a_lost_worker_the_same_command_continues(failure: Exception, reason: str) -> None:
+    text = line(WorkerGroupError("lost", {0: failure, 1: LOST}))
+    assert text.startswith(f"runs/x: {reason}")
+    assert AGAIN in text
+
+
+def test_too_little_memory_says_what_to_lower() -> None:
+    text = line(WorkerGroupError("", {0: MemoryError("x" * 10_000)}))
+    assert "worker 0 has too little memory: MemoryError: xxx" in text
+    assert "halve curriculum.N.micro_batch_size" in text
+
+
+def test_the_cause_is_found_inside_rays_exceptions() -> None:
+    wrapped = RayTaskError("poll", "a traceback", KeyError("exp_avg")).as_instanceof_cause()
+    assert "Ray's own part of the run failed: KeyError: 'exp_avg'" in line(ControllerError(wrapped))
+    assert AGAIN in line(ActorDiedError())
