@@ -1,15 +1,14 @@
-"""What ended the workers, in one line that says what to do: it depends on whether the same would happen again."""
+"""What ended the workers, in one line: a LostWorkerError if starting again may help, and if not, what to do."""
 
 from hdna.errors import InputError, LostWorkerError
 from hdna.run.best_effort import in_one_line, shortened
 
-_AGAIN = "the same command continues from the newest checkpoint"
 _INSIDE = ("controller_failure", "health_check_failure", "cause")
 """Attributes of Ray's exceptions with what they are about."""
 
 
 def first_cause(error: Exception, run_url: str, logs: str) -> InputError:
-    """The InputError that a worker raised, or else what became of the first one.
+    """The InputError that a worker raised, or else what became of the first one: a LostWorkerError if it was lost.
 
     `error`: what Ray raised; `logs`: the folder of the workers' logs. When one worker fails, the others lose it: their
     errors come last.
@@ -22,16 +21,16 @@ def first_cause(error: Exception, run_url: str, logs: str) -> InputError:
     who, failure = "Ray's own part of the run", _unwrapped(error)
     if failures:
         who, failure = f"worker {failures[0][0]}", failures[0][1]
-    return InputError(f"{run_url}: {who} {_fate(failure)}; logs: {logs}")
-
-
-def _fate(failure: BaseException) -> str:
-    """What happened, and whether to try again."""
-    reason = _reason(failure)
+    reason, end = _reason(failure), f"; logs: {logs}"
     if isinstance(failure, LostWorkerError):
-        return f"lost another one: {reason}: {_AGAIN}"
+        return LostWorkerError(f"{run_url}: {who} lost another one: {reason}{end}")
     if _is_rays(failure):
-        return f"was lost: {reason}: {_AGAIN}; if it is lost again, look at the memory of its node"
+        return LostWorkerError(f"{run_url}: {who} was lost: {reason}{end}")
+    return InputError(f"{run_url}: {who} {_fate(failure, reason)}{end}")
+
+
+def _fate(failure: BaseException, reason: str) -> str:
+    """What happened, and what to change: the same would happen again."""
     if isinstance(failure, MemoryError) or type(failure).__name__ == "OutOfMemoryError":
         return (
             f"has too little memory: {reason}: halve curriculum.N.micro_batch_size, then set "

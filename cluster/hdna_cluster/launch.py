@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from hdna import storage
-from hdna.config import RunConfig
+from hdna.checkpoint import list_checkpoints
+from hdna.config import ParallelConfig, RunConfig
+from hdna.data.curriculum import Curriculum
 from hdna.errors import InputError
 from hdna.run.best_effort import BestEffort
 from hdna.run.events import Report
@@ -14,7 +16,9 @@ from hdna.run.files import METRICS, STATE
 from hdna.run.ownership import claim, refuse_taken, release
 from hdna.train.preflight import preflight
 from hdna_cluster.mailbox import Receiver, start_mailbox
+from hdna_cluster.restarts import keep_going
 from hdna_cluster.session import is_submitted_job, logs_folder, ray_session
+from hdna_cluster.stopping import StopRequest
 from hdna_cluster.workers import fit
 
 _PACE_S = 0.2
@@ -32,7 +36,7 @@ def launch(config: RunConfig, report: Report) -> None:
     best_effort = BestEffort(report)
     best_effort.report("starting Ray and DeepSpeed ...")
     with ray_session() as ray:
-        resources = _resources(ray, config.parallel.workers)
+        resources = _resources(ray, config.parallel)
         claim(config)
         status = "stopped"
         try:
@@ -61,32 +65,39 @@ def _train(config: RunConfig, resources: dict[str, float], best_effort: BestEffo
 
     mailbox, logs = start_mailbox(ray), logs_folder(ray)
     receive = Receiver(ray, mailbox)
+    stop = StopRequest(config.checkpoint.grace_s, best_effort.report)
     failures: list[BaseException] = []
 
     def run() -> None:
         try:
-            fit(config, resources, mailbox, logs)
+            keep_going(
+                lambda: fit(config, resources, mailbox, logs), config.run.url, best_effort.report, lambda: stop.asked
+            )
         except BaseException as error:
             failures.append(error)
 
     training = threading.Thread(target=run, daemon=True)
     training.start()
     try:
-        while training.is_alive():
-            training.join(_PACE_S)
-            _show(receive, config.run.url, best_effort, training)
-        _show(receive, config.run.url, best_effort, training)
+        with stop.listening():
+            while training.is_alive():
+                training.join(_PACE_S)
+                stop.check()
+                _show(receive, stop.asked, config.run.url, best_effort, training)
+            _show(receive, stop.asked, config.run.url, best_effort, training)
     except KeyboardInterrupt:
         ray.shutdown()  # ends the workers; what they committed stays
         raise
     if failures:
         raise failures[0]
+    if stop.asked and not _is_finished(config):
+        raise KeyboardInterrupt
 
 
-def _show(receive: Receiver, run_url: str, best_effort: BestEffort, training: threading.Thread) -> None:
-    """Report the events that have arrived."""
+def _show(receive: Receiver, stop: bool, run_url: str, best_effort: BestEffort, training: threading.Thread) -> None:
+    """Report the events that have arrived, and tell the workers whether to stop."""
     try:
-        events = receive()
+        events = receive(stop)
     except InputError as error:
         training.join(_GRACE_S)
         if training.is_alive():  # else what ended the actor has ended the run too, which says so itself
@@ -96,18 +107,24 @@ def _show(receive: Receiver, run_url: str, best_effort: BestEffort, training: th
         best_effort.report(event)
 
 
-def _resources(ray: Any, workers: int) -> dict[str, float]:  # noqa: ANN401
+def _is_finished(config: RunConfig) -> bool:
+    """Whether the last step was done before the run was to stop."""
+    return any(ref.step == Curriculum.of(config).steps for ref in list_checkpoints(config.run.url))
+
+
+def _resources(ray: Any, parallel: ParallelConfig) -> dict[str, float]:  # noqa: ANN401
     """Resources of each worker: a GPU if there are any, else an equal share of the processors."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     kind = "GPU" if any(node.get("GPU", 0) for node in nodes) else "CPU"
-    have = int(sum(node.get(kind, 0) for node in nodes))
-    if workers > have:
+    have, fewest = int(sum(node.get(kind, 0) for node in nodes)), parallel.min_workers or parallel.workers
+    if fewest > have:
         raise InputError(
-            f"parallel.workers={workers}: the cluster has {have} {kind}s, and each worker needs one: "
+            f"parallel.workers={fewest}: the cluster has {have} {kind}s, and each worker needs one: "
             f"set parallel.workers={have}, or start more nodes"
         )
     if kind == "CPU":
-        return {"CPU": float(processors_each([int(node.get("CPU", 0)) for node in nodes], workers))}
+        counts = [int(node.get("CPU", 0)) for node in nodes]
+        return {"CPU": float(processors_each(counts, min(have, parallel.workers)))}
     return {"GPU": 1.0, "CPU": float(min(node.get("CPU", 0) // node["GPU"] for node in nodes if node.get("GPU", 0)))}
 
 

@@ -1,7 +1,8 @@
 """Events on their way from rank 0 to the driver, through a small actor. Neither end ever waits for the other.
 
 Rank 0 sends without waiting for an answer. The driver asks several times a second, and ends when the workers have
-ended, never because of an event. When the actor dies, some events are lost, and Ray starts it again.
+ended, never because of an event. When the actor dies, some events are lost, and Ray starts it again. The answers to
+rank 0's events carry the one message of the other direction: that the run should stop.
 """
 
 from collections import deque
@@ -23,14 +24,17 @@ class Mailbox:
     def __init__(self) -> None:
         self._events: deque[Event] = deque(maxlen=CAPACITY)
         self._lost = 0
+        self._stop = False
 
-    def put(self, event: Event) -> None:
-        """Keep an event until it is taken."""
+    def put(self, event: Event) -> bool:
+        """Keep an event until it is taken; return whether the run should stop."""
         self._lost += len(self._events) == CAPACITY
         self._events.append(event)
+        return self._stop
 
-    def take(self) -> tuple[list[Event], int]:
-        """The events since the last call, in order, and how many were lost before them."""
+    def take(self, stop: bool) -> tuple[list[Event], int]:
+        """The events since the last call, in order, and how many were lost before them; `stop` is for rank 0."""
+        self._stop = stop
         taken = list(self._events), self._lost
         self._events.clear()
         self._lost = 0
@@ -52,6 +56,11 @@ class Sender:
     def __init__(self, mailbox: Any) -> None:  # noqa: ANN401
         self._mailbox = mailbox
         self._sent: list[Any] = []
+        self._stop = False
+
+    def should_stop(self) -> bool:
+        """Whether the driver has asked the run to stop; known a step or two after it has."""
+        return self._stop
 
     def __call__(self, event: Event) -> None:
         """Send an event. Raises a RayError when too many wait for an actor out of reach, or an earlier one was lost."""
@@ -60,7 +69,7 @@ class Sender:
         arrived = self._arrived(0)
         # Sent again if the actor dies meanwhile, so that only what it had already received can be lost.
         self._sent.append(self._mailbox.put.options(max_task_retries=-1).remote(event))
-        ray.get(arrived)
+        self._stop |= any(ray.get(arrived))
 
     def flush(self) -> None:
         """Wait some seconds for the last events to arrive: they would be lost with this process."""
@@ -86,10 +95,13 @@ class Receiver:
         self._ray = ray
         self._mailbox = mailbox
 
-    def __call__(self) -> list[Event]:
-        """The events since the last call. Raises InputError when the actor is gone; some events are then lost."""
+    def __call__(self, stop: bool) -> list[Event]:
+        """The events since the last call; `stop` asks the run to stop.
+
+        Raises InputError when the actor is gone; some events are then lost.
+        """
         try:
-            events, lost = self._ray.get(self._mailbox.take.remote(), timeout=_ANSWER_S)
+            events, lost = self._ray.get(self._mailbox.take.remote(stop), timeout=_ANSWER_S)
         except self._ray.exceptions.RayError:
             raise InputError("some may be missing here: the actor that passes it on was lost") from None
         gap = [f"{lost:,} lines are not shown: the terminal took none for a while"] if lost else []

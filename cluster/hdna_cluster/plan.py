@@ -80,14 +80,15 @@ def estimate(config: RunConfig, stage: StagePlan, device: Device) -> StageEstima
     model, parallel = config.model, config.parallel
     data_ranks = parallel.workers // stage.sequence_parallel
     accumulation = stage.accumulation(data_ranks)
-    shape = micro_step_shape(config, stage, accumulation)
+    largest = stage.largest_micro_batch(data_ranks)
+    shape = micro_step_shape(config, stage, largest, accumulation)
     part = Slice(shape.batch, model.d_model, shape.length, stage.sequence_parallel, shape.element_size, model.order)
     sent = {kind: busiest(kind, part, accumulation) for kind in ("all_to_all", "distributed_fft")}
     saved = {recompute: saved_bytes(model, shape, recompute) for recompute in (False, True)}
     working = working_bytes(model, shape, parallel.activation_checkpointing)
     state = state_bytes(model, parallel.zero_stage, parallel.workers)
     total = sum(state) + saved[parallel.activation_checkpointing] + working
-    per_token = train_flops_per_token(model, stage.context_length, stage.micro_batch_size)
+    per_token = train_flops_per_token(model, stage.context_length, largest)
     bytes_sent = sent[parallel.long_conv].bytes_sent * model.n_layer
     return StageEstimate(
         stage=stage,
@@ -104,13 +105,13 @@ def estimate(config: RunConfig, stage: StagePlan, device: Device) -> StageEstima
     )
 
 
-def micro_step_shape(config: RunConfig, stage: StagePlan, accumulation: int) -> MicroStepShape:
-    """The micro step of the rank with the most channels."""
+def micro_step_shape(config: RunConfig, stage: StagePlan, samples: int, accumulation: int) -> MicroStepShape:
+    """A micro step of `samples` samples on the rank with the most channels."""
     ranks = stage.sequence_parallel
     most_channels = -(-config.model.d_model // ranks)
     dealt = ranks > 1 and config.parallel.long_conv == "all_to_all"
     return MicroStepShape(
-        batch=stage.micro_batch_size,
+        batch=samples,
         length=stage.context_length // ranks,
         bf16=config.parallel.precision == "bf16",
         dealt=most_channels * stage.context_length if dealt else None,

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+_OF_LOST_PROCESSES = ("A worker died or was killed while executing a task", "Task Mailbox.put failed")
+
 
 def is_submitted_job() -> bool:
     """Whether this process is the entry point of a `ray job submit`."""
@@ -55,7 +57,7 @@ def _say_nothing_of_lost_processes(ray: Any) -> None:  # noqa: ANN401
         return  # done in an earlier session
 
     def print_to_stdstream(data: dict[str, Any], *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        if not data["lines"][0].startswith("A worker died or was killed while executing a task"):
+        if not data["lines"][0].startswith(_OF_LOST_PROCESSES):
             printed(data, *args, **kwargs)
 
     ray._private.worker.print_to_stdstream = print_to_stdstream

@@ -4,6 +4,7 @@ from hdna.checkpoint.files import (
     LoadedCheckpoint,
     commit_checkpoint,
     load_checkpoint,
+    load_newest,
     load_weights,
     write_checkpoint_part,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "write_checkpoint_part",
     "commit_checkpoint",
     "load_checkpoint",
+    "load_newest",
     "load_weights",
     "read_state",
     "list_checkpoints",

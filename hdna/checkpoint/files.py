@@ -21,8 +21,10 @@ from hdna.checkpoint.listing import (
     FORMAT,
     MANIFEST,
     CheckpointRef,
+    checkpoint_damage,
     checkpoint_manifest,
     checkpoint_url,
+    list_checkpoints,
     newest_intact,
 )
 from hdna.checkpoint.state import STATE_FILE, RunState, parse_state
@@ -38,6 +40,7 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 class LoadedCheckpoint:
     """A checkpoint in memory: tensors by kind (`parameters`, `exp_avg`, `exp_avg_sq`) and name, and the run's state."""
 
+    url: str
     tensors: dict[str, dict[str, torch.Tensor]]
     state: RunState
 
@@ -79,7 +82,24 @@ def load_checkpoint(url: str) -> LoadedCheckpoint:
                 raise InputError(f"{storage.join(url, path)}: unexpected tensor {key}: use an earlier checkpoint")
             tensors[kind][name] = tensor
     _check_moments(url, tensors)
-    return LoadedCheckpoint(tensors, parse_state(manifest))
+    return LoadedCheckpoint(url, tensors, parse_state(manifest))
+
+
+def load_newest(run_url: str) -> tuple[LoadedCheckpoint | None, list[str]]:
+    """Load a run's newest intact checkpoint; return also why each newer one was skipped.
+
+    It is read once, unless that fails: a checkpoint is damaged if its bytes, read again, still do not match.
+    """
+    skipped: list[str] = []
+    for ref in reversed(list_checkpoints(run_url)):
+        try:
+            return load_checkpoint(ref.url), skipped
+        except InputError:
+            damage = checkpoint_damage(ref.url)
+        if damage is None:
+            return load_checkpoint(ref.url), skipped
+        skipped.append(damage)
+    return None, skipped
 
 
 def load_weights(run_or_checkpoint_url: str) -> dict[str, torch.Tensor]:

@@ -6,7 +6,7 @@ mix.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import count
 
@@ -99,10 +99,15 @@ def newest_intact(run_url: str) -> tuple[CheckpointRef | None, list[str]]:
     return ref, passed_over
 
 
-def intact_checkpoints(refs: list[CheckpointRef], passed_over: list[str]) -> Iterator[CheckpointRef]:
-    """The intact ones of `refs`, newest first; what is wrong with each of the others goes to `passed_over`."""
+def intact_checkpoints(
+    refs: list[CheckpointRef], passed_over: list[str], verified: Collection[str] = ()
+) -> Iterator[CheckpointRef]:
+    """The intact ones of `refs`, newest first; what is wrong with each of the others goes to `passed_over`.
+
+    URLs in `verified` are taken to be intact.
+    """
     for ref in reversed(refs):
-        damage = checkpoint_damage(ref.url)
+        damage = None if ref.url in verified else checkpoint_damage(ref.url)
         if damage is None:
             yield ref
         else:

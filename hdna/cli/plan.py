@@ -70,7 +70,7 @@ def _work(made: "Plan") -> str:
     head = "stage|context|batch|sequence_parallel|steps|TFLOP/step|s/step >=|limit|stage h >="
     rows = [head.split("|")]
     for s in made.stages:
-        batch = f"{s.stage.micro_batch_size} x {s.data_ranks} x {s.accumulation}"
+        batch = f"{s.stage.largest_micro_batch(s.data_ranks)} x {s.data_ranks} x {s.accumulation}"
         context, shared = f"{s.stage.context_length:,}", str(s.stage.sequence_parallel)
         times = ("-", "-", "-") if s.bounds is None else _times(s)
         rows.append([str(s.stage.index), context, batch, shared, f"{s.steps:,}", f"{s.step_flops / 1e12:,.2f}", *times])

@@ -13,7 +13,7 @@ from hdna.config.schema import (
     RunSection,
     Stage,
 )
-from hdna.config.slices import divisors, slice_length
+from hdna.config.slices import slice_length
 from hdna.errors import InputError, without_secrets
 
 Where = Callable[..., str]
@@ -49,8 +49,18 @@ RANGES: dict[type, dict[str, tuple[float, float]]] = {
         "clip_norm": (1e-12, _NO_LIMIT),
         "global_batch_tokens": (1, _NO_LIMIT),
     },
-    ParallelConfig: {"workers": (1, _NO_LIMIT), "zero_stage": (0, 3), "collective_timeout_s": (1, _NO_LIMIT)},
-    CheckpointConfig: {"every_steps": (1, _NO_LIMIT), "keep_last": (1, _NO_LIMIT), "keep_every": (0, _NO_LIMIT)},
+    ParallelConfig: {
+        "workers": (1, 1_000_000),
+        "min_workers": (1, 1_000_000),
+        "zero_stage": (0, 3),
+        "collective_timeout_s": (1, _NO_LIMIT),
+    },
+    CheckpointConfig: {
+        "every_steps": (1, _NO_LIMIT),
+        "keep_last": (1, _NO_LIMIT),
+        "keep_every": (0, _NO_LIMIT),
+        "grace_s": (1, _NO_LIMIT),
+    },
     EvaluateConfig: {"every_steps": (1, _NO_LIMIT), "max_bases": (1, _NO_LIMIT)},
 }
 """Inclusive range of each section's numbers."""
@@ -64,6 +74,9 @@ def check(config: RunConfig, where: Where) -> None:
     if config.model.emb_dim % 2 == 0:
         raise InputError(f"{where('model', 'emb_dim')}: {config.model.emb_dim}: want an odd number of at least 3")
     _check_data(config, where)
+    fewest, most = config.parallel.min_workers, config.parallel.workers
+    if fewest is not None and fewest > most:
+        raise InputError(f"{where('parallel', 'min_workers')}: {fewest} is more than parallel.workers={most}: lower it")
     _check_no_secrets(config, where)
     if not config.curriculum:
         raise InputError(f"{where('curriculum')}: empty: want at least one stage")
@@ -78,7 +91,7 @@ def _check_ranges(section: object, where: Where, *path: str) -> None:
     for key, (low, high) in RANGES[type(section)].items():
         value = getattr(section, key)
         if value is not None and not low <= value <= high:
-            bound = f"at least {low:g}" if high == _NO_LIMIT else f"between {low:g} and {high:g}"
+            bound = f"at least {low:,}" if high == _NO_LIMIT else f"between {low:,} and {high:,}"
             raise InputError(f"{where(*path, key)}: {value} is out of range: want {bound}")
 
 
@@ -114,26 +127,20 @@ def _check_stage(config: RunConfig, index: int, stage: Stage, begin: int, where:
             f"{at('until_tokens')}: {stage.until_tokens}: want more than the {begin} tokens the stage begins at"
         )
     _check_slices(config, stage, at)
-    data_ranks = config.parallel.workers // stage.sequence_parallel
-    per_micro_step = stage.micro_batch_size * data_ranks * stage.context_length
-    if config.optim.global_batch_tokens % per_micro_step:
+    if config.optim.global_batch_tokens % stage.context_length:
         raise InputError(
-            f"{at('micro_batch_size')}: {stage.micro_batch_size} samples x {stage.context_length} tokens x "
-            f"{data_ranks} data rank(s) = {per_micro_step} does not divide "
+            f"{at('context_length')}: {stage.context_length} does not divide "
             f"optim.global_batch_tokens={config.optim.global_batch_tokens}: change one of them"
         )
 
 
 def _check_slices(config: RunConfig, stage: Stage, at: Callable[[str], str]) -> None:
-    """Workers must form groups of sequence_parallel, each of which cuts a sample into equal slices."""
-    ranks, workers = stage.sequence_parallel, config.parallel.workers
-    if workers % ranks:
-        problem = (
-            f"is more than parallel.workers={workers}" if ranks > workers else f"does not divide {workers} workers"
-        )
+    """Workers must form at least one group of sequence_parallel, which cuts a sample into equal slices."""
+    ranks, workers = stage.sequence_parallel, config.parallel.min_workers or config.parallel.workers
+    if ranks > workers:
         raise InputError(
-            f"{at('sequence_parallel')}: {ranks} {problem}: want one of {', '.join(map(str, divisors(workers)))}, "
-            f"or change parallel.workers"
+            f"{at('sequence_parallel')}: {ranks} is more than the {workers} workers that the run may have to do with: "
+            f"lower it, or raise parallel.{'min_' if config.parallel.min_workers else ''}workers"
         )
     try:
         slice_length(stage.context_length, ranks)

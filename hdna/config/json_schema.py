@@ -16,6 +16,7 @@ import types
 import typing
 from typing import Any
 
+from hdna.config import schema
 from hdna.config.checks import RANGES
 from hdna.config.schema import RunConfig
 
@@ -44,6 +45,8 @@ def _section(section: type) -> dict[str, Any]:
     keys, required = {}, []
     for field in dataclasses.fields(section):
         key = _value(hints[field.name], RANGES.get(section, {}).get(field.name, _ANY))
+        if schema.LOWEST in field.metadata:
+            key = _or_range(key)
         if field.name in sentences:
             key = {"description": sentences[field.name], **key}
         default = field.default_factory() if callable(field.default_factory) else field.default
@@ -90,6 +93,13 @@ def _number(kind: str, low: float, high: float) -> dict[str, Any]:
     pattern = f"^{'[-+]?' if low < 0 else '[+]?'}{_NOT_ZERO if low > 0 else ''}{_SPELLED}$"
     message = f"want {'a whole number' if kind == 'integer' else 'a number'} in this key's range"
     return {"type": [kind, "string"], **finite, "pattern": pattern, "patternErrorMessage": message}
+
+
+def _or_range(number: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a number that may be written as a range."""
+    ends = {end: {"description": f"The {end}imum.", **number} for end in ("min", "max")}
+    kinds = [*number["type"], "object"]
+    return {**number, "type": kinds, "properties": ends, "required": [*ends], "additionalProperties": False}
 
 
 def _sentences(section: type) -> dict[str, str]:

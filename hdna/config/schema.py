@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+LOWEST = "lowest"
+"""Metadata of a number that may be written as a range, {min: 2, max: 8}: the key that its lower end is for."""
+
 
 @dataclass(frozen=True)
 class RunSection:
@@ -76,7 +79,7 @@ class Stage:
     micro_batch_size: int = 1
     """Samples per forward pass on each data rank."""
     sequence_parallel: int = 1
-    """Ranks that share one sample, each with a slice of context_length / sequence_parallel positions; divides
+    """Ranks that share one sample, each with a slice of context_length / sequence_parallel positions; at most
     parallel.workers."""
 
 
@@ -100,8 +103,11 @@ class OptimConfig:
 class ParallelConfig:
     """How work is distributed. Nothing here changes the result beyond rounding (the layout law)."""
 
-    workers: int = 1
-    """Training processes; one GPU each, if there are GPUs."""
+    workers: int = field(default=1, metadata={LOWEST: "min_workers"})
+    """Training processes; one GPU each, if there are GPUs. {min: 2, max: 8}: as many as there are, and others
+    once they come; a run that loses some continues with the rest, from the newest checkpoint."""
+    min_workers: int | None = None
+    """The fewest workers that the run starts or continues with; null: all of `workers`."""
     zero_stage: int = 1
     """DeepSpeed ZeRO: 0 nothing, 1 optimizer, 2 + gradients, 3 + parameters partitioned over the workers."""
     precision: Literal["bf16", "fp32"] = "bf16"
@@ -120,11 +126,13 @@ class CheckpointConfig:
     """When the run is saved, and which checkpoints are kept."""
 
     every_steps: int = 50
-    """Steps between checkpoints; one more is written at the end."""
+    """Steps between checkpoints; one more is written at the end, and when the run is told to stop."""
     keep_last: int = 3
     """Newest checkpoints that are kept."""
     keep_every: int = 0
     """Checkpoints at multiples of this many steps are kept for good; 0: none."""
+    grace_s: int = 60
+    """Seconds for a last checkpoint after Ctrl-C or SIGTERM; then the run ends without one."""
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,19 @@
 """Checks plain values against the schema; unknown keys, missing keys and wrong types are refused with their line."""
 
 import dataclasses
-import math
 import types
 import typing
 from difflib import get_close_matches
 from typing import Any
 
+from hdna.config.schema import LOWEST
 from hdna.config.source import Origins, Path, shown
 from hdna.errors import InputError
 
 _MISSING = "???"
 _MAX_INT = 2**63 - 1
+_MAX_FLOAT = 2**63
+"""What an integer at the limit is rounded to: written again, it is accepted again."""
 
 
 def shaped(value: Any, wanted: Any, path: Path, origins: Origins) -> Any:  # noqa: ANN401 - a tree of plain values
@@ -41,6 +43,7 @@ def _section(value: Any, wanted: Any, path: Path, origins: Origins) -> dict[str,
     types_of = typing.get_type_hints(wanted)
     if not isinstance(value, dict):
         raise InputError(f"{origins.at(*path)}: want a mapping with the keys {', '.join(types_of)}; got {shown(value)}")
+    value = _ranges_split(value, wanted, path, origins)
     for key in value:
         if key not in types_of:
             near = get_close_matches(key, types_of, n=1, cutoff=0.5)
@@ -53,6 +56,19 @@ def _section(value: Any, wanted: Any, path: Path, origins: Origins) -> dict[str,
     return {key: shaped(item, types_of[key], (*path, key), origins) for key, item in value.items()}
 
 
+def _ranges_split(section: dict[str, Any], wanted: Any, path: Path, origins: Origins) -> dict[str, Any]:  # noqa: ANN401
+    """`workers: {min: 2, max: 8}` as the two keys that it stands for."""
+    for known in dataclasses.fields(wanted):
+        lowest, given = known.metadata.get(LOWEST), section.get(known.name)
+        if lowest is None or not isinstance(given, dict):
+            continue
+        if given.keys() != {"min", "max"} or section.get(lowest) is not None:
+            at = origins.at(*path, known.name)
+            raise InputError(f"{at}: want a number, or {{min: 2, max: 8}} and no {lowest}; got {shown(given)}")
+        section = {**section, known.name: given["max"], lowest: given["min"]}
+    return section
+
+
 def _leaf(value: Any, wanted: type, at: str) -> Any:  # noqa: ANN401
     if wanted is bool:
         return _want(value, isinstance(value, bool), at, "true or false")
@@ -60,7 +76,7 @@ def _leaf(value: Any, wanted: type, at: str) -> Any:  # noqa: ANN401
         return _want(value, isinstance(value, str) and value not in ("", _MISSING), at, "text, quoted if necessary")
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if wanted is float:
-        finite = number and (isinstance(value, int) or math.isfinite(value)) and abs(value) <= _MAX_INT
+        finite = number and abs(value) <= _MAX_FLOAT
         return float(_want(value, finite, at, "a finite number"))
     integral = number and (isinstance(value, int) or value.is_integer()) and abs(value) <= _MAX_INT
     return int(_want(value, integral, at, "a whole number below 2^63"))

@@ -10,14 +10,18 @@ from typing import Any
 
 import yaml
 
-from hdna.errors import InputError
+from hdna.errors import InputError, without_secrets
 
 MAX_CHARACTERS = 1 << 18
 """A recipe is a page long; a FASTA file given by mistake is not read to its end."""
 _MAX_DEPTH = 8
 _MAX_VALUE_CHARACTERS = 2048
 _SHOWN = 80
+_INDEX = re.compile(r"\[([0-9]+)\]")
 _NO_INTERPOLATION = "interpolation (${...}) is not allowed in a recipe: write the value itself"
+
+_DIGITS = "[0-9](?:_?[0-9])*"
+"""As in Python: OmegaConf, which writes a run's recipe, quotes a text only if Python would take it for a number."""
 
 Path = tuple[str, ...]
 """A key from the root: ("curriculum", "0", "context_length")."""
@@ -30,10 +34,11 @@ class _Loader(yaml.SafeLoader):
 for _tag, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    ("int", r"[-+]?(?:0|[1-9][0-9_]*)", list("-+0123456789")),
+    ("int", r"[-+]?(?:0|[1-9](?:_?[0-9])*)", list("-+0123456789")),
     (
         "float",
-        r"[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        rf"[-+]?(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][-+]?[0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
         list("-+.0123456789"),
     ),
 ):
@@ -68,7 +73,7 @@ class Origins:
 
 def shown(value: object) -> str:
     """A value for an error message: quoted, and truncated if long."""
-    text = repr(value)
+    text = without_secrets(repr(value))  # before it is cut: a password without its @ would not be known as one
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
@@ -86,7 +91,7 @@ def apply_override(tree: dict[str, Any], override: str) -> Path:
     """Set `key=value` in the tree, where numbers index lists; return the key."""
     where = f"override {shown(override)}"
     key, equals, value = override.partition("=")
-    path = tuple(part.strip() for part in key.replace("[", ".").replace("]", "").split("."))
+    path = tuple(part.strip() for part in _INDEX.sub(r".\1", key).split("."))
     if not equals or not all(path):
         raise InputError(f"{where}: want key=value, as in optim.learning_rate=3e-4")
     if "${" in override:
@@ -129,7 +134,7 @@ def _plain(text: str, where: Callable[[int], str]) -> tuple[Any, dict[Path, int]
 
 
 def _refuse_events(text: str, where: Callable[[int], str]) -> None:
-    """Refuse what must not even be built: endless nesting, aliases, tags."""
+    """Refuse what must not even be built: endless nesting or values, aliases, tags."""
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         mark = event.start_mark
@@ -138,6 +143,9 @@ def _refuse_events(text: str, where: Callable[[int], str]) -> None:
             depth += 1 if isinstance(event, yaml.CollectionStartEvent) else -1
             if depth > _MAX_DEPTH:
                 raise InputError(f"{here}: nested too deeply for a recipe")
+        if isinstance(event, yaml.ScalarEvent) and len(event.value) > _MAX_VALUE_CHARACTERS:
+            size = f"{len(event.value):,} characters"
+            raise InputError(f"{here}: a value of {size}: want at most {_MAX_VALUE_CHARACTERS:,}")
         if getattr(event, "anchor", None) is not None:
             raise InputError(f"{here}: anchors and aliases (&, *) are not allowed in a recipe: write the value itself")
         if getattr(event, "tag", None) is not None:
@@ -164,13 +172,13 @@ def _built(loader: _Loader, node: yaml.Node, path: Path, lines: dict[Path, int],
 
 
 def _scalar(node: yaml.Node, where: Callable[[int], str]) -> str:
-    """The text of a scalar; a non-scalar, interpolation or an overlong value is refused."""
+    """The text of a scalar; a non-scalar, interpolation or half a character is refused."""
     here = where(node.start_mark.line + 1)
     if not isinstance(node, yaml.ScalarNode):
         raise InputError(f"{here}: a list or mapping as a key: want a name")
     text = str(node.value)
     if "${" in text:
         raise InputError(f"{here}: {shown(text)}: {_NO_INTERPOLATION}")
-    if len(text) > _MAX_VALUE_CHARACTERS:
-        raise InputError(f"{here}: a value of {len(text):,} characters: want at most {_MAX_VALUE_CHARACTERS:,}")
+    if any("\ud800" <= letter <= "\udfff" for letter in text):  # YAML's "\ud800": no file can hold it
+        raise InputError(f"{here}: {shown(text)}: holds half of a character: write the character itself")
     return text

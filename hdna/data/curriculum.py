@@ -21,6 +21,7 @@ class StagePlan:
     """First step of the next stage."""
     context_length: int
     micro_batch_size: int
+    """Most samples in a micro-batch."""
     samples: int
     """Samples in each global batch."""
     sequence_parallel: int = 1
@@ -28,12 +29,21 @@ class StagePlan:
 
     def accumulation(self, data_parallel_size: int) -> int:
         """Micro steps per optimizer step on each data rank."""
-        return self.samples // (self.micro_batch_size * data_parallel_size)
+        return -(-self.samples // (self.micro_batch_size * data_parallel_size))
+
+    def largest_micro_batch(self, data_parallel_size: int) -> int:
+        """Samples of the largest micro-batch."""
+        return -(-self.samples // (self.accumulation(data_parallel_size) * data_parallel_size))
 
     def micro_batch(self, micro_step: int, data_rank: int, data_parallel_size: int) -> range:
-        """Positions in the global batch of one data rank's samples in one micro step."""
-        first = (micro_step * data_parallel_size + data_rank) * self.micro_batch_size
-        return range(first, first + self.micro_batch_size)
+        """Positions in the global batch of one data rank's samples in one micro step.
+
+        The samples are dealt out evenly: micro-batches differ by one sample at most, and some are empty where there are
+        fewer samples than micro-batches.
+        """
+        parts = self.accumulation(data_parallel_size) * data_parallel_size
+        part = micro_step * data_parallel_size + data_rank
+        return range(part * self.samples // parts, (part + 1) * self.samples // parts)
 
 
 class Curriculum:

@@ -8,7 +8,6 @@ import torch
 
 from hdna.data.order import Crop, Crops
 from hdna.data.stream import WindowReader
-from hdna.genome import alphabet
 from hdna.model.micro_batch import MicroBatch
 from hdna.parallel import Mesh, slice_batch
 
@@ -54,19 +53,17 @@ def score(
 
     `mesh` is the one the model is sharded for: its data ranks take different crops, its sequence ranks slices of them.
 
-    Each rank makes the same number of forward passes (ZeRO 3 gathers parameters in them): one that runs out of crops
-    reads the first one as N, which is never a target.
+    Each rank makes the same number of forward passes (ZeRO 3 gathers parameters in them): one that has no crops takes
+    the first one without targets.
     """
     per_round = micro_batch_size * mesh.data_parallel_size
     totals = torch.zeros(2, dtype=torch.float64)
     for first in range(0, len(crops), per_round):
         begin = first + mesh.data_parallel_rank * micro_batch_size
-        mine = crops[begin : begin + micro_batch_size]
+        mine = crops[:0] if mesh.is_idle else crops[begin : begin + micro_batch_size]
         tokens, _ = reader.read_batch(mine or crops[:1], context_length + 1, masked=False)
-        if not mine:
-            tokens.fill(alphabet.N)
         whole = MicroBatch(torch.from_numpy(tokens), torch.arange(len(tokens)))
-        batch = slice_batch(whole, mesh)
+        batch = slice_batch(whole if mine else whole.without_targets(), mesh)
         with torch.no_grad():
             totals += torch.tensor([float(nats(batch)), batch.weight_and_bases()[1]], dtype=torch.float64)
     total_nats, bases = mesh.sum(totals).tolist()

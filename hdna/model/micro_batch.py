@@ -82,11 +82,18 @@ class MicroBatch:
             first_position=self.first_position + span.start,
         )
 
-    def split(self, samples: int) -> list["MicroBatch"]:
-        """Micro-batches of `samples` samples each, in order, sharing this one's memory."""
-        masks = [None] * len(self.samples) if self.soft_mask is None else self.soft_mask.split(samples)
-        parts = zip(self.tokens.split(samples), self.samples.split(samples), masks, strict=False)
+    def split(self, sizes: list[int]) -> list["MicroBatch"]:
+        """Micro-batches of so many samples each, in order, sharing this one's memory."""
+        masks = [None] * len(sizes) if self.soft_mask is None else self.soft_mask.split(sizes)
+        parts = zip(self.tokens.split(sizes), self.samples.split(sizes), masks, strict=True)
         return [replace(self, tokens=tokens, samples=indices, soft_mask=mask) for tokens, indices, mask in parts]
+
+    def without_targets(self) -> "MicroBatch":
+        """One of the same shape that adds nothing to the loss: all N.
+
+        Ranks without samples run it, because the others' collectives in a forward and backward pass need all ranks.
+        """
+        return replace(self, tokens=torch.full_like(self.tokens, alphabet.N), ignore_n=True)
 
     def _predicted(self) -> torch.Tensor:
         """(B, L) uint8: 1 where the next token is a target, else 0. Tokens below A wrap to above 200."""

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed.distributed_c10d import _set_pg_timeout
 
-from hdna.config.slices import divisors, slice_length
+from hdna.config.slices import slice_length
 from hdna.errors import InputError, LostWorkerError
 
 
@@ -50,7 +50,7 @@ class Mesh:
     sequence_parallel_size: int = 1
     """Ranks that share one sample, each a slice of its positions."""
     sequence_group: dist.ProcessGroup | None = None
-    """The ranks that share this rank's samples, in slice order; None if each has its own."""
+    """The ranks that share this rank's samples, in slice order; None if each has its own, or if this one is idle."""
 
     @classmethod
     def of_this_process(cls, sequence_parallel_size: int = 1, timeout: timedelta | None = None) -> "Mesh":
@@ -58,17 +58,17 @@ class Mesh:
 
         `timeout` bounds the sequence group's collectives; None: the backend's default.
 
-        Raises InputError when `sequence_parallel_size` does not divide the number of ranks.
+        Raises InputError when there are fewer ranks than `sequence_parallel_size`.
         """
         rank, world_size = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-        if sequence_parallel_size < 1 or world_size % sequence_parallel_size:
+        if not 1 <= sequence_parallel_size <= world_size:
             raise InputError(
-                f"sequence_parallel={sequence_parallel_size}: does not divide the {world_size} rank(s) of this run: "
-                f"want one of {', '.join(map(str, divisors(world_size)))}"
+                f"sequence_parallel={sequence_parallel_size}: want 1 to {world_size}, the rank(s) of this run"
             )
         if sequence_parallel_size == 1:
             return cls(rank, world_size)
-        ranks = [list(range(r, r + sequence_parallel_size)) for r in range(0, world_size, sequence_parallel_size)]
+        firsts = range(0, world_size - sequence_parallel_size + 1, sequence_parallel_size)
+        ranks = [list(range(first, first + sequence_parallel_size)) for first in firsts]
         group, _ = dist.new_subgroups_by_enumeration(ranks, timeout=timeout)
         return cls(rank, world_size, sequence_parallel_size, group)
 
@@ -76,6 +76,11 @@ class Mesh:
     def is_leader(self) -> bool:
         """Whether this rank does what must be done once: logs, manifests, reports."""
         return self.rank == 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether this rank is left over when the others have formed groups: it takes part without samples."""
+        return self.rank >= self.data_parallel_size * self.sequence_parallel_size
 
     @property
     def data_parallel_size(self) -> int:
@@ -113,6 +118,18 @@ class Mesh:
             return row[None]
         dist.all_gather(rows, row)
         return torch.stack(rows)
+
+    def broadcast(self, data: bytes, device: torch.device) -> bytes:
+        """Rank 0's `data`, on every rank; sent through tensors on `device`."""
+        if self.world_size == 1:
+            return data
+        size = torch.tensor(len(data), device=device)
+        dist.broadcast(size, src=0)
+        message = torch.zeros(int(size), dtype=torch.uint8, device=device)
+        if self.is_leader and data:
+            message.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
+        dist.broadcast(message, src=0)
+        return message.cpu().numpy().tobytes()
 
     def barrier(self) -> None:
         """Wait for all ranks."""

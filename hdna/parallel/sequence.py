@@ -27,13 +27,13 @@ def shard_sequence(model: HyenaDNA, mesh: Mesh, long_conv: str = "all_to_all") -
     data-parallel training computes anyway, is the full gradient.
 
     May be called again with another mesh, at any step: no parameter or optimizer state is touched. A mesh with
-    `sequence_parallel_size` 1 restores the plain model.
+    `sequence_parallel_size` 1 restores the plain model, which an idle rank runs as well: it talks to no neighbour.
     """
     for block in model.backbone.blocks:
         operator = block.hyena
         assert isinstance(operator, HyenaOperator)
         convolutions = operator.order - 1
-        if mesh.sequence_parallel_size == 1:
+        if mesh.sequence_group is None:
             operator.short_conv, operator.filter_span = short_conv, whole_context
             operator.long_convs = [causal_fft_conv] * convolutions
             continue

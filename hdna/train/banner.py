@@ -43,15 +43,18 @@ def start_block(
 
 
 def _stage_line(config: RunConfig, stage: StagePlan, train: WindowReader) -> str:
-    ranks = config.parallel.workers // stage.sequence_parallel
+    ranks, idle = divmod(config.parallel.workers, stage.sequence_parallel)
     shared = f" each shared by {stage.sequence_parallel} workers" if stage.sequence_parallel > 1 else ""
+    shared += f" ({idle} worker(s) idle)" if idle else ""
+    largest, micro_steps = stage.largest_micro_batch(ranks), stage.accumulation(ranks)
+    at_most = "" if largest * micro_steps * ranks == stage.samples else "up to "
     crops = sum(int(((table.bases - 1) // stage.context_length).sum()) for table in train.tables)
     epochs = (stage.end_step - stage.first_step) * stage.samples / crops
-    flops_per_token = train_flops_per_token(config.model, stage.context_length, stage.micro_batch_size)
+    flops_per_token = train_flops_per_token(config.model, stage.context_length, largest)
     flops = flops_per_token * config.optim.global_batch_tokens
     return (
-        f"stage {stage.index} steps {stage.first_step + 1}-{stage.end_step}: {stage.micro_batch_size} samples x "
-        f"{stage.context_length:,} tokens x {stage.accumulation(ranks)} micro steps x {ranks} data rank(s){shared} = "
+        f"stage {stage.index} steps {stage.first_step + 1}-{stage.end_step}: {at_most}{largest} samples x "
+        f"{stage.context_length:,} tokens x {micro_steps} micro steps x {ranks} data rank(s){shared} = "
         f"{config.optim.global_batch_tokens:,} tokens a step; {epochs:.2f} epochs; {flops / 1e12:.2f} TFLOP a step"
     )
 

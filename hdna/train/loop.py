@@ -3,14 +3,14 @@
 import math
 import resource
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
 
 import torch
 
 from hdna import storage
-from hdna.checkpoint import LoadedCheckpoint, RunState, load_checkpoint, newest_intact, prune
+from hdna.checkpoint import LoadedCheckpoint, RunState, load_newest, prune
 from hdna.config import RunConfig, dump_recipe
 from hdna.data.cache import ShardCache
 from hdna.data.collate import Collator, StepBatch
@@ -44,10 +44,15 @@ MAX_SKIPPED_IN_A_ROW = 5
 """Non-finite steps after which a run stops: one can be bad luck, five are a wrong learning rate or a bug."""
 
 
-def train(config: RunConfig, device: torch.device, report: Report) -> RunState:
-    """Train a recipe to its end, from the newest intact checkpoint if any; called by all ranks."""
+def train(
+    config: RunConfig, device: torch.device, report: Report, should_stop: Callable[[], bool] = lambda: False
+) -> RunState:
+    """Train a recipe to its end, from the newest intact checkpoint if any; called by all ranks.
+
+    After a step for which `should_stop` is true on some rank, all save and return.
+    """
     with lost_ranks_explained():
-        return _Training(config, device, report).run()
+        return _Training(config, device, report).run(should_stop)
 
 
 class _Training:
@@ -74,18 +79,20 @@ class _Training:
         self._in_buckets = not all(storage.is_local(url) for url in config.data.shards)
         self.collator = Collator(self.train_windows.read_batch, config.data, config.run.seed)
         data = {str(number): shard_set.checksum for number, shard_set in enumerate(shard_sets)}
-        saved = self._newest(data)
+        found = self._newest(data) if self.mesh.is_leader else None
+        saved = checkpointing.shared(self.mesh, device, found)
         self.state = saved.state if saved else RunState(seed=config.run.seed)
         self.state.recipe, self.state.data = dump_recipe(config), data
         self.engine = _engine(config, device, saved)
         self._skipped_in_a_row = 0
+        self._verified: set[str] = set()
         if self.mesh.is_leader:
             text = start_block(config, shard_sets, self.train_windows, self.valid_windows, self.state, device)
             self.report(text)
             self._describe_run(device)
 
-    def run(self) -> RunState:
-        """Run the remaining steps."""
+    def run(self, should_stop: Callable[[], bool]) -> RunState:
+        """Run the remaining steps, or those until the run is told to stop."""
         metrics = Metrics(self.config.run.url, self.state.step, self.best_effort) if self.mesh.is_leader else None
         self._prefetch(range(self.state.step, self.state.step + PREFETCHED_STEPS))
         batches = map(self._batch, range(self.state.step, self.curriculum.steps))
@@ -97,7 +104,11 @@ class _Training:
             if metrics:
                 metrics.log(record)
             self.report(StepDone(record, self.curriculum.steps))
-            self._save(metrics)
+            stops = bool(self.mesh.sum(torch.tensor(float(should_stop()), device=self.engine.device)))
+            self._save(metrics, stops)
+            if stops:
+                self.report(f"stopped at step {self.state.step}; the same command continues from there")
+                break
             began = time.perf_counter()
         if metrics:
             metrics.close()
@@ -187,27 +198,25 @@ class _Training:
         self.engine.train_mode(True)
         return result
 
-    def _save(self, metrics: Metrics | None) -> None:
-        """Save a checkpoint when due, then prune old ones."""
+    def _save(self, metrics: Metrics | None, stops: bool) -> None:
+        """Save a checkpoint when due or when the run stops, then prune old ones."""
         step, settings = self.state.step, self.config.checkpoint
-        if step % settings.every_steps and step != self.curriculum.steps:
+        if step % settings.every_steps and step != self.curriculum.steps and not stops:
             return
         url = checkpointing.save(self.engine, self.mesh, self.config.run.url, self.state)
         if metrics:
             metrics.publish()
             with self.best_effort.trying("removal of old checkpoints"):
-                prune(self.config.run.url, settings.keep_last, settings.keep_every)
+                prune(self.config.run.url, settings.keep_last, settings.keep_every, self._verified)
             self.report(f"checkpoint {url}")
 
     def _newest(self, data: dict[str, str]) -> LoadedCheckpoint | None:
         """Load the checkpoint to resume from; report which newer ones were skipped and why."""
-        ref, passed_over = newest_intact(self.config.run.url)
+        saved, passed_over = load_newest(self.config.run.url)
         for problem in passed_over:
             self.report(f"skipped a damaged checkpoint: {problem}")
-        if ref is None:
-            return None
-        saved = load_checkpoint(ref.url)
-        checkpointing.refuse_unfit(ref.url, saved, self.config, data)
+        if saved:
+            checkpointing.refuse_unfit(saved, self.config, data)
         return saved
 
     def _describe_run(self, device: torch.device) -> None:

@@ -34,7 +34,8 @@ class StepResult:
 def share_of_step(collator: Collator, step: int, stage: StagePlan, crops: Crops, mesh: Mesh) -> StepBatch:
     """A rank's share of a step's global batch: its data rank's samples, its sequence rank's slice of them."""
     span = mesh.slice_of(stage.context_length)
-    return collator.step_batch(step, stage, crops, mesh.data_parallel_rank, mesh.data_parallel_size, span)
+    data_rank = None if mesh.is_idle else mesh.data_parallel_rank
+    return collator.step_batch(step, stage, crops, data_rank, mesh.data_parallel_size, span)
 
 
 def optimizer_step(engine: Engine, mesh: Mesh, batch: StepBatch, learning_rate: float) -> StepResult:

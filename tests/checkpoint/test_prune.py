@@ -90,3 +90,14 @@ def test_other_folders_and_files_are_left_alone(tmp_path: Path) -> None:
         (tmp_path / "checkpoints" / name / "MANIFEST.json").write_text("mine")
     assert removed(tmp_path, keep_last=1) == ["step-000001"]
     assert kept(tmp_path) == ["notes", "step-000001.bak", "step-000002", "step-1"]
+
+
+def test_what_was_found_intact_before_is_not_read_again(tmp_path: Path) -> None:
+    """A run would else read all that it keeps, from a bucket, at each save. Here it would be found damaged."""
+    verified: set[str] = set()
+    for step in (1, 2, 3):
+        save(tmp_path, step)
+    prune(str(tmp_path), 2, verified=verified)
+    flip_bit(tmp_path / "checkpoints" / "step-000003" / "state.json")
+    save(tmp_path, 4)
+    assert [Path(url).name for url in prune(str(tmp_path), 2, verified=verified)] == ["step-000002"]

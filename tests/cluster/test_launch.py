@@ -132,7 +132,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], message: str) -> None
             ["curriculum.1.context_length=4096", "model.l_max=4096", "optim.global_batch_tokens=8192"],
             "needs windows of",
         ),
-        (["curriculum.0.micro_batch_size=3"], "does not divide optim.global_batch_tokens"),
+        (["optim.global_batch_tokens=2000"], "does not divide optim.global_batch_tokens"),
         (["curriculum.1.context_length=1024"], "is longer than model.l_max=514"),
         (["run.url=ftp://x/y"], "scheme 'ftp' is not supported"),
     ],
@@ -157,20 +157,22 @@ def test_a_damaged_shard_ends_the_run_with_its_name(tiny_set: Path, tiny_recipe:
 
 
 @pytest.mark.ray
-def test_an_interrupted_run_continues(tiny_recipe: Path, tmp_path: Path) -> None:
-    """Ctrl-C in mid-run, then the same command: nothing lost, and the run may be taken up at once."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_continues(number: signal.Signals, tiny_recipe: Path, tmp_path: Path) -> None:
+    """Told to stop in mid-run, then the same command: no step is lost, and the run may be taken up at once."""
     url = tmp_path / "run"
     command = [HDNA, "train", str(tiny_recipe), f"run.url={url}", "curriculum.1.until_tokens=2e6"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + TIMEOUT_S
     while not list_checkpoints(str(url)) and time.monotonic() < deadline:
         time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert read_json(str(url), "state.json")["status"] == "stopped"
     step = list_checkpoints(str(url))[-1].step
+    assert f"stopped at step {step}; the same command continues from there" in err, err
     done = hdna(
         "train",
         tiny_recipe,

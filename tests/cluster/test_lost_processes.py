@@ -2,18 +2,17 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
-from hdna.checkpoint import list_checkpoints
+from hdna.checkpoint import list_checkpoints, load_weights
 from hdna.run.files import read_json, read_metrics
 
 HDNA = str(Path(sys.executable).with_name("hdna"))
@@ -29,15 +28,12 @@ def descendants(pid: int) -> Iterator[tuple[int, str]]:
             yield from descendants(child)
 
 
-def train_and_kill(
-    title: str, recipe: Path, url: Path, workers: int, tokens: int, environment: dict[str, str]
-) -> subprocess.CompletedProcess[str]:
+def train_and_kill(title: str, recipe: Path, url: Path, workers: int, tokens: int) -> subprocess.CompletedProcess[str]:
     """`hdna train`; once it has a checkpoint, the last of its processes with that title is killed."""
     command = [HDNA, "train", str(recipe), f"run.url={url}", f"parallel.workers={workers}"]
     command += [f"curriculum.1.until_tokens={tokens}", "checkpoint.keep_last=2"]
     process = subprocess.Popen(
         command,
-        env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -52,19 +48,11 @@ def train_and_kill(
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
-@pytest.fixture
-def short_folder() -> Iterator[Path]:
-    """A folder for Ray, whose sockets in it must have short paths."""
-    folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
-
-
 @pytest.mark.ray
 def test_a_run_outlives_the_process_that_passes_its_progress_on(tiny_recipe: Path, tmp_path: Path) -> None:
     url = tmp_path / "run"
     steps = 100
-    done = train_and_kill("ray::Mailbox", tiny_recipe, url, 1, steps * 2048, {})
+    done = train_and_kill("ray::Mailbox", tiny_recipe, url, 1, steps * 2048)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("progress: some may be missing here") == 1
     assert f"; {url}/metrics.jsonl has all of it; training goes on" in done.stderr
@@ -75,17 +63,17 @@ def test_a_run_outlives_the_process_that_passes_its_progress_on(tiny_recipe: Pat
 
 
 @pytest.mark.ray
-def test_a_killed_worker_ends_the_run_with_one_line_and_where_its_log_is(
-    tiny_recipe: Path, tmp_path: Path, short_folder: Path
-) -> None:
-    url = tmp_path / "run"
-    environment = {"RAY_TMPDIR": str(short_folder)}
-    done = train_and_kill("ray::RayTrainWorker", tiny_recipe, url, 2, 500_000 * 2048, environment)
-    assert done.returncode == 1
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith("hdna: error: ")]
+def test_a_run_goes_on_after_a_worker_was_killed(tiny_recipe: Path, tmp_path: Path) -> None:
+    """With the weights of a run that nobody disturbed, to the last bit: no step is lost or counted twice."""
+    url, undisturbed = tmp_path / "run", tmp_path / "undisturbed"
+    steps = 60
+    done = train_and_kill("ray::RayTrainWorker", tiny_recipe, url, 2, steps * 2048)
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "was lost" in line]
     assert re.search(f"{url}: worker [01] was lost: its worker process has died", line)
-    assert "the same command continues from the newest checkpoint" in line
-    logs = Path(line.rpartition("logs: ")[2])
-    assert logs.is_relative_to(short_folder)
-    assert list(logs.glob("*worker*.log"))
-    assert read_json(str(url), "state.json")["status"] == "stopped"
+    assert line.endswith(": going on from the newest checkpoint")
+    assert [record.step for record in read_metrics(str(url))] == list(range(1, steps + 1))
+    run = [HDNA, "train", str(tiny_recipe), f"run.url={undisturbed}", "parallel.workers=2"]
+    subprocess.run([*run, f"curriculum.1.until_tokens={steps * 2048}"], check=True, capture_output=True)
+    expected = load_weights(str(undisturbed))
+    assert all(torch.equal(value, expected[name]) for name, value in load_weights(str(url)).items())

@@ -102,6 +102,17 @@ def test_micro_batches_cover_the_global_batch_exactly_once(
     assert dealt == list(range(samples))
 
 
+@given(st.integers(1, 200), st.integers(1, 20), st.integers(1, 64))
+def test_any_number_of_data_ranks_shares_a_global_batch_evenly(samples: int, largest: int, data_ranks: int) -> None:
+    (stage,) = Curriculum([Stage(1, samples, largest)], samples).stages
+    micro_steps = stage.accumulation(data_ranks)
+    parts = [stage.micro_batch(m, rank, data_ranks) for m in range(micro_steps) for rank in range(data_ranks)]
+    assert [position for part in parts for position in part] == list(range(samples))
+    sizes = {len(part) for part in parts}
+    assert max(sizes) - min(sizes) <= 1 and max(sizes) == stage.largest_micro_batch(data_ranks) <= largest
+    assert (micro_steps - 1) * largest * data_ranks < samples, "with one micro step less they would not fit"
+
+
 def test_the_clock_of_a_recipe_is_its_global_batch() -> None:
     config = load_recipe("quickstart")
     curriculum = Curriculum.of(config)

@@ -53,7 +53,8 @@ def test_the_counted_weight_is_the_sum_of_the_weights(weight: float, mask: torch
 
 def test_slices_and_splits_are_parts_of_the_whole() -> None:
     whole = micro_batch()
-    parts = [part.positions(slice(first, first + 13)) for part in whole.split(2) for first in (0, 13, 26)]
+    sizes = [1, 2, len(whole.samples) - 3]
+    parts = [part.positions(slice(first, first + 13)) for part in whole.split(sizes) for first in (0, 13, 26)]
     assert [part.first_position for part in parts] == [0, 13, 26] * 3
     assert parts[4].positions(slice(3, 5)).first_position == 16
     for name in ("input_ids", "targets", "weights"):

@@ -58,6 +58,11 @@ def test_a_sample_that_ranks_cannot_share_is_refused_with_the_nearest_lengths() 
         Mesh(0, 3, 3).slice_of(100)
 
 
-def test_a_degree_that_does_not_divide_the_ranks_is_refused() -> None:
-    with pytest.raises(InputError, match=r"sequence_parallel=2: does not divide the 1 rank\(s\)"):
+def test_a_degree_above_the_number_of_ranks_is_refused() -> None:
+    with pytest.raises(InputError, match=r"sequence_parallel=2: want 1 to 1"):
         Mesh.of_this_process(2)
+
+
+def test_ranks_that_form_no_group_are_idle() -> None:
+    assert [Mesh(rank, 7, 3).is_idle for rank in range(7)] == [False] * 6 + [True]
+    assert not any(Mesh(rank, 7).is_idle for rank in range(7))

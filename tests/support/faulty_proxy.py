@@ -19,7 +19,8 @@ STALL_S = 30
 class FaultyProxy(ThreadingHTTPServer):
     """Passes requests on to `upstream` (http://HOST:PORT).
 
-    `plan(method, fault, times)` sets the fault of that many coming requests of the method:
+    `plan(method, fault, times)` sets the fault of that many coming requests of the method, `plan_for(path, fault)` that
+    of the next request whose path contains `path`:
 
     * the empty string: none, the request is passed on
     * `503`: the server's answer when it is busy; the request is not passed on
@@ -43,10 +44,14 @@ class FaultyProxy(ThreadingHTTPServer):
         """Whether If-None-Match has no effect, as with servers that do not know it."""
         self.closing = threading.Event()
         self._faults: dict[str, list[str]] = {}
+        self._faults_of_paths: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def plan(self, method: str, fault: str, times: int = 1) -> None:
         self._faults.setdefault(method, []).extend([fault] * times)
+
+    def plan_for(self, path: str, fault: str) -> None:
+        self._faults_of_paths[path] = fault
 
     def forget(self) -> None:
         """Pass everything on from now on."""
@@ -57,6 +62,8 @@ class FaultyProxy(ThreadingHTTPServer):
         """The fault planned for this request; empty if there is none."""
         with self._lock:
             self.requests.append(request)
+            for path in [path for path in self._faults_of_paths if path in request]:
+                return self._faults_of_paths.pop(path)
             planned = self._faults.get(request.split()[0], [])
             return planned.pop(0) if planned else ""
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -30,11 +31,13 @@ from hdna_prep.shards import write_shards
 from support.fuzzing import JSON, Door
 from support.manifests import seal, write_listed
 
+_GENOME_BASES = 6_000
+
 
 def store_door(folder: Path) -> Door:
     """A genome store of two contigs with N, ambiguity codes and soft-masked stretches."""
     rng = np.random.default_rng(3)
-    letters = rng.choice(np.frombuffer(b"ACGT", np.uint8), 6_000)
+    letters = rng.choice(np.frombuffer(b"ACGT", np.uint8), _GENOME_BASES)
     letters[900:1_100], letters[50], letters[3_000:4_000] = ord("N"), ord("R"), letters[3_000:4_000] | 0x20
     text = b">one first\n" + letters[:3_500].tobytes() + b"\n>two\n" + letters[3_500:].tobytes() + b"\n"
     (folder / "g.fa").write_bytes(text)
@@ -43,14 +46,23 @@ def store_door(folder: Path) -> Door:
     def read() -> object:
         store = GenomeStore.open(str(folder / "g.zarr"))
         contigs = [store.read_ascii(Interval(name, 0, length)) for name, length in store.contigs.items()]
-        return (
-            store.assembly,
-            store.headers,
-            contigs,
-            [store.read(Interval(name, 0, 9)).tolist() for name in store.contigs],
-        )
+        tokens = [store.read(Interval(name, 0, length)).tobytes() for name, length in store.contigs.items()]
+        return store.assembly, store.headers, contigs, tokens
 
-    return Door("genome store", folder / "g.zarr", read)
+    return Door("genome store", folder / "g.zarr", read, _is_sound_genome)
+
+
+def _is_sound_genome(meaning: object) -> bool:
+    """Letters of the alphabet with their tokens, as many as there were."""
+    _, headers, contigs, tokens = cast(tuple[str, list[str], list[bytes], list[bytes]], meaning)
+    letters = b"".join(contigs)
+    return (
+        len(letters) == _GENOME_BASES
+        and set(letters.upper()) <= set(b"ACGTUNRYSWKMBDHV")
+        and set(b"".join(tokens)) <= set(range(6, 12))
+        and list(map(len, contigs)) == list(map(len, tokens))
+        and all(headers)
+    )
 
 
 def shards_door(folder: Path, store: Path) -> Door:
@@ -113,7 +125,7 @@ def save_checkpoint(run: Path, state: RunState) -> None:
 
 def _resumed(url: str, config: RunConfig, data: dict[str, str]) -> object:
     saved = load_checkpoint(url)
-    refuse_unfit(url, saved, config, data)
+    refuse_unfit(saved, config, data)
     tensors = {f"{kind}.{name}": t.tolist() for kind, group in saved.tensors.items() for name, t in group.items()}
     state = saved.state
     return tensors, state.step, state.tokens, state.updates, state.skipped, state.seed, state.data
