@@ -24,6 +24,7 @@ _LENGTHY = (
     "laws/test_door.py",
     "cli/",
     "fuzz/",
+    "faults/",
     "prep/test_interrupted.py",
     "prep/test_prepare_script.py",
 )

@@ -16,9 +16,10 @@ from hdna.errors import InputError
 from hdna.genome.arrays import chunk_key
 from hdna.genome.segment import Columns, Counts, Segment
 from hdna.storage.manifest import FileEntry, describe_bytes, describe_file
-from hdna.storage.untrusted_json import Sha256, parse_json
+from hdna.storage.untrusted_json import Count, Sha256, parse_json
 from hdna_prep import segments
 
+_ADVICE = "the segment is encoded again"
 _TYPES = {"n_runs": "<u4", "mask_runs": "<u4", "iupac_positions": "<u4", "iupac_codes": "|u1"}
 
 
@@ -29,6 +30,16 @@ class _Record:
     letters_sha256: Sha256
     files: dict[str, FileEntry]
     """By path relative to the working folder."""
+
+
+@dataclass(frozen=True)
+class _Head:
+    """The first line of a segment's columns."""
+
+    bases: Count
+    counts: Counts
+    sizes: list[Count]
+    """Of the arrays, in the order of _TYPES."""
 
 
 class FinishedSegments:
@@ -48,13 +59,13 @@ class FinishedSegments:
         """The columns of segment `number`, if it was finished with these letters and its files match the record."""
         try:
             path = self._record(number)
-            record = parse_json(path.read_bytes(), _Record, str(path), "the segment is encoded again")
+            record = parse_json(path.read_bytes(), _Record, str(path), _ADVICE)
             if record.letters_sha256 != hashlib.sha256(letters).hexdigest():
                 return None
             if any(describe_file(self._folder.parent / name) != entry for name, entry in record.files.items()):
                 return None
-            return _unpacked(self._columns(number).read_bytes())
-        except (OSError, ValueError, TypeError, InputError):
+            return _unpacked(self._columns(number))
+        except (OSError, ValueError, InputError):
             return None
 
     def put(self, number: int, segment: Segment) -> Columns:
@@ -83,15 +94,15 @@ class FinishedSegments:
 def _packed(columns: Columns) -> bytes:
     """One line of JSON, then the concatenated arrays."""
     arrays = [np.ascontiguousarray(getattr(columns, name), kind) for name, kind in _TYPES.items()]
-    head = {"bases": columns.bases, "counts": vars(columns.counts), "sizes": [array.size for array in arrays]}
-    return b"\n".join([json.dumps(head).encode(), b"".join(array.tobytes() for array in arrays)])
+    head = _Head(columns.bases, columns.counts, [array.size for array in arrays])
+    return b"\n".join([json.dumps(asdict(head)).encode(), b"".join(array.tobytes() for array in arrays)])
 
 
-def _unpacked(data: bytes) -> Columns:
-    line, _, body = data.partition(b"\n")
-    head = json.loads(line)
+def _unpacked(path: Path) -> Columns:
+    line, _, body = path.read_bytes().partition(b"\n")
+    head = parse_json(line, _Head, str(path), _ADVICE)
     arrays, offset = {}, 0
-    for (name, kind), size in zip(_TYPES.items(), head["sizes"], strict=True):
+    for (name, kind), size in zip(_TYPES.items(), head.sizes, strict=True):
         arrays[name] = np.frombuffer(body, kind, size, offset)
         offset += arrays[name].nbytes
-    return Columns(bases=head["bases"], counts=Counts(**head["counts"]), **arrays)
+    return Columns(bases=head.bases, counts=head.counts, **arrays)

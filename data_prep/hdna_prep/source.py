@@ -7,10 +7,13 @@ from pathlib import Path
 
 from hdna import storage
 from hdna.errors import InputError
+from hdna.storage.os_errors import os_errors_explained
 
 BLOCK_BYTES = 1 << 18
 _GZIP = b"\x1f\x8b"
 _GZIP_PIECE_BYTES = 1 << 16
+_GZIP_EXTRA = 1 << 2
+"""The flag, in byte 3, that an extra field follows the header's ten bytes."""
 _BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _ARCHIVES = (
     (b"PK\x03\x04", "a zip archive"),
@@ -34,12 +37,13 @@ class Source:
         self.name = url
         self._on_read = on_read
         self._digest = hashlib.sha256()
-        if self.path.is_dir():
-            raise InputError(f"{url}: is a directory: want a file")
-        if not self.path.exists():
-            raise InputError(f"{url}: no such file")
-        if not self.path.is_file():
-            raise InputError(f"{url}: is a pipe or a device: want a file, since it may be read twice")
+        with os_errors_explained(url):
+            if self.path.is_dir():
+                raise InputError(f"{url}: is a directory: want a file")
+            if not self.path.exists():
+                raise InputError(f"{url}: no such file: see whether the path is right")
+            if not self.path.is_file():
+                raise InputError(f"{url}: is a pipe or a device: want a file, since it may be read twice")
 
     @property
     def sha256(self) -> str:
@@ -83,7 +87,7 @@ class Source:
         inflater, members, tail, bgzip = zlib.decompressobj(31), 0, b"", False
         begun = False
         for piece in pieces:
-            bgzip = bgzip or (not tail and piece[12:14] == b"BC")
+            bgzip = bgzip or (not tail and _is_bgzip(piece))
             tail = (tail + piece)[-len(_BGZIP_END) :]
             full = False
             while piece or full:
@@ -105,6 +109,11 @@ class Source:
         if members and "incorrect header" in str(error):
             return f"{self.name}: trailing garbage after the gzip data: the file is damaged; copy or download it again"
         return f"{self.name}: damaged gzip data ({error}); copy or download it again"
+
+
+def _is_bgzip(start: bytes) -> bool:
+    """Whether a gzip file has bgzip's extra field; elsewhere its name may stand at the same place."""
+    return start[12:14] == b"BC" and bool(start[3] & _GZIP_EXTRA)
 
 
 def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -52,7 +52,9 @@ def read_bed(url: str, stores: Stores) -> list[Stretch]:
     """
     text = b"".join(Source(url).blocks())
     stretches: list[tuple[Stretch, int]] = []
-    for number, line in enumerate(text.decode(errors="replace").split("\n"), 1):
+    for number, line in enumerate(text.decode(errors="replace").replace("\r\n", "\n").split("\n"), 1):
+        if "\r" in line:  # white space to Python: it would hide the rest of the line
+            raise InputError(f"{url}:{number}: carriage return without a line feed: convert line ends to line feeds")
         if line.strip() and not _is_header(line):
             stretches.append((_bed_line(f"{url}:{number}", line, stores), number))
     if not stretches:
@@ -167,12 +169,12 @@ def _is_header(line: str) -> bool:
 
 
 def _bed_line(where: str, line: str, stores: Stores) -> Stretch:
-    fields = line.rstrip("\r").split("\t") if "\t" in line else line.split()
+    fields = line.split("\t") if "\t" in line else line.split()
     if len(fields) < 4:
         raise InputError(f"{where}: {len(fields)} columns: want contig, start, end and split")
     contig, start_text, end_text, split = (field.strip() for field in fields[:4])
-    if not all(text.isdecimal() and len(text) <= _MAX_DIGITS for text in (start_text, end_text)):
-        raise InputError(f"{where}: start {start_text[:40]!r} and end {end_text[:40]!r}: want two integers from 0")
+    if not all(text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS for text in (start_text, end_text)):
+        raise InputError(f"{where}: start {start_text!r} and end {end_text!r}: want two integers from 0")
     if split not in SPLITS:
         near = get_close_matches(split, SPLITS, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else ""

@@ -30,7 +30,8 @@ _STRENGTH = (0.18, 0.25, 0.17, 0.12, 0.10)
 """Standard deviation of the log-weights of words of 2, 3, …, 6 bases."""
 _POWER_ITERATIONS = 60
 _MAX_N_RUN = 10_000
-_MIN_CONTIG = 1_000
+_MIN_CONTIG, _MAX_CONTIG = 1_000, 1 << 30
+"""A contig is made in memory; the longest human chromosome has 2^28 bases."""
 _WRITTEN_BASES = 1 << 20
 _LETTERS = np.frombuffer(b"ACGTNacgtn", np.uint8)
 _N, _LOWER = 4, 5
@@ -55,11 +56,13 @@ class GenomeSpec:
 def write_genome(path: Path, bases: int, contigs: int = 1, seed: int = 0, spec: GenomeSpec | None = None) -> None:
     """Write a synthetic genome of `bases` bases in equal contigs chr1, chr2, … as FASTA; gzipped if `path` ends in .gz.
 
-    The same arguments give the same bytes. Raises InputError for fewer than 1,000 bases per contig, or when `path`
-    exists.
+    The same arguments give the same bytes. Raises InputError for fewer than 1,000 bases per contig or more than 2^30,
+    or when `path` exists.
     """
-    if contigs < 1 or bases < contigs * _MIN_CONTIG:
-        raise InputError(f"--bases {bases} --contigs {contigs}: want at least {_MIN_CONTIG} bases in each contig")
+    if contigs < 1 or not contigs * _MIN_CONTIG <= bases <= contigs * _MAX_CONTIG:
+        raise InputError(
+            f"--bases {bases} --contigs {contigs}: want {_MIN_CONTIG:,} to {_MAX_CONTIG:,} bases in each contig"
+        )
     spec = spec or GenomeSpec()
     tables = _chain_tables(np.random.default_rng([seed, 0]))
     families = [_chain(np.random.default_rng([seed, 1, i]), tables, spec.family_length) for i in range(spec.families)]

@@ -3,10 +3,12 @@
 Heavy imports stay inside the handlers, so that `hdna --help` answers at once.
 """
 
+import io
 import os
 import sys
 import tempfile
 import traceback
+from importlib import metadata
 from typing import Annotated
 
 import typer
@@ -35,8 +37,17 @@ DEBUG = "HDNA_DEBUG"
 """Environment variable that `--debug` sets: unexpected errors keep their traceback."""
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"hdna {metadata.version('hdna')}")
+        raise typer.Exit
+
+
 @app.callback()
 def _hdna(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an unexpected error.")] = False,
 ) -> None:
     if debug:
@@ -44,13 +55,20 @@ def _hdna(
 
 
 def main() -> None:
-    """Run the command line. Exit status: 0 done, 1 bad input or data (one line says what), 2 usage error."""
+    """Run the command line. Exit status: 0 done, 1 bad input or data, 2 usage error; one line says what is wrong."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     try:
-        app()
+        sys.exit(app(standalone_mode=False))  # otherwise a usage error is three lines
+    except typer.TyperException as error:
+        print(_usage_error(error), file=sys.stderr)
+        sys.exit(2)
     except InputError as error:
         sys.exit(f"hdna: error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
+    except MemoryError as error:
+        sys.exit(f"hdna: error: too little memory ({error or 'none left'}): use a machine with more, or ask for less")
     except BrokenPipeError:  # `hdna ... | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
@@ -58,6 +76,15 @@ def main() -> None:
         if os.environ.get(DEBUG):
             raise
         sys.exit(_last_net(error))
+
+
+def _usage_error(error: typer.TyperException) -> str:
+    """One line that says where to look, or the help of a group that was called without a command."""
+    context, message = getattr(error, "ctx", None), error.format_message()
+    if context and message == context.get_help():
+        return message
+    help_command = f"{context.command_path if context else 'hdna'} --help"
+    return without_secrets(f"hdna: error: {' '.join(message.split()).rstrip('.')}: see '{help_command}'")
 
 
 def _last_net(error: Exception) -> str:

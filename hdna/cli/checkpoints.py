@@ -1,10 +1,13 @@
 """`hdna checkpoints`: list, verify and prune a run's checkpoints."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hdna.cli.arguments import RunUrl
+
+if TYPE_CHECKING:
+    from hdna.checkpoint import CheckpointRef
 
 app = typer.Typer(
     name="checkpoints",
@@ -22,14 +25,11 @@ def list_(url: RunUrl) -> None:
     Example:
       hdna checkpoints list runs/quickstart
     """  # noqa: D301  (\b keeps the example on its own line)
-    from hdna.checkpoint import list_checkpoints, read_state
+    from hdna.checkpoint import read_state
     from hdna.errors import InputError
 
-    refs = list_checkpoints(url)
-    if not refs:
-        raise InputError(f"{url}: contains no committed checkpoint: give the run.url of a training run")
     damaged = 0
-    for ref in refs:
+    for ref in _checkpoints(url):
         try:
             state = read_state(ref.url)
             typer.echo(f"{ref.url}  step {ref.step:,}, {state.tokens:,} tokens, stage {state.stage}")
@@ -48,14 +48,10 @@ def verify(url: RunUrl) -> None:
     Example:
       hdna checkpoints verify s3://bucket/run
     """  # noqa: D301  (\b keeps the example on its own line)
-    from hdna.checkpoint import checkpoint_damage, list_checkpoints
-    from hdna.errors import InputError
+    from hdna.checkpoint import checkpoint_damage
 
-    refs = list_checkpoints(url)
-    if not refs:
-        raise InputError(f"{url}: contains no committed checkpoint: give the run.url of a training run")
     damaged = 0
-    for ref in refs:
+    for ref in _checkpoints(url):
         problem = checkpoint_damage(ref.url)
         damaged += problem is not None
         typer.echo(f"{ref.url}: {problem or 'intact'}")
@@ -77,5 +73,18 @@ def prune(
     """  # noqa: D301  (\b keeps the example on its own line)
     from hdna.checkpoint import prune as prune_checkpoints
 
+    before = len(_checkpoints(url))
     for removed in prune_checkpoints(url, keep_last, keep_every):
         typer.echo(f"removed {removed}")
+    typer.echo(f"{url}: {len(_checkpoints(url))} of {before} checkpoints left")
+
+
+def _checkpoints(url: str) -> list["CheckpointRef"]:
+    """The committed checkpoints of a run. Raises InputError when there is none."""
+    from hdna.checkpoint import list_checkpoints
+    from hdna.errors import InputError
+
+    refs = list_checkpoints(url)
+    if not refs:
+        raise InputError(f"{url}: contains no committed checkpoint: give the run.url of a training run")
+    return refs

@@ -3,7 +3,6 @@
 import time
 from contextlib import AbstractContextManager
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
@@ -36,7 +35,9 @@ class Backend(StrEnum):
 
 Workers: TypeAlias = Annotated[
     int | None,
-    typer.Option(min=1, help="Parallel workers; the result is the same [default: available processors, ≤ 8]."),
+    typer.Option(
+        min=1, max=1024, help="Parallel workers; the result is the same [default: available processors, ≤ 8]."
+    ),
 ]
 FastaOut: TypeAlias = Annotated[str, typer.Option("--out", help="FASTA to write; gzipped if its name ends in .gz.")]
 
@@ -51,7 +52,7 @@ def synth(
     out: FastaOut,
     bases: Annotated[int, typer.Option(help="Total bases, N runs included.")],
     contigs: Annotated[int, typer.Option(help="Contigs of equal length, named chr1, chr2, …")] = 1,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
 ) -> None:
     """Write a synthetic genome with short- and long-range structure.
 
@@ -121,7 +122,7 @@ def fasta(
 def shards(
     stores: Annotated[list[str], typer.Argument(metavar="STORE.zarr...", help="Genome stores, one per assembly.")],
     out: Annotated[str, typer.Option(help="Shard set to make: a path or URL.")],
-    splits: Annotated[Path | None, typer.Option(help="BED file: contig, start, end, train|valid|test.")] = None,
+    splits: Annotated[str | None, typer.Option(help="BED file: contig, start, end, train|valid|test.")] = None,
     split_by: Annotated[SplitRule | None, typer.Option(help="Split rule without a BED file [default: hash].")] = None,
     window: Annotated[int, typer.Option(min=1, help="Bases per window; training cuts windows into crops.")] = 1 << 20,
     workers: Workers = None,
@@ -139,7 +140,7 @@ def shards(
     started = time.monotonic()
     rule = (split_by or SplitRule.hash).value
     with _pool(Backend.processes, workers) as pool:
-        made = write_shards(stores, out, str(splits) if splits else None, rule, window, pool)
+        made = write_shards(stores, out, splits, rule, window, pool)
     parts = ", ".join(f"{split} {entry.bases:,} bases in {entry.windows:,}" for split, entry in made.totals.items())
     size = sum(shard.bytes for shard in made.shards)
     bases = sum(shard.bases for shard in made.shards)

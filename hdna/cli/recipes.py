@@ -1,6 +1,5 @@
 """`hdna recipes`: list the shipped recipes, print one, or copy one."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,7 +7,7 @@ import typer
 
 def recipes(
     name: Annotated[str | None, typer.Argument(help="A shipped recipe to print.")] = None,
-    copy: Annotated[Path | None, typer.Option(help="Write it to this file instead, its JSON Schema beside it.")] = None,
+    copy: Annotated[str | None, typer.Option(help="Write it to this file instead, its JSON Schema beside it.")] = None,
 ) -> None:
     """List the shipped recipes, print one, or copy one to start your own from.
 
@@ -32,9 +31,10 @@ def recipes(
     if copy is None:
         typer.echo(text, nl=False)
         return
-    if not copy.parent.is_dir():
-        raise InputError(f"{copy}: folder {copy.parent} does not exist: create it, or choose another")
-    if not storage.write_if_absent(str(copy), text.encode()):
+    folder = storage.local_path(copy).parent
+    if not folder.is_dir():
+        raise InputError(f"{copy}: folder {folder} does not exist: create it, or choose another")
+    if not storage.write_if_absent(copy, text.encode()):
         raise InputError(f"{copy}: already exists: choose another name")
-    storage.write(str(copy.parent / FILE_NAME), schema_text().encode())
-    typer.echo(f"{copy}: edit it, then run: hdna train {copy}\n{copy.parent / FILE_NAME}: completes keys in editors")
+    storage.write(str(folder / FILE_NAME), schema_text().encode())
+    typer.echo(f"{copy}: edit it, then run: hdna train {copy}\n{folder / FILE_NAME}: completes keys in editors")

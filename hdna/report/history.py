@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from hdna import storage
 from hdna.checkpoint.listing import CheckpointRef, list_checkpoints
@@ -41,7 +40,8 @@ class History:
     stages: list[StageFacts]
     baselines: dict[str, float]
     """The finite numbers in baselines.json by name."""
-    environment: dict[str, Any]
+    environment: dict[str, str]
+    """The texts in environment.json by name."""
     checkpoints: list[CheckpointRef]
     shard_checksums: dict[str, str]
     """sha256 of each shard set's manifest by its number in the recipe, from the newest checkpoint."""
@@ -87,7 +87,8 @@ def read_history(run_url: str) -> History:
         steps=steps,
         stages=_stages(steps),
         baselines={name: float(n) for name, n in read_json(run_url, BASELINES).items() if _is_finite_number(n)},
-        environment=read_json(run_url, ENVIRONMENT),
+        # Texts from here on: further from the stack's beginning, the deepest nesting could not be written any more.
+        environment={name: str(value) for name, value in read_json(run_url, ENVIRONMENT).items()},
         checkpoints=checkpoints,
         shard_checksums=_shard_checksums(checkpoints),
         recipe=recipe,

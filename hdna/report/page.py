@@ -189,7 +189,7 @@ def _records(history: History) -> Iterator[Html]:
     yield markup.heading("Recipe, as resolved")
     yield markup.verbatim(history.recipe) if history.recipe else markup.paragraph("The run has no recipe.yaml.")
     yield markup.heading("Environment")
-    entries = [(name, str(value)) for name, value in history.environment.items()]
+    entries = history.environment.items()
     yield markup.facts(entries) if entries else markup.paragraph("The run has no environment.json.")
 
 

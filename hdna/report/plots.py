@@ -8,7 +8,7 @@ import io
 import re
 from collections.abc import Sequence
 from html import escape
-from typing import Any
+from typing import Any, TypeGuard
 
 import matplotlib
 import numpy as np
@@ -40,6 +40,8 @@ BASELINE_STYLES = {
 UNIFORM_BITS = 2.0
 MAX_POINTS = 1000
 """A longer curve is drawn as means of consecutive steps: more points would exceed the screen's resolution."""
+_MAX_DRAWN = 1e30
+"""A damaged file may hold any number, and matplotlib's own arithmetic overflows long before a float does."""
 
 Values = npt.NDArray[np.float64]
 
@@ -115,7 +117,11 @@ def beyond_range(history: History) -> tuple[int, float]:
 
 
 def _all_baselines(history: History) -> dict[str, float]:
-    return {"uniform": UNIFORM_BITS, **history.baselines}
+    return {"uniform": UNIFORM_BITS, **{name: bits for name, bits in history.baselines.items() if _is_drawn(bits)}}
+
+
+def _is_drawn(value: float | None) -> TypeGuard[float]:
+    return value is not None and abs(value) <= _MAX_DRAWN
 
 
 def _tick(value: float, position: int) -> str:
@@ -124,7 +130,7 @@ def _tick(value: float, position: int) -> str:
 
 
 def _valid(history: History) -> list[float]:
-    return [step.valid_bits_per_base for step in history.steps if step.valid_bits_per_base is not None]
+    return [step.valid_bits_per_base for step in history.steps if _is_drawn(step.valid_bits_per_base)]
 
 
 def _valid_line(axes: Axes, history: History) -> None:
@@ -133,7 +139,7 @@ def _valid_line(axes: Axes, history: History) -> None:
     bits: list[float] = []
     for stage in history.stages:
         for step in history.steps:
-            if step.stage == stage.index and step.valid_bits_per_base is not None:
+            if step.stage == stage.index and _is_drawn(step.valid_bits_per_base):
                 tokens.append(step.tokens)
                 bits.append(step.valid_bits_per_base)
         tokens.append(stage.last_token)
@@ -172,7 +178,7 @@ def _line(axes: Axes, x: Values, y: Values, gid: str, colour: str, **style: Any)
 
 def _stages(axes: Axes, history: History, narrow: bool) -> None:
     """The axis of tokens seen, every other stage shaded, with context lengths above where there is room."""
-    last = history.stages[-1].last_token
+    last = max(1, history.stages[-1].last_token)
     axes.set_xlim(0, 1.01 * last)
     for stage in history.stages:
         if stage.index % 2:
@@ -195,7 +201,7 @@ def _thinned(history: History, values: Sequence[float | None]) -> tuple[Values, 
     """Tokens and values as at most MAX_POINTS means of consecutive steps; NaN if no step has a number."""
     together = -(-len(values) // MAX_POINTS)
     starts = np.arange(0, len(values), together)
-    y = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    y = np.array([value if _is_drawn(value) else np.nan for value in values], dtype=np.float64)
     known = np.isfinite(y)
     sums, counts = np.add.reduceat(np.where(known, y, 0.0), starts), np.add.reduceat(known.astype(int), starts)
     tokens = np.array([step.tokens for step in history.steps], dtype=np.float64)

@@ -28,7 +28,7 @@ def refuse_taken(config: RunConfig) -> None:
     recipe_url = storage.join(url, RECIPE)
     if storage.exists(recipe_url):
         _refuse_other(config, parse_recipe(storage.read(recipe_url).decode(errors="replace"), recipe_url), url)
-    elif storage.list_objects(url):
+    elif not all(map(storage.is_probe, storage.list_objects(url))):
         raise InputError(f"{url}: contains files that are not an hdna run: choose another run.url")
 
 

@@ -84,4 +84,6 @@ class StepRecord:
 def _number(value: Any, kind: str) -> Any:  # noqa: ANN401 - any JSON value, as the field's type
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         return None
-    return float(value) if kind.startswith("float") else int(value)
+    if kind.startswith("float"):
+        return float(value)
+    return int(value) if value == int(value) else None

@@ -7,6 +7,7 @@ the object-store library.
 from hdna.storage.objects import (
     delete,
     exists,
+    is_probe,
     join,
     list_objects,
     object_size,
@@ -31,6 +32,7 @@ __all__ = [
     "write",
     "write_if_absent",
     "require_conditional_put",
+    "is_probe",
     "upload",
     "delete",
     "locate",

@@ -18,6 +18,7 @@ from hdna.storage.stores import locate
 
 _BLOCK_BYTES = 8 << 20
 _CONCURRENT_BLOCKS = 4
+_PROBE = "hdna-probe-"
 
 
 def read(url: str) -> bytes:
@@ -80,9 +81,10 @@ def write_if_absent(url: str, data: bytes) -> bool:
 def require_conditional_put(url: str) -> None:
     """Raise InputError when the store below `url` ignores the condition of `write_if_absent`.
 
-    Some servers and proxies do, and answer success to both of two writers. An object of a new name is put twice.
+    Some servers and proxies do, and answer success to both of two writers. An object of a new name is put twice. A
+    process killed between that and its removal leaves it there: `is_probe` tells it from a user's files.
     """
-    name = f"probe-{secrets.token_hex(8)}"
+    name = f"{_PROBE}{secrets.token_hex(8)}"
     probe = f"{url.rstrip('/')}/{name}"
     write_if_absent(probe, b"first")
     ignored = write_if_absent(probe, b"second")
@@ -92,6 +94,11 @@ def require_conditional_put(url: str) -> None:
             f"{url}: this store ignores If-None-Match, so two writers could replace each other's files unnoticed: "
             f"use one that honours conditional puts, or take out the proxy that drops them"
         )
+
+
+def is_probe(name: str) -> bool:
+    """Whether an object is one that `require_conditional_put` has left."""
+    return name.startswith(_PROBE)
 
 
 def list_objects(url: str) -> dict[str, int]:

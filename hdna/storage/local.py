@@ -150,6 +150,8 @@ def sync(path: Path) -> None:
 
 
 def _written(path: Path, blocks: Iterable[bytes], commit: Callable[[Path], object]) -> None:
+    if not path.name:  # the root
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     make_folder(path.parent)
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:

@@ -18,6 +18,8 @@ def join(url: str, *parts: str) -> str:
     """`url` with path parts appended."""
     if not url:
         raise InputError("the path is empty: give a path or a URL")
+    if url.rstrip("/").endswith(":"):
+        raise InputError(f"{url}: names no place: give a path, or a URL as in s3://BUCKET/PATH")
     return "/".join([url.rstrip("/"), *parts])
 
 
@@ -69,6 +71,11 @@ def require_conditional_put(url: str) -> None:
     """Raise InputError when the store below `url` would let two calls of `write_if_absent` both succeed."""
     if not is_local(url):
         bucket.require_conditional_put(url)
+
+
+def is_probe(name: str) -> bool:
+    """Whether an object's name says that `require_conditional_put` was interrupted and left it there."""
+    return bucket.is_probe(name)
 
 
 def upload(path: Path, url: str) -> None:

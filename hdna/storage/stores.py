@@ -37,11 +37,14 @@ def is_local(url: str) -> bool:
 def local_path(url: str) -> Path:
     """The file-system path of a local URL.
 
-    Raises InputError when `url` is remote.
+    Raises InputError when `url` is remote, or a file URL that names another machine or no path.
     """
     if not is_local(url):
-        raise InputError(f"{url}: want a local path here")
-    return Path(url.removeprefix("file://")).expanduser().absolute()
+        raise InputError(f"{url}: is in a bucket: give a local path here")
+    path = url.removeprefix("file://")
+    if url.lower().startswith("file:") and not path.startswith("/"):
+        raise InputError(f"{url}: not a path on this machine: give a plain path, or file:///PATH from the root")
+    return Path(path).expanduser().absolute()
 
 
 def locate(url: str, request_bytes: int = 0, retries: int | None = None) -> tuple[ObjectStore, str]:

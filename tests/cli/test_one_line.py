@@ -5,9 +5,11 @@ import os
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from support.forked_command import run_command
 from support.fuzz_doors import save_checkpoint
 
 from hdna.checkpoint import RunState
@@ -54,7 +56,7 @@ REFUSED = {
     "a password in a recipe": (["plan", "quickstart", "data.shards=[s3://me:hunter2@b/set]"], "***@b/set"),
     "a password in an override": (["plan", "quickstart", "run.url=s3://me:hunter2@b/run"], "***@b/run"),
     "a recipe that is no text": (["plan", "latin.yaml"], "not a text file"),
-    "a prime number of workers": (["plan", "quickstart", "parallel.workers=1000000007"], "does not divide"),
+    "a prime number of workers": (["plan", "quickstart", "parallel.workers=999983"], "does not divide"),
     "a pipe for a FASTA": (["prep", "genome", "pipe", "--out", "x.zarr"], "pipe or a device"),
     "a device for a FASTA": (["prep", "genome", "/dev/zero", "--out", "x.zarr"], "pipe or a device"),
     "a pipe for a BED": (["prep", "shards", "g.zarr", "--out", "x", "--splits", "pipe"], "pipe or a device"),
@@ -73,6 +75,13 @@ REFUSED = {
     "links in a loop": (["prep", "verify", "loop"], "loop"),
     "a name of 5,000 letters": (["prep", "verify", "n" * 5000], "shorter name"),
     "no run": (["report", "missing"], "not a run"),
+    "a bucket without a name": (["checkpoints", "list", "s3://"], "s3://: names no place"),
+    "a file of another machine": (["prep", "verify", "file://host/set"], "not a path on this machine"),
+    "a genome of more than any contig": (
+        ["prep", "synth", "--out", "x.fa", "--bases", str(10**20)],
+        "want 1,000 to 1,073,741,824 bases",
+    ),
+    "nothing to prune": (["checkpoints", "prune", "missing"], "contains no committed checkpoint"),
 }
 
 
@@ -80,14 +89,43 @@ REFUSED = {
 def test_bad_input_is_one_line_and_nothing_is_written(case: str, place: Path) -> None:
     words, message = REFUSED[case]
     before = sorted(path.name for path in place.iterdir())
-    done = hdna(*words, cwd=place)
-    text = done.stdout + done.stderr
-    assert done.returncode == 1, text
+    ended = run_command(words, place, MAX_SECONDS)
+    text = ended.out + ended.err
+    assert ended.status == 1, text
     lines = text.splitlines()
     assert len(lines) == 1, text
     assert message in lines[0]
     assert "hunter2" not in text
     assert sorted(path.name for path in place.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["prep", "nope"], "No such command 'nope'. Did you mean 'genome'?: see 'hdna prep --help'"),
+        (["prep", "shards"], "Missing argument 'STORE.zarr...': see 'hdna prep shards --help'"),
+        (["--nope"], "No such option: --nope: see 'hdna --help'"),
+    ],
+)
+def test_what_is_mistyped_is_one_line_with_status_2(words: list[str], line: str, place: Path) -> None:
+    ended = run_command(words, place, MAX_SECONDS)
+    assert (ended.status, ended.out, ended.err) == (2, "", f"hdna: error: {line}\n")
+
+
+def test_a_file_name_that_is_no_text_can_be_printed(tmp_path: Path) -> None:
+    ended = run_command(["prep", "synth", "--out", "\udcff.fa", "--bases", "2000"], tmp_path, MAX_SECONDS)
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out.startswith(r"\udcff.fa: 2,000 bases")
+
+
+def test_a_group_without_a_command_answers_with_its_help(place: Path) -> None:
+    ended = run_command(["checkpoints"], place, MAX_SECONDS)
+    assert ended.status == 2 and "Usage: hdna checkpoints" in ended.err and "prune" in ended.err
+
+
+def test_the_version_is_that_of_the_package(place: Path) -> None:
+    ended = run_command(["--version"], place, MAX_SECONDS)
+    assert (ended.status, ended.out) == (0, f"hdna {metadata.version('hdna')}\n")
 
 
 def test_a_contig_that_begins_like_a_browser_line_is_no_browser_line(tmp_path: Path) -> None:

@@ -182,6 +182,17 @@ def test_every_text_is_escaped(make_run: MakeRun) -> None:
     assert page.tables[4] == [["<script>", "<img src=x onerror=alert(1)>"]]
 
 
+def test_the_deepest_nesting_that_can_be_read_can_be_shown(make_run: MakeRun) -> None:
+    run = make_run()
+
+    def nest(depth: int) -> bool:
+        (run / "environment.json").write_text('{"device": ' + "[" * depth + "]" * depth + "}")
+        return bool(read_history(str(run)).environment)
+
+    deepest = next(depth for depth in range(1000, 0, -1) if nest(depth))
+    assert "[" * deepest in page_of(run).text
+
+
 def test_page_refers_to_nothing_outside_itself(make_run: MakeRun) -> None:
     text = Path(write_report(str(make_run()))).read_text()
     for tag, attributes in Page(text).elements:

@@ -88,6 +88,21 @@ def test_no_run_is_started_there(careless: str, proxy: FaultyProxy, tiny_recipe:
     assert set(storage.list_objects(f"{careless}/run")) == {"recipe.yaml", "state.json"}
 
 
+def test_what_a_killed_trial_leaves_does_not_make_a_run_url_taken(
+    bucket: str, proxy: FaultyProxy, tiny_recipe: Path
+) -> None:
+    config = load_recipe(str(tiny_recipe), [f"run.url={bucket}/run"])
+    proxy.plan("POST", "503", 100)  # S3 deletes by POST
+    with pytest.raises(InputError, match="several attempts"):
+        ownership.claim(config)
+    proxy.forget()
+    assert len(storage.list_objects(f"{bucket}/run")) == 1
+    ownership.refuse_taken(config)
+    storage.write(f"{bucket}/run/notes.txt", b"mine")
+    with pytest.raises(InputError, match="contains files that are not an hdna run"):
+        ownership.refuse_taken(config)
+
+
 def place_findings(url: str) -> list[Finding]:
     return [found for found in examine(url) if found.what.startswith(url)]
 

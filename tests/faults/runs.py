@@ -1,0 +1,202 @@
+"""The texts of a run: the recipe it is given, and what it leaves at its URL for a resumed run and for the report."""
+
+import json
+import os
+import shutil
+import socket
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from faults.subject import DONE_WITHOUT, HARMLESS, LEFT_OUT, RECORDED, REFUSED, SHOWN, Change, Forgeries, Subject
+from support.made_up_run import RECIPE, metrics, write_run
+from support.small_recipe import BASE
+
+from hdna.config import RunConfig, dump_recipe, load_recipe
+from hdna.config.recipe import parse_recipe
+from hdna.report.history import History, read_history
+from hdna.report.page import write_report
+from hdna.run.best_effort import BestEffort
+from hdna.run.files import BASELINES, ENVIRONMENT, STATE, read_json, read_metrics, write_json
+from hdna.run.metrics import Metrics
+from hdna.run.ownership import claim, refuse_taken
+from hdna.run.step_record import StepRecord
+
+TAG = "<script>alert(1)</script>"
+RESUMED_STEP = 5
+
+
+class GivenRecipe(Subject):
+    """A recipe that a user gives to `hdna train`, which claims the run's URL for it."""
+
+    row = "recipe given to a command"
+    flips = 40
+
+    def make(self) -> None:
+        self.recipe.write_text(f"# A recipe of the tests.\n{BASE}")
+        self.sound = self.load()
+
+    @property
+    def recipe(self) -> Path:
+        """The file."""
+        return self.root / "mine.yaml"
+
+    def load(self) -> RunConfig:
+        """As the command loads it, with a place for the run."""
+        return load_recipe(str(self.recipe), [f"run.url={self.root}/run"])
+
+    def files(self) -> list[Path]:
+        return [self.recipe]
+
+    def read(self) -> str:
+        config = self.load()
+        claim(config)
+        assert parse_recipe((self.root / "run" / "recipe.yaml").read_text(), "run") == config
+        return HARMLESS if config == self.sound else RECORDED
+
+    def forgeries(self) -> Forgeries:
+        def with_url(value: str) -> Change:
+            return partial(self.recipe.write_text, BASE.replace("work/shards", value))
+
+        command = f"!!python/object/apply:os.system ['touch {self.root}/touched']"
+        return {
+            REFUSED: {
+                "a command": with_url(command),
+                "a tag": with_url("!!str 1"),
+                "an alias": with_url("&a x, *a"),
+                "a variable": with_url("${oc.env:HOME}"),
+                "a password": with_url("s3://user:secret@bucket/key"),
+            },
+            RECORDED: {"other data": with_url("work/others")},
+        }
+
+
+class InRun(Subject):
+    """The files of a finished run, whose recipe, metrics and facts are all small."""
+
+    def make(self) -> None:
+        self.config = parse_recipe(RECIPE, "recipe", [f"run.url={self.home}"])
+        write_run(self.home, metrics())
+        shutil.rmtree(self.home / "checkpoints")
+        (self.home / "recipe.yaml").write_text(dump_recipe(parse_recipe(RECIPE, "recipe")))
+        for name in (STATE, BASELINES, ENVIRONMENT):
+            write_json(str(self.home), name, read_json(str(self.home), name))
+        self.sound = read_history(str(self.home))
+
+    @property
+    def home(self) -> Path:
+        return self.root / "run"
+
+    def place(self, path: Path) -> str:
+        return str(self.home)
+
+    def shown(self) -> str:
+        """What becomes of another content; a page takes long, and is only looked at for tags."""
+        if any(TAG in path.read_text(errors="replace") for path in self.files()):
+            assert TAG not in Path(write_report(str(self.home), str(self.root / "page"))).read_text()
+        return SHOWN
+
+
+class RunRecipe(InRun):
+    """The recipe of a run that is resumed; the report shows what is there."""
+
+    row = "run: `recipe.yaml`"
+    flips = 40
+
+    def files(self) -> list[Path]:
+        return [self.home / "recipe.yaml"]
+
+    def read(self) -> str:
+        (path,) = self.files()
+        text = path.read_text(errors="replace") if path.exists() else ""
+        assert read_history(str(self.home)).recipe == text
+        refuse_taken(self.config)
+        claim(self.config)
+        assert path.read_text() == dump_recipe(self.config)
+        return HARMLESS
+
+    def forgeries(self) -> Forgeries:
+        def with_other(section: str, **fields: object) -> Change:
+            changed = replace(self.config, **{section: replace(getattr(self.config, section), **fields)})
+            return partial((self.home / "recipe.yaml").write_text, dump_recipe(changed))
+
+        return {
+            REFUSED: {
+                "another model": with_other("model", d_model=32),
+                "another seed, by force": with_other("run", seed=2, resume="force"),
+            },
+            HARMLESS: {"other data": with_other("data", shards=["elsewhere"])},
+        }
+
+
+class RunMetrics(InRun):
+    """The metrics of a run, as the report shows them; a run that is resumed keeps the lines up to its checkpoint."""
+
+    row = "run: `metrics.jsonl`"
+
+    def files(self) -> list[Path]:
+        return [self.home / "metrics.jsonl"]
+
+    def read(self) -> str:
+        records = read_metrics(str(self.home))
+        assert self.resumed() == [record for record in records if record.step <= RESUMED_STEP]
+        steps = read_history(str(self.home)).steps
+        if steps == self.sound.steps:
+            return HARMLESS
+        if len(records) < len(self.sound.steps):
+            assert all(record in self.sound.steps for record in records)
+            return LEFT_OUT
+        return self.shown()
+
+    def resumed(self) -> list[StepRecord]:
+        """The records with which a copy of the run is resumed; its file has nothing else."""
+        run = self.root.parent / "resumed"
+        shutil.rmtree(run, ignore_errors=True)
+        shutil.copytree(self.home, run)
+        Metrics(str(run), RESUMED_STEP, BestEffort(print)).close()
+        records = read_metrics(str(run))
+        assert len((run / "metrics.jsonl").read_bytes().splitlines()) == len(records)
+        return records
+
+    def forgeries(self) -> Forgeries:
+        odd = {"loss": TAG, "bits_per_base": 1e308, "memory_gib": -1e308, "grad_norm": True, TAG: [TAG]}
+        lines = [*metrics(), metrics()[0] | odd, metrics()[0] | odd | {"step": 2**63 - 1}]
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        return {SHOWN: {"odd numbers": partial(self.files()[0].write_text, text)}}
+
+
+class RunFacts(InRun):
+    """What the report shows beside the metrics; the state also says whether somebody is training the run."""
+
+    row = "run: `state.json`, `baselines.json`, `environment.json`"
+    flips = 30
+
+    def files(self) -> list[Path]:
+        return [self.home / name for name in (STATE, BASELINES, ENVIRONMENT)]
+
+    def read(self) -> str:
+        refuse_taken(self.config)
+        found = facts(read_history(str(self.home)))
+        changed = [fact for fact, sound in zip(found, facts(self.sound), strict=True) if fact != sound]
+        if not changed:
+            return HARMLESS
+        return DONE_WITHOUT if changed[0] in ("unknown", {}) else self.shown()
+
+    def forgeries(self) -> Forgeries:
+        state, baselines, environment = self.files()
+        mine = {"status": "running", "host": socket.gethostname(), "pid": os.getppid()}
+
+        def write_tags() -> None:
+            state.write_text(json.dumps({"status": TAG, "pid": TAG}))
+            baselines.write_text(json.dumps({TAG: 1, "entropy": 1e308, "markov": TAG}))
+            environment.write_text(json.dumps({TAG: [TAG]}))
+
+        return {
+            SHOWN: {"tags for texts, and odd numbers": write_tags},
+            REFUSED: {"a process that is alive": partial(state.write_text, json.dumps(mine))},
+        }
+
+
+def facts(history: History) -> list[object]:
+    """What the report takes from the three files."""
+    return [history.status, history.baselines, history.environment]
