@@ -34,6 +34,8 @@ from hdna.storage.manifest import FileEntry, Manifest, describe_bytes, put_manif
 PARAMETERS = "parameters"
 MOMENTS = ("exp_avg", "exp_avg_sq")
 """Prefixes of the tensors: the parameters', and those of Adam's moments."""
+_ABOUT = "about"
+"""Where a message keeps a checkpoint's URL and state."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,23 @@ class LoadedCheckpoint:
     url: str
     tensors: dict[str, dict[str, torch.Tensor]]
     state: RunState
+
+    def to_bytes(self) -> bytes:
+        """All of it as one message to other ranks."""
+        about = json.dumps([self.url, self.state.to_json()]).encode()
+        flat = {f"{kind}.{name}": tensor for kind, named in self.tensors.items() for name, tensor in named.items()}
+        return save({_ABOUT: torch.frombuffer(bytearray(about), dtype=torch.uint8), **flat})
+
+    @classmethod
+    def from_bytes(cls, message: bytes) -> "LoadedCheckpoint":
+        """What `to_bytes` has packed."""
+        flat = load(message)
+        url, state = json.loads(bytes(flat.pop(_ABOUT).tolist()))
+        tensors: dict[str, dict[str, torch.Tensor]] = {kind: {} for kind in (PARAMETERS, *MOMENTS)}
+        for key, tensor in flat.items():
+            kind, _, name = key.partition(".")
+            tensors[kind][name] = tensor
+        return cls(url, tensors, RunState(**state))
 
 
 def write_checkpoint_part(url: str, part: int, parts: int, tensors: dict[str, torch.Tensor]) -> FileEntry:

@@ -1,10 +1,6 @@
 """Saving and restoring the engine: which rank writes which tensors, and how a run is restored."""
 
-import json
-
 import torch
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 
 from hdna.checkpoint import (
     LoadedCheckpoint,
@@ -21,9 +17,6 @@ from hdna.model import HyenaDNA
 from hdna.parallel.mesh import Mesh
 from hdna.storage.manifest import FileEntry
 from hdna.train.engine import Engine
-
-_ABOUT = "about"
-"""Where a checkpoint on its way to the other ranks keeps its URL and state."""
 
 
 def save(engine: Engine, mesh: Mesh, run_url: str, state: RunState) -> str:
@@ -43,8 +36,12 @@ def save(engine: Engine, mesh: Mesh, run_url: str, state: RunState) -> str:
 
 
 def shared(mesh: Mesh, device: torch.device, saved: LoadedCheckpoint | None) -> LoadedCheckpoint | None:
-    """Rank 0's checkpoint, on every rank: one decision where to resume, and one read of the bucket."""
-    return _from_bytes(mesh.broadcast(_to_bytes(saved) if mesh.is_leader and saved else b"", device))
+    """Rank 0's checkpoint, on every rank: one decision where to resume, and one read of the bucket.
+
+    `saved` counts on rank 0 only.
+    """
+    data = mesh.broadcast(saved.to_bytes() if saved else b"", device)
+    return LoadedCheckpoint.from_bytes(data) if data else None
 
 
 def refuse_unfit(saved: LoadedCheckpoint, config: RunConfig, data: dict[str, str]) -> None:
@@ -105,24 +102,6 @@ def _owners(engine: Engine, ranks: int) -> dict[str, int]:
         owner[name] = load.index(min(load))
         load[owner[name]] += elements
     return owner
-
-
-def _to_bytes(saved: LoadedCheckpoint) -> bytes:
-    tensors = {f"{kind}.{name}": tensor for kind, named in saved.tensors.items() for name, tensor in named.items()}
-    about = json.dumps([saved.url, saved.state.to_json()]).encode()
-    return save_tensors({_ABOUT: torch.frombuffer(bytearray(about), dtype=torch.uint8), **tensors})
-
-
-def _from_bytes(data: bytes) -> LoadedCheckpoint | None:
-    if not data:
-        return None
-    flat = load_tensors(data)
-    url, state = json.loads(bytes(flat.pop(_ABOUT).tolist()))
-    tensors: dict[str, dict[str, torch.Tensor]] = {}
-    for key, tensor in flat.items():
-        kind, _, name = key.partition(".")
-        tensors.setdefault(kind, {})[name] = tensor
-    return LoadedCheckpoint(url, tensors, RunState(**state))
 
 
 def _packed(entry: FileEntry) -> torch.Tensor:

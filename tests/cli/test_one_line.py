@@ -56,7 +56,7 @@ REFUSED = {
     "a password in a recipe": (["plan", "quickstart", "data.shards=[s3://me:hunter2@b/set]"], "***@b/set"),
     "a password in an override": (["plan", "quickstart", "run.url=s3://me:hunter2@b/run"], "***@b/run"),
     "a recipe that is no text": (["plan", "latin.yaml"], "not a text file"),
-    "a prime number of workers": (["plan", "quickstart", "parallel.workers=999983"], "does not divide"),
+    "a prime number of workers": (["plan", "quickstart", "parallel.workers=1000000007"], "between 1 and 1,000,000"),
     "a pipe for a FASTA": (["prep", "genome", "pipe", "--out", "x.zarr"], "pipe or a device"),
     "a device for a FASTA": (["prep", "genome", "/dev/zero", "--out", "x.zarr"], "pipe or a device"),
     "a pipe for a BED": (["prep", "shards", "g.zarr", "--out", "x", "--splits", "pipe"], "pipe or a device"),
