@@ -5,7 +5,8 @@
 #   make test-fast                  tests without Ray, ranks, servers or many examples, for use while editing
 #   make check                      style, types, floors
 #   make coverage                   all tests with line coverage; fails below the minimum in pyproject.toml
-#   make fuzz                       a thousand damaged stores, shard sets and checkpoints of each kind, and a table
+#   make fuzz                       a thousand damaged stores, shard sets, checkpoints and texts of each kind, and a table
+#   make fuzz-guided SECONDS=60     texts that reach new code, for so long at each door; Python 3.11 to 3.13
 #   make bench                      side-by-side measurements (see bench/)
 #   make docs                       the documentation as a site, in site/; fails on a broken link
 #   make clean                      remove the environment and the output of `make train` and `make docs`
@@ -15,6 +16,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 DOCS_READY := $(VENV)/docs-ready
+FUZZ_READY := $(VENV)/fuzz-ready
 
 ifdef GENOME
   NAME := $(notdir $(basename $(GENOME:.gz=)))
@@ -28,8 +30,11 @@ SYNTH_BASES := 4000000
 # Windows of 64 kb, so that even a genome of a few Mb gives each split a dozen or so.
 WINDOW := 65536
 
+DOORS := fasta fasta.gz genome bed recipe override metrics report
+SECONDS := 60
+
 .DELETE_ON_ERROR:
-.PHONY: train test test-fast check style types coverage fuzz bench docs clean
+.PHONY: train test test-fast check style types coverage fuzz fuzz-guided bench docs clean
 
 train: $(WORK)/shards/manifest.json
 	$(BIN)/hdna train quickstart data.shards='["$(WORK)/shards"]' run.url='$(RUN)'
@@ -78,6 +83,9 @@ coverage: $(READY)
 fuzz: $(READY)
 	HDNA_FUZZ_TRIALS=1000 $(BIN)/python -m pytest -q -s tests/fuzz
 
+fuzz-guided: $(FUZZ_READY)
+	for door in $(DOORS); do $(BIN)/python tests/fuzz/guided.py $$door -max_total_time=$(SECONDS) || exit; done
+
 bench: $(READY)
 	$(BIN)/python bench/fft_conv.py
 	$(BIN)/python bench/data.py
@@ -94,6 +102,10 @@ $(READY): pyproject.toml constraints.txt
 
 $(DOCS_READY): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
+$(FUZZ_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'
 	@touch $@
 
 clean:

@@ -18,7 +18,6 @@ import yaml
 from jsonschema import Draft7Validator
 
 from hdna.config import RunConfig, dump_recipe, load_recipe
-from hdna.config.json_schema import recipe_schema
 from hdna.config.recipe import parse_recipe
 from hdna.config.source import read_recipe
 from hdna.errors import InputError
@@ -34,7 +33,7 @@ from support import text_meanings
 from support.fuzzing import OTHER, REFUSED, SAME, Outcome, outcome_of
 from support.report_door import read_report, report_meaning
 from support.small_recipe import BASE
-from support.text_meanings import SPLITS
+from support.text_meanings import SCHEMA, SPLITS
 
 UNDECIDED = object()
 """A meaning that the documentation leaves open."""
@@ -120,7 +119,7 @@ def read_recipe_file(path: Path) -> object:
     """Its values; again, from the text that a run would keep of it; and what the schema has against it."""
     config = load_recipe(str(path))
     tree, _ = read_recipe(path.read_text(encoding="utf-8"), "")
-    complaints = [error.message for error in Draft7Validator(recipe_schema()).iter_errors(tree)]
+    complaints = [error.message for error in Draft7Validator(SCHEMA).iter_errors(tree)]
     return asdict(config), _kept(config), complaints
 
 

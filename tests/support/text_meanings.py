@@ -13,7 +13,7 @@ import yaml
 
 from support.fasta_files import BGZIP_END
 
-_SCHEMA = json.loads((Path(__file__).parents[2] / "recipes" / "recipe.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads((Path(__file__).parents[2] / "recipes" / "recipe.schema.json").read_text(encoding="utf-8"))
 _NUCLEOTIDES = set(b"ACGTUNRYSWKMBDHV")
 SPLITS = {"train": "T", "valid": "V", "test": "E"}
 _COUNTS = (
@@ -122,8 +122,9 @@ def recipe(data: bytes) -> Values | None:
     workers = tree.get("parallel", {}).get("workers")
     if isinstance(workers, dict):
         tree["parallel"] |= {"workers": workers["max"], "min_workers": workers["min"]}
-    values: Values = _as_typed(_SCHEMA, tree)
-    return values
+    values: Values = _as_typed(SCHEMA, tree)
+    ends, contexts = ([stage[key] for stage in values["curriculum"]] for key in ("until_tokens", "context_length"))
+    return values if max(contexts) <= values["model"]["l_max"] and ends == sorted(set(ends)) else None
 
 
 def _tree(node: yaml.Node | None) -> Any:  # noqa: ANN401 - a tree of texts
