@@ -7,6 +7,7 @@
 #   make coverage                   all tests with line coverage; fails below the minimum in pyproject.toml
 #   make fuzz                       a thousand damaged stores, shard sets, checkpoints and texts of each kind, and a table
 #   make fuzz-guided SECONDS=60     texts that reach new code, for so long at each door; Python 3.11 to 3.13
+#   make chaos                      runs whose workers and nodes are killed (two nodes: as root, with `ip netns`)
 #   make bench                      side-by-side measurements (see bench/)
 #   make docs                       the documentation as a site, in site/; fails on a broken link
 #   make clean                      remove the environment and the output of `make train` and `make docs`
@@ -34,7 +35,7 @@ DOORS := fasta fasta.gz genome bed recipe override metrics report
 SECONDS := 60
 
 .DELETE_ON_ERROR:
-.PHONY: train test test-fast check style types coverage fuzz fuzz-guided bench docs clean
+.PHONY: train test test-fast check style types coverage fuzz fuzz-guided chaos bench docs clean
 
 train: $(WORK)/shards/manifest.json
 	$(BIN)/hdna train quickstart data.shards='["$(WORK)/shards"]' run.url='$(RUN)'
@@ -62,7 +63,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=lo
 
 # The tests include the floors (tests/laws/test_door.py).
 test: style types
-	$(PYTEST)
+	$(PYTEST) -m 'not chaos'
 
 test-fast: $(READY)
 	$(PYTEST) -m 'not (ray or ranks or browser or server or lengthy)'
@@ -78,13 +79,16 @@ types: $(READY)
 	$(BIN)/mypy
 
 coverage: $(READY)
-	$(PYTEST) --cov --cov-report=term
+	$(PYTEST) -m 'not chaos' --cov --cov-report=term
 
 fuzz: $(READY)
 	HDNA_FUZZ_TRIALS=1000 $(BIN)/python -m pytest -q -s tests/fuzz
 
 fuzz-guided: $(FUZZ_READY)
 	for door in $(DOORS); do $(BIN)/python tests/fuzz/guided.py $$door -max_total_time=$(SECONDS) || exit; done
+
+chaos: $(READY)
+	$(BIN)/python -m pytest -v -m chaos tests/cluster
 
 bench: $(READY)
 	$(BIN)/python bench/fft_conv.py

@@ -130,6 +130,11 @@ class Runs:
         borders = np.concatenate(([start], np.minimum(self._ends[first:last], end), [end]))
         return np.repeat(np.arange(first, last + 1) % 2 == 1, np.diff(borders))
 
+    def at(self, positions: npt.NDArray[np.int64]) -> Flags:
+        """Whether each of these positions is set."""
+        are_set: Flags = np.searchsorted(self._ends, positions, side="right") % 2 == 1
+        return are_set
+
     def count(self, start: int, end: int) -> int:
         """How many positions in [start, end) are set."""
         return self._set_up_to(end) - self._set_up_to(start)

@@ -169,8 +169,8 @@ class GenomeStore:
     def _iupac_positions(self) -> npt.NDArray[np.int64]:
         positions = self._column("iupac_positions")
         steps = np.diff(positions, prepend=-1, append=self.bases)
-        if positions.size != self.attributes.counts.other or steps.min() < 1:
-            raise _damaged(self.url, ValueError("iupac_positions are not as many as counted, or do not rise"))
+        if positions.size != self.attributes.counts.other or steps.min() < 1 or self._n.at(positions).any():
+            raise _damaged(self.url, ValueError("iupac_positions are not as many as counted, do not rise, or are N"))
         return positions
 
     @cached_property

@@ -1,6 +1,6 @@
 """The facts behind the report's figures and tables, read from a run's files once and checked."""
 
-import math
+import sys
 from dataclasses import dataclass
 
 from hdna import storage
@@ -103,7 +103,7 @@ def _nothing_to_show(run_url: str, recipe: str) -> str:
 
 
 def _is_finite_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _stages(steps: list[StepRecord]) -> list[StageFacts]:

@@ -63,6 +63,7 @@ def test_a_run_outlives_the_process_that_passes_its_progress_on(tiny_recipe: Pat
 
 
 @pytest.mark.ray
+@pytest.mark.chaos
 def test_a_run_goes_on_after_a_worker_was_killed(tiny_recipe: Path, tmp_path: Path) -> None:
     """With the weights of a run that nobody disturbed, to the last bit: no step is lost or counted twice."""
     url, undisturbed = tmp_path / "run", tmp_path / "undisturbed"

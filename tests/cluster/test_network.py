@@ -14,10 +14,6 @@ from hdna.checkpoint import list_checkpoints, load_weights
 from hdna.run.files import read_json, read_metrics
 from hdna_cluster.network import interface_of
 
-pytestmark = [
-    pytest.mark.ray,
-    pytest.mark.skipif(not namespaces_possible(), reason="needs root and `ip netns`, to give nodes their own network"),
-]
 STEPS = 60
 TIMEOUT_S = 300
 
@@ -27,6 +23,9 @@ def test_the_interface_is_the_one_with_the_address() -> None:
     assert interface_of("192.0.2.200") is None, "an address for documentation, which no machine has"
 
 
+@pytest.mark.ray
+@pytest.mark.chaos
+@pytest.mark.skipif(not namespaces_possible(), reason="needs root and `ip netns`, to give nodes their own network")
 def test_a_run_over_two_nodes_goes_on_without_the_one_that_is_lost(tiny_recipe: Path, tmp_path: Path) -> None:
     """Its weights are then those of two workers, up to rounding: samples and their order are the same."""
     run, undisturbed = tmp_path / "run", tmp_path / "undisturbed"

@@ -54,7 +54,7 @@ def test_a_flipped_bit_is_refused_or_makes_no_difference(door: str, files: str, 
         return "/c/" in str(path) if files == "chunk" else path.name.endswith(files)
 
     chosen = sorted(path for path in doors[door].root.rglob("*") if path.is_file() and is_chosen(path))
-    settle(f"{door} {files}: one bit", doors[door], bit_flip(chosen))
+    settle(f"{door} {files}".strip() + ": one bit", doors[door], bit_flip(chosen))
 
 
 @pytest.mark.parametrize("door", ["store", "shards", "checkpoint"])

@@ -36,7 +36,7 @@ def test_same_bytes_as_in_one_process(pool: RayPool, tmp_path: Path, monkeypatch
 
 
 def test_errors_come_back_as_they_were(pool: RayPool) -> None:
-    with pytest.raises(InputError, match="s3://b/x: want a local path here"):
+    with pytest.raises(InputError, match="s3://b/x: is in a bucket: give a local path here"):
         pool.submit(storage.local_path, "s3://b/x")()
 
 

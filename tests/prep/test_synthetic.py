@@ -131,7 +131,7 @@ def test_copies_lie_within_the_distances_asked_for(tmp_path: Path) -> None:
 
 
 def test_a_genome_too_small_and_an_existing_file_are_refused(genome: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="at least 1000 bases"):
+    with pytest.raises(InputError, match="want 1,000 to 1,073,741,824 bases"):
         write_genome(tmp_path / "g.fa", 500)
     with pytest.raises(InputError, match="never overwritten"):
         write_genome(genome, 5000)

@@ -11,7 +11,7 @@ from pathlib import Path
 import google_crc32c
 from numcodecs import zstd
 
-from support.fuzzing import Change, mutate
+from support.fuzzing import ODD, Change, mutate
 from support.manifests import write_listed
 from support.shard_sets import NPY_HEADER_BYTES
 
@@ -41,6 +41,8 @@ _NPY_SHAPES = (
     "{n}",
     "(9" * 40 + ",)",
 )
+_TENSOR_VALUES = [*ODD, "I32", "U32", "F64", "F16", "BF16", "BOOL", [4, 3], [12], [12, 1], [0, 48], [48, 96], [0, 96]]
+"""Types, shapes and places that tensors of 3 x 4 numbers could also have."""
 
 
 def tar_field_change(folder: Path) -> Change:
@@ -115,7 +117,7 @@ def safetensors_field_change(folder: Path) -> Change:
         data = path.read_bytes()
         end = 8 + int.from_bytes(data[:8], "little")
         document = json.loads(data[8:end])
-        what = mutate(document, rng)
+        what = mutate(document, rng, _TENSOR_VALUES)
         header = json.dumps(document).encode()
         write_listed(folder / "MANIFEST.json", path.name, len(header).to_bytes(8, "little") + header + data[end:])
         return f"{path.name} {what}"

@@ -1,6 +1,8 @@
 """The objects that hdna reads, small and sound, with readers that return what they mean; and how to reseal a change."""
 
+import io
 import json
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -53,12 +55,14 @@ def store_door(folder: Path) -> Door:
 
 
 def _is_sound_genome(meaning: object) -> bool:
-    """Letters of the alphabet with their tokens, as many as there were."""
+    """Letters of the alphabet, as many of each class as there were, and their tokens."""
     _, headers, contigs, tokens = cast(tuple[str, list[str], list[bytes], list[bytes]], meaning)
-    letters = b"".join(contigs)
+    upper = b"".join(contigs).upper()
+    known, unknown = sum(map(upper.count, b"ACGT")), sum(map(upper.count, b"URYSWKMBDHV"))
+    masked = sum(map(str.islower, b"".join(contigs).decode()))
     return (
-        len(letters) == _GENOME_BASES
-        and set(letters.upper()) <= set(b"ACGTUNRYSWKMBDHV")
+        (known, upper.count(b"N"), unknown, masked) == (_GENOME_BASES - 201, 200, 1, 1000)
+        and sum(map(len, contigs)) == _GENOME_BASES
         and set(b"".join(tokens)) <= set(range(6, 12))
         and list(map(len, contigs)) == list(map(len, tokens))
         and all(headers)
@@ -66,7 +70,7 @@ def _is_sound_genome(meaning: object) -> bool:
 
 
 def shards_door(folder: Path, store: Path) -> Door:
-    """A shard set of that store; every window is read, with its mask, by training's reader."""
+    """A shard set of that store; every window is read, with its mask, by training's reader and by a stock one."""
     write_shards([str(store)], str(folder / "set"), window=500)
 
     def read() -> object:
@@ -81,9 +85,19 @@ def shards_door(folder: Path, store: Path) -> Door:
                 tokens, mask = reader.read_batch(crops, bases)
                 place = (split, sample.assembly, sample.contig, sample.start, sample.end)
                 meaning.append((place, tokens.tobytes(), None if mask is None else mask.tobytes()))
-        return meaning
+        return meaning, [_as_others_read(folder / "set" / shard.url) for shard in shard_set.shards]
 
     return Door("shard set", folder / "set", read)
+
+
+def _as_others_read(path: Path) -> object:
+    """A shard's members as any program for tars and arrays would find them."""
+    with tarfile.open(path) as tar:
+        members = [(info.name, content.read()) for info in tar if (content := tar.extractfile(info))]
+    arrays = [
+        np.load(io.BytesIO(data)) if name.endswith(".npy") else np.frombuffer(data, np.uint8) for name, data in members
+    ]
+    return [(name, array.dtype, array.tobytes()) for (name, _), array in zip(members, arrays, strict=True)]
 
 
 def checkpoint_door(folder: Path) -> Door:

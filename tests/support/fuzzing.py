@@ -184,14 +184,14 @@ def field_change(documents: Sequence[Path], write: Callable[[Path, JSON], None])
     return change
 
 
-def mutate(document: JSON, rng: random.Random) -> str:
+def mutate(document: JSON, rng: random.Random, odd: Sequence[JSON] = ODD) -> str:
     """Change one field of a JSON document in place; says what was done."""
     path = rng.choice([path for path in paths(document) if path])
     holder = document
     for key in path[:-1]:
         holder = holder[key]
     key, value = path[-1], holder[path[-1]]
-    kind = rng.choice(("odd", "odd", "near", "near", "delete", "extra", "repeat"))
+    kind = rng.choice(("odd", "odd", "near", "near", "delete", "extra", "repeat", "rename"))
     if kind == "near" and isinstance(value, int) and not isinstance(value, bool):
         holder[key] = rng.choice([value + 1, value - 1, -value, value * 2, value + 64, value + 512])
     elif kind == "near" and isinstance(value, str) and value:
@@ -204,8 +204,11 @@ def mutate(document: JSON, rng: random.Random) -> str:
         return f"{path[:-1]} got an unknown key"
     elif kind == "repeat" and isinstance(holder, list):
         holder.append(value)
+    elif kind == "rename" and isinstance(holder, dict):
+        holder[f"{key}x"] = holder.pop(key)
+        return f"{path} renamed"
     else:
-        holder[key] = rng.choice(ODD)
+        holder[key] = rng.choice(odd)
     return f"{path}: {str(value)[:40]!r} became {str(holder[key])[:40]!r}"
 
 

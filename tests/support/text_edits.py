@@ -29,7 +29,7 @@ CHARACTERS = (
     b"#", b"=", b":", b",", b"[", b"]", b"{", b"}", b"|",
 )  # fmt: skip
 WORDS = (
-    b"\x1b[31m", b"\"\\ud800\"", b"<script>alert(1)</script>", b"&lt;b&gt;", b"-->",
+    b"\x1b[31m", b"\"\\e[31m\"", b"\"\\ud800\"", b"<script>alert(1)</script>", b"&lt;b&gt;", b"-->",
     b"!!python/object/apply:os.system ['true']", b"!!binary", b"&a", b"*a", b"<<: *a", b"${oc.env:HOME}", b"${a",
     b"???", b"null", b"~", b"true", b"'1_e5'", b"'null'", b"[]", b"{}", b"[[]]", b"{a: {a: 1}}", b"- 1", b"? 1",
     b"--- 1", b"...", b"%YAML 1.1", b"..", b"[0]", b"../x", b"/etc/passwd", SECRET_URL.encode(), b"a" * 3_000,
