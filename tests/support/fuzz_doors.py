@@ -40,7 +40,7 @@ def store_door(folder: Path) -> Door:
     """A genome store of two contigs with N, ambiguity codes and soft-masked stretches."""
     rng = np.random.default_rng(3)
     letters = rng.choice(np.frombuffer(b"ACGT", np.uint8), _GENOME_BASES)
-    letters[900:1_100], letters[50], letters[3_000:4_000] = ord("N"), ord("R"), letters[3_000:4_000] | 0x20
+    letters[900:1_100], letters[890], letters[3_000:4_000] = ord("N"), ord("R"), letters[3_000:4_000] | 0x20
     text = b">one first\n" + letters[:3_500].tobytes() + b"\n>two\n" + letters[3_500:].tobytes() + b"\n"
     (folder / "g.fa").write_bytes(text)
     encode_genome([str(folder / "g.fa")], str(folder / "g.zarr"))
