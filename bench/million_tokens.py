@@ -121,7 +121,7 @@ def rank_step(config: RunConfig) -> dict[str, float]:
     mesh = Mesh.of_this_process(stage.sequence_parallel)
     shard_sequence(model, mesh, config.parallel.long_conv)
     batch = share_of_step(Collator(windows.read_batch, config.data, config.run.seed), 0, stage, crops, mesh)
-    mesh.barrier()
+    dist.barrier()
     began = time.perf_counter()
     result = optimizer_step(engine, mesh, batch, learning_rate=1e-3)
     seconds = time.perf_counter() - began

@@ -1,28 +1,20 @@
 """Training on Ray workers, on this machine or on the cluster a job was submitted to."""
 
 import os
-import threading
 from dataclasses import replace
 from typing import Any
 
 from hdna import storage
-from hdna.checkpoint import list_checkpoints
 from hdna.config import ParallelConfig, RunConfig
-from hdna.data.curriculum import Curriculum
 from hdna.errors import InputError
 from hdna.run.best_effort import BestEffort
 from hdna.run.events import Report
-from hdna.run.files import METRICS, STATE
-from hdna.run.ownership import claim, refuse_taken, release
+from hdna.run.lease import Lease, last_lease
+from hdna.run.ownership import claim, refuse_taken
+from hdna.run.status import StatusFile
 from hdna.train.preflight import preflight
-from hdna_cluster.mailbox import Receiver, start_mailbox
-from hdna_cluster.restarts import keep_going
-from hdna_cluster.session import is_submitted_job, logs_folder, ray_session
-from hdna_cluster.stopping import StopRequest
-from hdna_cluster.workers import fit
-
-_PACE_S = 0.2
-_GRACE_S = 5.0
+from hdna_cluster.driver import Driver
+from hdna_cluster.session import is_submitted_job, ray_session
 
 
 def launch(config: RunConfig, report: Report) -> None:
@@ -34,82 +26,18 @@ def launch(config: RunConfig, report: Report) -> None:
     preflight(config)
     refuse_taken(config)
     best_effort = BestEffort(report)
+    last = last_lease(config.run.url, best_effort.report)
     best_effort.report("starting Ray and DeepSpeed ...")
     with ray_session() as ray:
         resources = _resources(ray, config.parallel)
-        claim(config)
-        status = "stopped"
-        try:
-            _train(config, resources, best_effort)
-            status = "done"
-        finally:
-            _release(config.run.url, status, best_effort)
+        lease = Lease(config.run.url, last)
+        with lease.renewed(best_effort):
+            claim(config)
+            status = StatusFile(config.run.url, lease.holder, best_effort)
+            with status.kept():
+                Driver(ray, config, resources, lease, status, best_effort).run()
     if failures := best_effort.summary():
         best_effort.report(failures)
-
-
-def _release(run_url: str, status: str, best_effort: BestEffort) -> None:
-    """Record how the run ended; failing to must not hide why it did."""
-    try:
-        release(run_url, status)
-    except InputError as error:
-        best_effort.report(f"{error}: the run is {status}, but its {STATE} does not say so")
-
-
-def _train(config: RunConfig, resources: dict[str, float], best_effort: BestEffort) -> None:
-    """Run the workers, showing their events, until they end.
-
-    Ray's `fit` runs in its own thread: in the main thread it would handle Ctrl-C itself and end the process.
-    """
-    import ray
-
-    mailbox, logs = start_mailbox(ray), logs_folder(ray)
-    receive = Receiver(ray, mailbox)
-    stop = StopRequest(config.checkpoint.grace_s, best_effort.report)
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            keep_going(
-                lambda: fit(config, resources, mailbox, logs), config.run.url, best_effort.report, lambda: stop.asked
-            )
-        except BaseException as error:
-            failures.append(error)
-
-    training = threading.Thread(target=run, daemon=True)
-    training.start()
-    try:
-        with stop.listening():
-            while training.is_alive():
-                training.join(_PACE_S)
-                stop.check()
-                _show(receive, stop.asked, config.run.url, best_effort, training)
-            _show(receive, stop.asked, config.run.url, best_effort, training)
-    except KeyboardInterrupt:
-        ray.shutdown()  # ends the workers; what they committed stays
-        raise
-    if failures:
-        raise failures[0]
-    if stop.asked and not _is_finished(config):
-        raise KeyboardInterrupt
-
-
-def _show(receive: Receiver, stop: bool, run_url: str, best_effort: BestEffort, training: threading.Thread) -> None:
-    """Report the events that have arrived, and tell the workers whether to stop."""
-    try:
-        events = receive(stop)
-    except InputError as error:
-        training.join(_GRACE_S)
-        if training.is_alive():  # else what ended the actor has ended the run too, which says so itself
-            best_effort.failed("progress", InputError(f"{error}; {storage.join(run_url, METRICS)} has all of it"))
-        return
-    for event in events:
-        best_effort.report(event)
-
-
-def _is_finished(config: RunConfig) -> bool:
-    """Whether the last step was done before the run was to stop."""
-    return any(ref.step == Curriculum.of(config).steps for ref in list_checkpoints(config.run.url))
 
 
 def _resources(ray: Any, parallel: ParallelConfig) -> dict[str, float]:  # noqa: ANN401

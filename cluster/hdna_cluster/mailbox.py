@@ -5,6 +5,7 @@ ended, never because of an event. When the actor dies, some events are lost, and
 rank 0's events carry the one message of the other direction: that the run should stop.
 """
 
+import threading
 from collections import deque
 from contextlib import suppress
 from typing import Any
@@ -57,25 +58,30 @@ class Sender:
         self._mailbox = mailbox
         self._sent: list[Any] = []
         self._stop = False
+        self._lock = threading.Lock()
 
     def should_stop(self) -> bool:
         """Whether the driver has asked the run to stop; known a step or two after it has."""
         return self._stop
 
     def __call__(self, event: Event) -> None:
-        """Send an event. Raises a RayError when too many wait for an actor out of reach, or an earlier one was lost."""
+        """Send an event, from any thread.
+
+        Raises a RayError when too many wait for an actor out of reach, or an earlier one was lost.
+        """
         import ray
 
-        arrived = self._arrived(0)
-        # Sent again if the actor dies meanwhile, so that only what it had already received can be lost.
-        self._sent.append(self._mailbox.put.options(max_task_retries=-1).remote(event))
-        self._stop |= any(ray.get(arrived))
+        with self._lock:
+            arrived = self._arrived(0)
+            # Sent again if the actor dies meanwhile, so that only what it had already received can be lost.
+            self._sent.append(self._mailbox.put.options(max_task_retries=-1).remote(event))
+            self._stop |= any(ray.get(arrived))
 
     def flush(self) -> None:
         """Wait some seconds for the last events to arrive: they would be lost with this process."""
         from ray.exceptions import RayError
 
-        with suppress(RayError):
+        with suppress(RayError), self._lock:
             self._arrived(_FLUSH_S)
 
     def _arrived(self, wait_s: float) -> list[Any]:

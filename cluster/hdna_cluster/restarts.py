@@ -4,15 +4,16 @@ from collections.abc import Callable
 
 from hdna.checkpoint import list_checkpoints
 from hdna.errors import InputError, LostWorkerError
-from hdna.run.events import Report
 
 MAX_LOST_IN_A_ROW = 3
 """Losses without a checkpoint in between after which a run ends: it would lose workers for ever, for want of memory
 for example."""
 
 
-def keep_going(attempt: Callable[[], None], run_url: str, report: Report, is_stopping: Callable[[], bool]) -> None:
-    """Call `attempt`, which trains from the newest checkpoint, again after each loss of a worker.
+def keep_going(
+    attempt: Callable[[], None], run_url: str, on_loss: Callable[[str], None], is_stopping: Callable[[], bool]
+) -> None:
+    """Call `attempt`, which trains from the newest checkpoint, again after each loss of a worker; `on_loss` is told.
 
     Raises whatever else ends it, and LostWorkerError after three losses without progress, or when the run is stopping.
     """
@@ -30,7 +31,7 @@ def keep_going(attempt: Callable[[], None], run_url: str, report: Report, is_sto
                     f"{error}: lost {lost_in_a_row} times without a new checkpoint: look at the memory of its node, or "
                     f"save more often (checkpoint.every_steps); the same command continues"
                 ) from None
-            report(f"{error}: going on from the newest checkpoint")
+            on_loss(str(error))
 
 
 def _newest_step(run_url: str) -> int:

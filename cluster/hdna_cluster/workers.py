@@ -5,11 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 from hdna.config import RunConfig
+from hdna.run.events import WorkersStarted
+from hdna.run.lease import Fence
 from hdna_cluster.failures import first_cause
 from hdna_cluster.mailbox import Sender
 
 
-def fit(config: RunConfig, resources: dict[str, float], mailbox: Any, logs: str) -> None:  # noqa: ANN401
+def fit(config: RunConfig, resources: dict[str, float], fence: Fence, mailbox: Any, logs: str) -> None:  # noqa: ANN401
     """Run the workers to their end, each with `resources`; their events go to `mailbox`.
 
     Raises InputError when a worker fails, LostWorkerError when one is lost; both name `logs`, the folder of the
@@ -27,7 +29,7 @@ def fit(config: RunConfig, resources: dict[str, float], mailbox: Any, logs: str)
     with tempfile.TemporaryDirectory(prefix="hdna-ray-") as scratch:
         trainer = TorchTrainer(
             _worker,
-            train_loop_config={"config": config, "mailbox": mailbox, "threads": int(resources["CPU"])},
+            train_loop_config={"config": config, "fence": fence, "mailbox": mailbox, "threads": int(resources["CPU"])},
             torch_config=NodeNetworkConfig(
                 backend="nccl" if gpu else "gloo", timeout_s=config.parallel.collective_timeout_s
             ),
@@ -56,6 +58,8 @@ def _worker(settings: dict[str, Any]) -> None:
         torch.set_num_threads(settings["threads"])
     sender = Sender(settings["mailbox"])
     try:
-        train(config, device, sender, sender.should_stop)
+        if ray.train.get_context().get_world_rank() == 0:
+            sender(WorkersStarted(there_are))
+        train(config, device, sender, sender.should_stop, settings["fence"])
     finally:
         sender.flush()

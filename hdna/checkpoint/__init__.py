@@ -16,7 +16,7 @@ from hdna.checkpoint.listing import (
     newest_intact,
     next_attempt,
 )
-from hdna.checkpoint.retention import prune
+from hdna.checkpoint.retention import prune, remove_interrupted
 from hdna.checkpoint.state import RunState, read_state
 
 __all__ = [
@@ -35,4 +35,5 @@ __all__ = [
     "checkpoint_damage",
     "next_attempt",
     "prune",
+    "remove_interrupted",
 ]

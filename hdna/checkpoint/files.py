@@ -11,6 +11,7 @@ Tensors are named `parameters.NAME`, `exp_avg.NAME` and `exp_avg_sq.NAME` with t
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -72,15 +73,17 @@ def write_checkpoint_part(url: str, part: int, parts: int, tensors: dict[str, to
     return _put_new(url, _part_name(part, parts), save({name: t.contiguous() for name, t in tensors.items()}))
 
 
-def commit_checkpoint(run_url: str, state: RunState, attempt: int, parts: Sequence[FileEntry]) -> None:
-    """Write state.json, then the manifest: from here on the checkpoint exists.
+def commit_checkpoint(
+    run_url: str, state: RunState, attempt: int, parts: Sequence[FileEntry], about: dict[str, Any] | None = None
+) -> None:
+    """Write state.json, then the manifest, with what else it says `about` the checkpoint: from here on it exists.
 
     Raises InputError when another run is writing this checkpoint or has committed it.
     """
     url = checkpoint_url(run_url, state.step, attempt)
     files = {_part_name(part, len(parts)): entry for part, entry in enumerate(parts)}
     files[STATE_FILE] = _put_new(url, STATE_FILE, json.dumps(state.to_json(), indent=1).encode() + b"\n")
-    if not put_manifest(url, FORMAT, {"step": state.step}, files):
+    if not put_manifest(url, FORMAT, {"step": state.step, **(about or {})}, files):
         raise _shared_by_two_runs(url)
 
 

@@ -7,7 +7,7 @@ import typer
 
 from hdna.cli.arguments import Overrides, Recipe
 from hdna.progress import Progress
-from hdna.run.events import Event
+from hdna.run.events import CheckpointSaved, Event, StepDone
 from hdna.run.step_record import StepRecord
 
 
@@ -42,13 +42,15 @@ def _report(display: Progress, event: Event) -> None:
 
 
 def _show(display: Progress, event: Event) -> None:
-    """Texts and evaluations stay on the terminal; other steps only move the bar."""
+    """Texts, checkpoints and evaluations stay on the terminal; other steps only move the bar."""
     if isinstance(event, str):
         display.print(event)
-        return
-    record = event.record
-    keep = record.valid_loss is not None or record.step == event.steps
-    display.update(record.step, event.steps, _line(record, event.steps), keep)
+    elif isinstance(event, CheckpointSaved):
+        display.print(f"checkpoint {event.url}")
+    elif isinstance(event, StepDone):
+        record = event.record
+        keep = record.valid_loss is not None or record.step == event.steps
+        display.update(record.step, event.steps, _line(record, event.steps), keep)
 
 
 def _line(record: StepRecord, steps: int) -> str:

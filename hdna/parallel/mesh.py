@@ -51,6 +51,18 @@ class Mesh:
     """Ranks that share one sample, each a slice of its positions."""
     sequence_group: dist.ProcessGroup | None = None
     """The ranks that share this rank's samples, in slice order; None if each has its own, or if this one is idle."""
+    world_group: dist.ProcessGroup | None = None
+    """All ranks, for the collectives below; None: torch's default group."""
+
+    @classmethod
+    def beside_training(cls, timeout: timedelta) -> "Mesh":
+        """All ranks, in a group of their own for tensors in host memory; called by all ranks.
+
+        Its collectives may run in another thread than those of training.
+        """
+        if not dist.is_initialized():
+            return cls(0, 1)
+        return cls(dist.get_rank(), dist.get_world_size(), world_group=dist.new_group(backend="gloo", timeout=timeout))
 
     @classmethod
     def of_this_process(cls, sequence_parallel_size: int = 1, timeout: timedelta | None = None) -> "Mesh":
@@ -108,7 +120,7 @@ class Mesh:
     def sum(self, values: torch.Tensor) -> torch.Tensor:
         """Element-wise sum over all ranks, in place; every rank gets the same bits."""
         if self.world_size > 1:
-            dist.all_reduce(values)
+            dist.all_reduce(values, group=self.world_group)
         return values
 
     def gather(self, row: torch.Tensor) -> torch.Tensor:
@@ -116,7 +128,7 @@ class Mesh:
         rows = [torch.empty_like(row) for _ in range(self.world_size)]
         if self.world_size == 1:
             return row[None]
-        dist.all_gather(rows, row)
+        dist.all_gather(rows, row, group=self.world_group)
         return torch.stack(rows)
 
     def broadcast(self, data: bytes, device: torch.device) -> bytes:
@@ -124,14 +136,9 @@ class Mesh:
         if self.world_size == 1:
             return data
         size = torch.tensor(len(data), device=device)
-        dist.broadcast(size, src=0)
+        dist.broadcast(size, src=0, group=self.world_group)
         message = torch.zeros(int(size), dtype=torch.uint8, device=device)
         if self.is_leader and data:
             message.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
-        dist.broadcast(message, src=0)
+        dist.broadcast(message, src=0, group=self.world_group)
         return message.cpu().numpy().tobytes()
-
-    def barrier(self) -> None:
-        """Wait for all ranks."""
-        if self.world_size > 1:
-            dist.barrier()

@@ -15,8 +15,23 @@ class StepDone:
     """Steps of the whole run."""
 
 
-Event = str | StepDone
-"""Text for the user, or a step."""
+@dataclass(frozen=True)
+class WorkersStarted:
+    """A group of workers has its processors or GPUs, and begins to load data and model."""
+
+    workers: int
+
+
+@dataclass(frozen=True)
+class CheckpointSaved:
+    """A checkpoint is committed."""
+
+    step: int
+    url: str
+
+
+Event = str | StepDone | WorkersStarted | CheckpointSaved
+"""Text for the user, or what it says it is."""
 
 Report = Callable[[Event], None]
 """Receives a run's events in order, called by rank 0. It may raise: training goes on without it."""

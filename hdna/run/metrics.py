@@ -1,8 +1,9 @@
 """A run's metrics during training: metrics.jsonl, TensorBoard events, and their copies in a bucket."""
 
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
@@ -10,17 +11,22 @@ from torch.utils.tensorboard import SummaryWriter
 from hdna import storage
 from hdna.run.best_effort import BestEffort
 from hdna.run.files import METRICS, read_metrics_lines
+from hdna.run.repeated import repeated
 from hdna.run.step_record import StepRecord
 from hdna.storage.os_errors import os_errors_explained
 
 _PLOTTED = ("loss", "learning_rate", "grad_norm", "tokens_per_second", "memory_gib", "valid_bits_per_base")
 _TENSORBOARD = "tensorboard"
+_PUBLISHED_EVERY_S = 30.0
+_BYTES_PER_S = 1e6
+"""At most, on average: after a month the file is uploaded less often."""
 
 
 class Metrics:
     """Appends one line per step to RUN/metrics.jsonl, and the same numbers to RUN/tensorboard.
 
-    Objects in a bucket cannot be appended to: there the files grow in a scratch directory, and `publish` uploads them.
+    Objects in a bucket cannot be appended to: there the files grow in a scratch directory, and are uploaded whole from
+    another thread, every half minute and before each checkpoint.
 
     Once begun, nothing here ends a run: it resumes from its checkpoints, and a lost line is a gap in a plot.
     """
@@ -37,6 +43,11 @@ class Metrics:
             # Buffered: what a full disk refuses is kept, whole lines of it, and written once there is space again.
             self._file = path.open("ab")
         self._board = _Board(self._folder / _TENSORBOARD)
+        self._publishing = threading.Lock()
+        self._background = ExitStack()
+        if self._remote:
+            uploads = repeated(self.publish, self._pause_s, "upload of metrics", best_effort)
+            self._background.enter_context(uploads)
 
     def log(self, record: StepRecord) -> None:
         """Record one step."""
@@ -47,19 +58,21 @@ class Metrics:
             self._board.log(record)
 
     def publish(self) -> None:
-        """Copy the files to the run's bucket, if it is in one; the next call makes up for one that failed."""
-        with self._best_effort.trying(self._name(_TENSORBOARD)):
-            self._board.flush()
-        if not self._remote:
-            return
-        for path in sorted(self._folder.rglob("*")):
-            if path.is_file():
+        """Copy the files to the run's bucket, if it is in one; the next call makes up for one that failed.
+
+        From any thread.
+        """
+        with self._publishing:
+            with self._best_effort.trying(self._name(_TENSORBOARD)):
+                self._board.flush()
+            for path in self._files() if self._remote else []:
                 name = path.relative_to(self._folder).as_posix()
                 with self._best_effort.trying("upload of metrics"):
-                    storage.upload(path, storage.join(self._url, name))
+                    storage.write(storage.join(self._url, name), path.read_bytes())
 
     def close(self) -> None:
         """Close the files and publish them."""
+        self._background.close()
         with self._best_effort.trying(self._name(_TENSORBOARD)):
             self._board.close()
         with self._best_effort.trying(self._name(METRICS)):
@@ -68,6 +81,12 @@ class Metrics:
         if self._scratch:
             with self._best_effort.trying(self._scratch.name):
                 self._scratch.cleanup()
+
+    def _files(self) -> list[Path]:
+        return sorted(path for path in self._folder.rglob("*") if path.is_file())
+
+    def _pause_s(self) -> float:
+        return max(_PUBLISHED_EVERY_S, sum(path.stat().st_size for path in self._files()) / _BYTES_PER_S)
 
     def _name(self, file: str) -> str:
         """Where the user finds the file."""

@@ -1,54 +1,39 @@
-"""Which run owns a URL: two runs never share one."""
+"""Which run owns a URL: two runs never share one. (Two drivers of one run: `hdna.run.lease`.)"""
 
-import os
-import socket
 from typing import Any
 
 from hdna import storage
 from hdna.config import RunConfig, dump_recipe
 from hdna.config.recipe import flatten, parse_recipe
 from hdna.errors import InputError
-from hdna.run.files import RECIPE, STATE, read_json, write_json
+from hdna.run.files import RECIPE
+from hdna.run.lease import is_lease
 
 _FREE_SECTIONS = ("run.url", "run.resume", "data.shards", "parallel.", "checkpoint.", "evaluate.")
 _FREE_STAGE_KEYS = ("micro_batch_size", "sequence_parallel")
 """What may change when a run is resumed: where it is stored and how the work is distributed. Shard sets are compared by
 their manifests' checksums, so that a moved set is still the same."""
-_MAX_PID = 1 << 22
-"""Linux's own limit; numbers below 1 would ask for process groups."""
 
 
 def refuse_taken(config: RunConfig) -> None:
-    """Raise InputError when `run.url` contains another run, one in progress on this machine, or unrelated files."""
+    """Raise InputError when `run.url` contains another run, or unrelated files."""
     url = config.run.url
-    state = read_json(url, STATE)
-    pid = state.get("pid")
-    if state.get("status") == "running" and state.get("host") == socket.gethostname() and _alive(pid):
-        raise InputError(f"{url}: process {pid} is training this run on this machine: wait for it, or stop it first")
     recipe_url = storage.join(url, RECIPE)
     if storage.exists(recipe_url):
         _refuse_other(config, parse_recipe(storage.read(recipe_url).decode(errors="replace"), recipe_url), url)
-    elif not all(map(storage.is_probe, storage.list_objects(url))):
+    elif not all(storage.is_probe(name) or is_lease(name) for name in storage.list_objects(url)):
         raise InputError(f"{url}: contains files that are not an hdna run: choose another run.url")
 
 
 def claim(config: RunConfig) -> None:
-    """Claim `run.url` for this recipe.
+    """Write the recipe, which makes `run.url` this run's; called by the holder of its lease.
 
-    Raises InputError when it is taken, even by a run that has just started, and when its store would let two runs
-    claim it.
+    Raises InputError when it is taken, even by a run that has just started.
     """
-    storage.require_conditional_put(config.run.url)
     recipe_url = storage.join(config.run.url, RECIPE)
     if not storage.write_if_absent(recipe_url, dump_recipe(config).encode()):
         refuse_taken(config)
         storage.write(recipe_url, dump_recipe(config).encode())
-    write_json(config.run.url, STATE, {"status": "running", "host": socket.gethostname(), "pid": os.getpid()})
-
-
-def release(url: str, status: str) -> None:
-    """Record in state.json how a run ended: done or stopped."""
-    write_json(url, STATE, {**read_json(url, STATE), "status": status})
 
 
 def _refuse_other(config: RunConfig, existing: RunConfig, url: str) -> None:
@@ -74,16 +59,3 @@ def _identity(config: RunConfig) -> dict[str, Any]:
         for key, value in flatten(config).items()
         if not key.startswith(_FREE_SECTIONS) and not (key.startswith("curriculum.") and key.endswith(_FREE_STAGE_KEYS))
     }
-
-
-def _alive(pid: Any) -> bool:  # noqa: ANN401 - any JSON value
-    """Whether another process on this machine has that id."""
-    if type(pid) is not int or not 0 < pid <= _MAX_PID or pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

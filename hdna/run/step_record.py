@@ -14,6 +14,7 @@ _NOT_FINITE = re.compile(rb"(?<=: )-?(?:NaN|Infinity)")
 """No JSON, but what earlier versions wrote of an evaluation that was not finite."""
 _POSITION = ("step", "tokens", "stage", "context_length")
 _MAX_COUNT = (1 << 63) - 1
+_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _VALID = ("valid_loss", "valid_bits_per_base", "valid_bases")
 
 
@@ -29,6 +30,12 @@ class StepRecord:
     """Stage of the curriculum, from 0."""
     context_length: int
     """Tokens of one sample."""
+    time: str | None = None
+    """UTC at the end of the step."""
+    seconds: float | None = None
+    """Wall time since the end of the step before: with its wait for data, its evaluation, and what a save held up."""
+    workers: int | None = None
+    """Processes that trained."""
     sequence_parallel: int | None = None
     """Ranks that shared each sample."""
     loss: float | None = None
@@ -48,6 +55,10 @@ class StepRecord:
     """Peak of rank 0 in GiB: GPU memory, or the process's resident set on a CPU."""
     skipped: int | None = None
     """Steps skipped so far because their loss or gradient was not finite."""
+    bucket_read_bytes: int | None = None
+    """By all workers since the step before, from buckets."""
+    bucket_written_bytes: int | None = None
+    """Likewise to buckets."""
     valid_loss: float | None = None
     """Mean nats per base of the valid split; like the next two, only on steps that evaluate."""
     valid_bits_per_base: float | None = None
@@ -62,8 +73,8 @@ class StepRecord:
 
     def to_line(self) -> bytes:
         """The line for metrics.jsonl; columns of the valid split only if there was an evaluation."""
-        numbers = {field.name: _number(getattr(self, field.name), str(field.type)) for field in fields(self)}
-        columns = {name: value for name, value in numbers.items() if value is not None or name not in _VALID}
+        values = {field.name: _value(getattr(self, field.name), str(field.type)) for field in fields(self)}
+        columns = {name: value for name, value in values.items() if value is not None or name not in _VALID}
         return json.dumps(columns).encode() + b"\n"
 
     @classmethod
@@ -78,10 +89,12 @@ class StepRecord:
         if not all(type(columns.get(name)) is int and 0 <= columns[name] <= _MAX_COUNT for name in _POSITION):
             return None
         columns = {_FORMER_NAMES.get(name, name): value for name, value in columns.items()}
-        return cls(**{field.name: _number(columns.get(field.name), str(field.type)) for field in fields(cls)})
+        return cls(**{field.name: _value(columns.get(field.name), str(field.type)) for field in fields(cls)})
 
 
-def _number(value: Any, kind: str) -> Any:  # noqa: ANN401 - any JSON value, as the field's type
+def _value(value: Any, kind: str) -> Any:  # noqa: ANN401 - any JSON value, as the field's type
+    if kind.startswith("str"):
+        return value if isinstance(value, str) and _UTC.fullmatch(value) else None
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         return None
     if kind.startswith("float"):

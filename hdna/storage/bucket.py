@@ -15,6 +15,7 @@ from hdna.errors import InputError
 from hdna.storage import retry
 from hdna.storage.bucket_errors import names_no_bucket, one_line_errors
 from hdna.storage.stores import locate
+from hdna.storage.traffic import TRAFFIC
 
 _BLOCK_BYTES = 8 << 20
 _CONCURRENT_BLOCKS = 4
@@ -25,7 +26,9 @@ def read(url: str) -> bytes:
     """Read the whole object. Raises FileNotFoundError when there is none."""
     store, key = locate(url)
     with one_line_errors(url):
-        return bytes(store.get(key).bytes())
+        data = bytes(store.get(key).bytes())
+    TRAFFIC.count(read=len(data))
+    return data
 
 
 def read_blocks(url: str) -> Iterator[bytes]:
@@ -33,6 +36,7 @@ def read_blocks(url: str) -> Iterator[bytes]:
     store, key = locate(url)
     with one_line_errors(url):
         for block in store.get(key).stream(min_chunk_size=_BLOCK_BYTES):
+            TRAFFIC.count(read=len(block))
             yield bytes(block)
 
 
@@ -51,6 +55,7 @@ def write(url: str, content: bytes | Path) -> None:
     store, key = locate(url, _CONCURRENT_BLOCKS * _BLOCK_BYTES)
     with one_line_errors(url):
         store.put(key, content, chunk_size=_BLOCK_BYTES, max_concurrency=_CONCURRENT_BLOCKS)
+    TRAFFIC.count(written=len(content) if isinstance(content, bytes) else content.stat().st_size)
 
 
 def write_if_absent(url: str, data: bytes) -> bool:
@@ -67,6 +72,7 @@ def write_if_absent(url: str, data: bytes) -> bool:
         while True:
             try:
                 store.put(key, data, mode="create")
+                TRAFFIC.count(written=len(data))
                 return True
             except AlreadyExistsError:
                 return outcome_unknown and read(url) == data

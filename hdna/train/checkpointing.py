@@ -1,38 +1,14 @@
-"""Saving and restoring the engine: which rank writes which tensors, and how a run is restored."""
+"""Between engine and checkpoint: which rank writes which tensors, and how a run is restored."""
 
 import torch
 
-from hdna.checkpoint import (
-    LoadedCheckpoint,
-    RunState,
-    checkpoint_url,
-    commit_checkpoint,
-    next_attempt,
-    write_checkpoint_part,
-)
+from hdna.checkpoint import LoadedCheckpoint
 from hdna.checkpoint.files import MOMENTS, PARAMETERS
 from hdna.config import RunConfig
 from hdna.errors import InputError
 from hdna.model import HyenaDNA
 from hdna.parallel.mesh import Mesh
-from hdna.storage.manifest import FileEntry
 from hdna.train.engine import Engine
-
-
-def save(engine: Engine, mesh: Mesh, run_url: str, state: RunState) -> str:
-    """Write and commit a checkpoint and return its URL; called by all ranks.
-
-    Each rank writes the tensors it owns; rank 0 commits when all parts are written.
-    """
-    mine = next_attempt(run_url, state.step) if mesh.is_leader else 0
-    attempt = int(mesh.sum(torch.tensor(mine, device=engine.device)))
-    url = checkpoint_url(run_url, state.step, attempt)
-    entry = write_checkpoint_part(url, mesh.rank, mesh.world_size, _owned_tensors(engine, mesh))
-    entries = mesh.gather(_packed(entry).to(engine.device)).cpu()
-    if mesh.is_leader:
-        commit_checkpoint(run_url, state, attempt, [_unpacked(row) for row in entries])
-    mesh.barrier()
-    return url
 
 
 def shared(mesh: Mesh, device: torch.device, saved: LoadedCheckpoint | None) -> LoadedCheckpoint | None:
@@ -82,8 +58,11 @@ def restore(engine: Engine, saved: LoadedCheckpoint) -> None:
     engine.restore({moment: saved.tensors[moment] for moment in MOMENTS}, saved.state.updates)
 
 
-def _owned_tensors(engine: Engine, mesh: Mesh) -> dict[str, torch.Tensor]:
-    """The tensors this rank writes. Every rank briefly holds each full tensor: gathering is collective."""
+def owned_tensors(engine: Engine, mesh: Mesh) -> dict[str, torch.Tensor]:
+    """Copies in host memory of the tensors this rank writes; called by all ranks.
+
+    Every rank briefly holds each full tensor: gathering is collective.
+    """
     owner = _owners(engine, mesh.world_size)
     kinds = [(PARAMETERS, engine.parameters()), *((moment, engine.moments(moment)) for moment in MOMENTS)]
     return {
@@ -102,12 +81,3 @@ def _owners(engine: Engine, ranks: int) -> dict[str, int]:
         owner[name] = load.index(min(load))
         load[owner[name]] += elements
     return owner
-
-
-def _packed(entry: FileEntry) -> torch.Tensor:
-    return torch.tensor(list(entry.bytes.to_bytes(8, "big") + bytes.fromhex(entry.sha256)), dtype=torch.uint8)
-
-
-def _unpacked(row: torch.Tensor) -> FileEntry:
-    data = bytes(row.tolist())
-    return FileEntry(int.from_bytes(data[:8], "big"), data[8:].hex())

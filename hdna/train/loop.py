@@ -27,14 +27,18 @@ from hdna.model.micro_batch import MicroBatch
 from hdna.parallel import Mesh, shard_sequence
 from hdna.parallel.mesh import lost_ranks_explained
 from hdna.run.best_effort import BestEffort
-from hdna.run.events import Report, StepDone
+from hdna.run.events import CheckpointSaved, Report, StepDone
 from hdna.run.files import BASELINES, ENVIRONMENT, read_json, write_json
+from hdna.run.holder import utc_now
+from hdna.run.lease import Fence
 from hdna.run.metrics import Metrics
 from hdna.run.step_record import StepRecord
+from hdna.storage.traffic import TRAFFIC
 from hdna.train import checkpointing
 from hdna.train.banner import environment, start_block
 from hdna.train.engine import Engine, apex_is_nvidia, use_apex_layer_norm
 from hdna.train.optim import learning_rate
+from hdna.train.saver import Saver
 from hdna.train.step import StepResult, micro_batch_nats, optimizer_step, share_of_step
 
 PREFETCHED_STEPS = 32
@@ -45,20 +49,25 @@ MAX_SKIPPED_IN_A_ROW = 5
 
 
 def train(
-    config: RunConfig, device: torch.device, report: Report, should_stop: Callable[[], bool] = lambda: False
+    config: RunConfig,
+    device: torch.device,
+    report: Report,
+    should_stop: Callable[[], bool] = lambda: False,
+    fence: Fence | None = None,
 ) -> RunState:
     """Train a recipe to its end, from the newest intact checkpoint if any; called by all ranks.
 
-    After a step for which `should_stop` is true on some rank, all save and return.
+    After a step for which `should_stop` is true on some rank, all save and return. With a `fence`, nothing is saved
+    once another driver has taken the run over.
     """
     with lost_ranks_explained():
-        return _Training(config, device, report).run(should_stop)
+        return _Training(config, device, report, fence).run(should_stop)
 
 
 class _Training:
     """The parts of a run, assembled."""
 
-    def __init__(self, config: RunConfig, device: torch.device, report: Report) -> None:
+    def __init__(self, config: RunConfig, device: torch.device, report: Report, fence: Fence | None) -> None:
         self.config = config
         self.meshes = _meshes(config)
         self.mesh = self.meshes[1]
@@ -84,6 +93,9 @@ class _Training:
         self.state = saved.state if saved else RunState(seed=config.run.seed)
         self.state.recipe, self.state.data = dump_recipe(config), data
         self.engine = _engine(config, device, saved)
+        beside = Mesh.beside_training(timedelta(seconds=config.parallel.collective_timeout_s))
+        self.saver = Saver(self.engine, beside, fence, self.report, self._before_save, self._after_save)
+        self.metrics = Metrics(config.run.url, self.state.step, self.best_effort) if self.mesh.is_leader else None
         self._skipped_in_a_row = 0
         self._verified: set[str] = set()
         if self.mesh.is_leader:
@@ -93,28 +105,41 @@ class _Training:
 
     def run(self, should_stop: Callable[[], bool]) -> RunState:
         """Run the remaining steps, or those until the run is told to stop."""
-        metrics = Metrics(self.config.run.url, self.state.step, self.best_effort) if self.mesh.is_leader else None
         self._prefetch(range(self.state.step, self.state.step + PREFETCHED_STEPS))
         batches = map(self._batch, range(self.state.step, self.curriculum.steps))
-        began = time.perf_counter()
+        ended = began = time.perf_counter()
         for batch in prefetched(batches):
             waited = time.perf_counter() - began
             self._enter(batch.stage)
             record = self._evaluated(self._step(batch, waited), batch.stage)
-            if metrics:
-                metrics.log(record)
+            stops, read, written = self._summed(should_stop(), *TRAFFIC.taken())
+            before, ended = ended, time.perf_counter()
+            record = replace(
+                record,
+                time=utc_now(),
+                seconds=ended - before,
+                workers=self.mesh.world_size,
+                bucket_read_bytes=read,
+                bucket_written_bytes=written,
+            )
+            if self.metrics:
+                self.metrics.log(record)
             self.report(StepDone(record, self.curriculum.steps))
-            stops = bool(self.mesh.sum(torch.tensor(float(should_stop()), device=self.engine.device)))
-            self._save(metrics, stops)
+            self._save(record, stops > 0)
             if stops:
                 self.report(f"stopped at step {self.state.step}; the same command continues from there")
                 break
             began = time.perf_counter()
-        if metrics:
-            metrics.close()
+        if self.metrics:
+            self.metrics.close()
         if failures := self.best_effort.summary():
             self.report(failures)
         return self.state
+
+    def _summed(self, *counts: int) -> list[int]:
+        """Each count's sum over all ranks."""
+        summed = self.mesh.sum(torch.tensor(counts, dtype=torch.float64, device=self.engine.device))
+        return [round(total) for total in summed.tolist()]
 
     def _batch(self, step: int) -> StepBatch:
         self._prefetch([step + PREFETCHED_STEPS])
@@ -198,17 +223,27 @@ class _Training:
         self.engine.train_mode(True)
         return result
 
-    def _save(self, metrics: Metrics | None, stops: bool) -> None:
-        """Save a checkpoint when due or when the run stops, then prune old ones."""
-        step, settings = self.state.step, self.config.checkpoint
-        if step % settings.every_steps and step != self.curriculum.steps and not stops:
+    def _save(self, record: StepRecord, stops: bool) -> None:
+        """Begin to save a checkpoint when due; wait for it at the end of the run, or when it stops."""
+        ends = stops or record.step == self.curriculum.steps
+        if ends or record.step % self.config.checkpoint.every_steps == 0:
+            self.saver.begin(self.config.run.url, self.state, record.valid_bits_per_base)
+        if ends:
+            self.saver.finish()
+
+    def _before_save(self) -> None:
+        """In the save's thread: a run that resumes from this checkpoint finds the metrics up to it."""
+        if self.metrics:
+            self.metrics.publish()
+
+    def _after_save(self, step: int, url: str) -> None:
+        """In the save's thread: prune old checkpoints."""
+        if not self.mesh.is_leader:
             return
-        url = checkpointing.save(self.engine, self.mesh, self.config.run.url, self.state)
-        if metrics:
-            metrics.publish()
-            with self.best_effort.trying("removal of old checkpoints"):
-                prune(self.config.run.url, settings.keep_last, settings.keep_every, self._verified)
-            self.report(f"checkpoint {url}")
+        self.report(CheckpointSaved(step, url))
+        settings = self.config.checkpoint
+        with self.best_effort.trying("removal of old checkpoints"):
+            prune(self.config.run.url, settings.keep_last, settings.keep_every, self._verified)
 
     def _newest(self, data: dict[str, str]) -> LoadedCheckpoint | None:
         """Load the checkpoint to resume from; report which newer ones were skipped and why."""

@@ -101,3 +101,28 @@ def test_what_was_found_intact_before_is_not_read_again(tmp_path: Path) -> None:
     flip_bit(tmp_path / "checkpoints" / "step-000003" / "state.json")
     save(tmp_path, 4)
     assert [Path(url).name for url in prune(str(tmp_path), 2, verified=verified)] == ["step-000002"]
+
+
+def test_the_best_by_valid_bits_per_base_stays(tmp_path: Path) -> None:
+    for step, score in enumerate([1.97, 1.93, None, 1.91, 1.91, 1.95, 1.96], 1):
+        save(tmp_path, step, score=score)
+    assert removed(tmp_path, keep_last=2) == [f"step-00000{step}" for step in (1, 2, 3, 4)]
+    save(tmp_path, 8, score=1.90)
+    assert removed(tmp_path, keep_last=2) == ["step-000005", "step-000006"], "the best is among the newest"
+    assert kept(tmp_path) == ["step-000007", "step-000008"]
+
+
+def test_the_best_of_the_intact_ones_stays(tmp_path: Path) -> None:
+    for step, score in enumerate([1.93, 1.92, 1.91, 1.95], 1):
+        save(tmp_path, step, score=score)
+    flip_bit(tmp_path / "checkpoints" / "step-000003" / "state.json")
+    flip_bit(tmp_path / "checkpoints" / "step-000002" / "MANIFEST.json")
+    assert removed(tmp_path, keep_last=1) == ["step-000002", "step-000003"]
+
+
+@pytest.mark.parametrize("score", ["1.0", True, -1.0, 1e300, [1], None])
+def test_what_is_no_score_does_not_keep_a_checkpoint(score: object, tmp_path: Path) -> None:
+    save(tmp_path, 1, score=score)
+    save(tmp_path, 2, score=1.9)
+    save(tmp_path, 3)
+    assert removed(tmp_path, keep_last=1) == ["step-000001"]

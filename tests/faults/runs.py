@@ -3,10 +3,12 @@
 import json
 import os
 import shutil
-import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 from faults.subject import DONE_WITHOUT, HARMLESS, LEFT_OUT, RECORDED, REFUSED, SHOWN, Change, Forgeries, Subject
 from support.made_up_run import RECIPE, metrics, write_run
@@ -16,8 +18,10 @@ from hdna.config import RunConfig, dump_recipe, load_recipe
 from hdna.config.recipe import parse_recipe
 from hdna.report.history import History, read_history
 from hdna.report.page import write_report
+from hdna.run import lease
 from hdna.run.best_effort import BestEffort
 from hdna.run.files import BASELINES, ENVIRONMENT, STATE, read_json, read_metrics, write_json
+from hdna.run.lease import Lease, last_lease
 from hdna.run.metrics import Metrics
 from hdna.run.ownership import claim, refuse_taken
 from hdna.run.step_record import StepRecord
@@ -165,8 +169,51 @@ class RunMetrics(InRun):
         return {SHOWN: {"odd numbers": partial(self.files()[0].write_text, text)}}
 
 
+class RunLease(InRun):
+    """The lease of a run that nobody trains any more, as the next driver finds it."""
+
+    row = "run: `lease/NNNNNN.json`"
+    flips = 12
+
+    @classmethod
+    @contextmanager
+    def made(cls, folder: Path) -> Iterator[Self]:
+        """With less patience than drivers have."""
+        patience = lease.LEASE_S
+        lease.LEASE_S = 0.01
+        yield cls(folder)
+        lease.LEASE_S = patience
+
+    def make(self) -> None:
+        super().make()
+        with Lease(str(self.home), 6).renewed(BestEffort(print)):
+            pass
+
+    def files(self) -> list[Path]:
+        return [self.home / "lease" / "000007.json"]
+
+    def read(self) -> str:
+        url = str(self.home)
+        number = last_lease(url, lambda event: None)
+        assert number == (7 if self.files()[0].exists() else 0)
+        Lease(url, number).fence.check()
+        shutil.rmtree(self.home / "lease")
+        return HARMLESS
+
+    def forgeries(self) -> Forgeries:
+        (path,) = self.files()
+        record = json.loads(path.read_bytes())
+        living = {**record["holder"], "pid": os.getppid()}
+        return {
+            HARMLESS: {
+                "a process elsewhere": partial(path.write_text, json.dumps(record | {"released": False})),
+                "a living process": partial(path.write_text, json.dumps(record | {"holder": living})),
+            }
+        }
+
+
 class RunFacts(InRun):
-    """What the report shows beside the metrics; the state also says whether somebody is training the run."""
+    """What the report shows beside the metrics."""
 
     row = "run: `state.json`, `baselines.json`, `environment.json`"
     flips = 30
@@ -175,7 +222,6 @@ class RunFacts(InRun):
         return [self.home / name for name in (STATE, BASELINES, ENVIRONMENT)]
 
     def read(self) -> str:
-        refuse_taken(self.config)
         found = facts(read_history(str(self.home)))
         changed = [fact for fact, sound in zip(found, facts(self.sound), strict=True) if fact != sound]
         if not changed:
@@ -184,7 +230,6 @@ class RunFacts(InRun):
 
     def forgeries(self) -> Forgeries:
         state, baselines, environment = self.files()
-        mine = {"status": "running", "host": socket.gethostname(), "pid": os.getppid()}
 
         def write_tags() -> None:
             state.write_text(json.dumps({"status": TAG, "pid": TAG}))
@@ -193,7 +238,6 @@ class RunFacts(InRun):
 
         return {
             SHOWN: {"tags for texts, and odd numbers": write_tags},
-            REFUSED: {"a process that is alive": partial(state.write_text, json.dumps(mine))},
         }
 
 

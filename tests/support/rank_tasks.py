@@ -11,6 +11,7 @@ import torch.distributed as dist  # noqa: TID251 - the ranks of tests
 import webdataset.tariterators  # noqa: F401 - likewise
 from safetensors.torch import save_file
 
+from hdna import storage
 from hdna.config import RunConfig, load_recipe
 from hdna.data.cache import ShardCache
 from hdna.data.collate import Collator, StepBatch
@@ -23,7 +24,8 @@ from hdna.model import HyenaDNA
 from hdna.model.filter_cache import MicroStep
 from hdna.parallel import Mesh, shard_sequence
 from hdna.parallel.mesh import lost_ranks_explained
-from hdna.run.events import Event
+from hdna.run.events import Event, StepDone
+from hdna.run.lease import Fence
 from hdna.train.engine import Engine
 from hdna.train.loop import train
 from hdna.train.step import micro_batch_nats, optimizer_step, share_of_step
@@ -36,9 +38,27 @@ def run_training(recipe: Path, overrides: Sequence[str]) -> None:
     train(load_recipe(str(recipe), overrides), CPU, announce)
 
 
+def run_saved_slowly(recipe: Path, overrides: Sequence[str], seconds: float) -> None:
+    """A run on a disk that takes so long for each part of a checkpoint."""
+    write = storage.write_if_absent
+
+    def write_slowly(url: str, data: bytes) -> bool:
+        time.sleep(seconds if url.endswith(".safetensors") else 0)
+        return write(url, data)
+
+    storage.write_if_absent = write_slowly
+    run_training(recipe, overrides)
+
+
+def run_fenced(recipe: Path, overrides: Sequence[str], number: int) -> None:
+    """A run whose driver has the lease of that number."""
+    config = load_recipe(str(recipe), overrides)
+    train(config, CPU, announce, fence=Fence(config.run.url, number))
+
+
 def announce(event: Event) -> None:
-    """Print a step as its line of metrics.jsonl, a text as it is."""
-    print(event if isinstance(event, str) else event.record.to_line().decode().rstrip(), flush=True)
+    """Print a step as its line of metrics.jsonl, anything else as it is."""
+    print(event.record.to_line().decode().rstrip() if isinstance(event, StepDone) else event, flush=True)
 
 
 def run_absent(recipe: Path, overrides: Sequence[str]) -> None:

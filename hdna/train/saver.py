@@ -1,0 +1,106 @@
+"""Checkpoints are written behind training, which waits only for the copy into host memory.
+
+One save at a time: when the next one is due while one is going on, training waits for that. A save that fails is
+reported, and the next is tried when it is due; the run ends after MAX_FAILED_IN_A_ROW, or when its last one fails.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from hdna.checkpoint import RunState
+from hdna.parallel import Mesh
+from hdna.parallel.mesh import lost_ranks_explained
+from hdna.run.events import Report
+from hdna.run.lease import Fence
+from hdna.train.checkpointing import owned_tensors
+from hdna.train.engine import Engine
+from hdna.train.save import Save, SaveFailedError
+
+MAX_FAILED_IN_A_ROW = 3
+_NOTICEABLE_S = 0.1
+
+
+class Saver:
+    """Saves an engine. Every method is called by all ranks, at the same steps."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        mesh: Mesh,
+        fence: Fence | None,
+        report: Report,
+        before: Callable[[], None],
+        after: Callable[[int, str], None],
+    ) -> None:
+        """`mesh`: all ranks in a group of their own.
+
+        `before` and `after` are called in the background, around each save; `after` with the step and its
+        checkpoint's URL, if it succeeded.
+        """
+        self._engine, self._mesh, self._fence = engine, mesh, fence
+        self._report, self._before, self._after = report, before, after
+        self._saving: threading.Thread | None = None
+        self._step = 0
+        self._failures: list[SaveFailedError] = []
+        """Those since the last success."""
+        self._error: BaseException | None = None
+        self._has_waited = False
+
+    def begin(self, run_url: str, state: RunState, valid_bits_per_base: float | None) -> None:
+        """Copy what this rank writes, then write it in the background.
+
+        Raises the last SaveFailedError when too many came in a row, and what a lost rank has caused.
+        """
+        self._wait_for_last(state.step)
+        tensors = owned_tensors(self._engine, self._mesh)
+        save = Save(run_url, replace(state), valid_bits_per_base, self._fence)
+        self._step = state.step
+        self._saving = threading.Thread(target=self._save, args=(save, tensors), daemon=True)
+        self._saving.start()
+
+    def finish(self) -> None:
+        """Wait for the save that is going on. Raises SaveFailedError when it fails."""
+        self._join()
+        if self._failures:
+            raise self._failures[-1]
+
+    def _wait_for_last(self, step: int) -> None:
+        before, began = self._step, time.perf_counter()
+        self._join()
+        waited = time.perf_counter() - began
+        if waited > _NOTICEABLE_S and not self._has_waited:
+            self._has_waited = True
+            self._report(
+                f"the checkpoint of step {before} was still being written when that of step {step} was due: training "
+                f"waited {waited:.1f} s; if that comes often, raise checkpoint.every_steps"
+            )
+        if len(self._failures) >= MAX_FAILED_IN_A_ROW:
+            raise self._failures[-1]
+
+    def _join(self) -> None:
+        if self._saving:
+            self._saving.join()
+            self._saving = None
+        if self._error:
+            raise self._error
+
+    def _save(self, save: Save, tensors: dict[str, torch.Tensor]) -> None:
+        try:
+            self._before()
+            with lost_ranks_explained():
+                url = save.together(self._mesh, tensors)
+        except SaveFailedError as error:
+            self._failures.append(error)
+            self._report(
+                f"the checkpoint of step {save.state.step} was not saved: {error} ({len(self._failures)} in a row; "
+                f"{MAX_FAILED_IN_A_ROW} end the run)"
+            )
+        except BaseException as error:
+            self._error = error  # raised where the ranks meet next
+        else:
+            self._failures.clear()
+            self._after(save.state.step, url)
