@@ -13,6 +13,7 @@ from hdna.model.flops import train_flops_per_token
 from hdna.model.memory import MicroStepShape, saved_bytes, state_bytes, working_bytes
 from hdna.parallel.traffic import Slice, Traffic, busiest
 from hdna_cluster.devices import Device
+from hdna_cluster.scale_bucket import shards_per_step
 from hdna_cluster.step_time import LowerBounds, lower_bounds
 
 USABLE = 0.9
@@ -66,6 +67,12 @@ class Plan:
         """The minimum time of the run, excluding evaluations and checkpoints."""
         times = [stage.seconds for stage in self.stages]
         return None if None in times else sum(time for time in times if time is not None)
+
+    @property
+    def shards_per_hour(self) -> float | None:
+        """The most that each node copies from a bucket, in the stage with the shortest steps."""
+        shortest = min((stage.bounds.seconds for stage in self.stages if stage.bounds), default=None)
+        return None if shortest is None else 3600 / shortest * shards_per_step(self.config)
 
 
 def plan(config: RunConfig, device: Device) -> Plan:

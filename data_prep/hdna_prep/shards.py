@@ -10,6 +10,8 @@ import hdna
 from hdna import storage
 from hdna.errors import InputError
 from hdna.genome.hashing import hash64
+from hdna.genome.sample_parts import IndexedShard
+from hdna.genome.set_windows import SetWindows
 from hdna.genome.shard import SPLITS, ShardEntry
 from hdna.genome.shard_layout import SplitTotals
 from hdna.genome.shard_set import (
@@ -19,7 +21,9 @@ from hdna.genome.shard_set import (
     Provenance,
     ShardSet,
     StoreOrigin,
+    load_shard_set,
     manifest_body,
+    problems_among,
     shard_set,
 )
 from hdna.genome.store import GenomeStore
@@ -27,6 +31,7 @@ from hdna.progress import Advance, progress
 from hdna.storage.manifest import FileEntry, describe_file, manifest_bytes, parse_manifest
 from hdna.storage.staging import publish, staging
 from hdna_prep.pool import InThisProcess, Pool, in_order
+from hdna_prep.set_index import SetIndex
 from hdna_prep.shard_task import StoreRef, Tally, write_shard
 from hdna_prep.splits import Stores, Stretch, read_bed, split_by_contig, split_by_hash
 from hdna_prep.windows import DROP_RULE, Window, cut, keep_known
@@ -34,6 +39,8 @@ from hdna_prep.windows import DROP_RULE, Window, cut, keep_known
 DEFAULT_WINDOW = 1 << 20
 RULES = ("hash", "contig")
 _SHARD_BASES = 1 << 26
+_MAX_WINDOWS_IN_MANIFEST = 1 << 17
+"""A set of more has its samples in an index."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +73,18 @@ def write_shards(
         stores = open_stores(store_urls)
         plan = _plan(_stretches(stores, bed, rule, window), stores, window)
         with progress(sum(w.distinct for w in plan.windows), "writing shards", "bases") as advance:
-            shards, totals = _write(plan.windows, stores, folder, pool or InThisProcess(), advance)
+            index = SetIndex(folder) if len(plan.windows) > _MAX_WINDOWS_IN_MANIFEST else None
+            shards, totals = _write(plan.windows, stores, folder, index, pool or InThisProcess(), advance)
         provenance = _provenance(store_urls, stores, bed, rule, window, plan.dropped)
         body = manifest_body(window, shards, totals, provenance)
-        files = {shard.url: FileEntry(shard.bytes, shard.sha256) for shard in shards}
+        files = {shard.url: FileEntry(shard.bytes, shard.sha256) for shard in shards} | (index.files if index else {})
         # By the reader's own rules, before anybody can see the set: a committed one that is refused helps nobody.
-        made = shard_set(parse_manifest(manifest_bytes(FORMAT, body, files), out, FORMAT))
+        place = str(folder) if index else out
+        made = shard_set(parse_manifest(manifest_bytes(FORMAT, body, files), place, FORMAT))
+        for problem in problems_among(SetWindows(made.shards), made):
+            raise InputError(problem)
         publish(folder, out, FORMAT, body, files)
-    return made
+    return load_shard_set(out) if index else made
 
 
 def open_stores(store_urls: Sequence[str]) -> dict[str, GenomeStore]:
@@ -107,20 +118,22 @@ def _plan(stretches: list[Stretch], stores: Stores, window: int) -> _Plan:
 
 
 def _write(
-    windows: Sequence[Window], stores: Stores, folder: Path, pool: Pool, advance: Advance
-) -> tuple[list[ShardEntry], dict[str, SplitTotals]]:
-    """Write every shard; each depends on its windows alone, whoever writes it."""
+    windows: Sequence[Window], stores: Stores, folder: Path, index: SetIndex | None, pool: Pool, advance: Advance
+) -> tuple[list[ShardEntry | IndexedShard], dict[str, SplitTotals]]:
+    """Write every shard, and the index if there is one; each shard depends on its windows alone, whoever writes it."""
     started = (
         pool.submit(write_shard, folder / f"{split}-{number:06d}.tar", group, _stores_of(group, stores))
         for split in SPLITS
         for number, group in enumerate(_groups(windows, split))
     )
-    shards: list[ShardEntry] = []
+    shards: list[ShardEntry | IndexedShard] = []
     tallies = {split: Tally() for split in SPLITS}
     for shard, tally in in_order(pool, started):
-        shards.append(shard)
+        shards.append(index.add(shard) if index else shard)
         tallies[shard.split].merge(tally)
         advance(shard.bases)
+    if index:
+        index.close()
     return shards, {split: tally.totals() for split, tally in tallies.items()}
 
 

@@ -11,10 +11,11 @@ from hdna import storage
 from hdna.errors import InputError
 from hdna.genome import alphabet
 from hdna.genome.interval import Interval
+from hdna.genome.set_windows import SetWindows
 from hdna.genome.shard import SPLITS, SampleEntry, ShardEntry
 from hdna.genome.shard_check import Bytes, Member, shard_problems
-from hdna.genome.shard_layout import COUNTED, distinct_bases
-from hdna.genome.shard_set import ShardSet, load_shard_set
+from hdna.genome.shard_layout import COUNTED
+from hdna.genome.shard_set import ShardSet, load_shard_set, problems_among
 from hdna.genome.store import GenomeStore
 from hdna.progress import progress
 from hdna.storage.manifest import MANIFEST, FileEntry, describe_bytes
@@ -85,17 +86,23 @@ class _ShardSetCheck:
         self._set = shard_set
         self._counts = {split: np.zeros(256, np.int64) for split in SPLITS}
         self._masked = dict.fromkeys(SPLITS, 0)
-        self._distinct = distinct_bases(shard_set.shards)
-        self.duplicates = DuplicateWindows(shard_set.url)
+        self._windows = SetWindows(shard_set.shards)
+        self.duplicates = DuplicateWindows(shard_set.url, self._windows.sample)
 
     def problems(self) -> Iterator[str]:
         """Every problem found, in words."""
+        among = list(problems_among(self._windows, self._set))
+        return iter(among) if among else self._problems_of_shards()
+
+    def _problems_of_shards(self) -> Iterator[str]:
         uncounted = set()
+        number = 0
         with progress(sum(shard.bytes for shard in self._set.shards), "verifying", "bytes") as advance:
-            for shard in self._set.shards:
-                for problem in self._shard(shard):
+            for shard, distinct in zip(self._set.shards, self._windows.distinct(), strict=True):
+                for problem in self._shard(shard, number, distinct.tolist()):
                     uncounted.add(shard.split)
                     yield problem
+                number += len(distinct)
                 advance(shard.bytes)
         for split, said in self._set.totals.items():
             if split in uncounted:
@@ -105,7 +112,8 @@ class _ShardSetCheck:
             if said.counts != found:
                 yield f"{self._set.url}: counts of {split} are {found}, but the manifest says {said.counts}"
 
-    def _shard(self, shard: ShardEntry) -> Iterator[str]:
+    def _shard(self, shard: ShardEntry, first: int, distinct: list[int]) -> Iterator[str]:
+        """`first`: the number of its first window; `distinct`: bases of each window that count."""
         url = self._set.url_of(shard)
         try:
             data = storage.read(url)
@@ -119,16 +127,17 @@ class _ShardSetCheck:
         problems = list(shard_problems(shard, lambda start, length: tar[start : start + length], _members(data)))
         yield from (f"{url}: {problem}" for problem in problems)
         if not problems:
-            for sample in shard.samples:
-                self._count(sample, shard.split, tar)
+            for number, (sample, bases) in enumerate(zip(shard.samples, distinct, strict=True), first):
+                tokens = self._count(sample, shard.split, bases, tar)
+                self.duplicates.add(tokens, number, shard.split)
 
-    def _count(self, sample: SampleEntry, split: str, tar: Bytes) -> None:
-        distinct, length = self._distinct[sample.key], sample.end - sample.start
-        tokens = tar[sample.offset : sample.offset + length]
-        self.duplicates.add(tokens, sample, split)
+    def _count(self, sample: SampleEntry, split: str, distinct: int, tar: Bytes) -> Bytes:
+        """Count a window's letters; return its tokens."""
+        tokens = tar[sample.offset : sample.offset + sample.end - sample.start]
         self._counts[split] += np.bincount(tokens[:distinct], minlength=256)
         if sample.mask_offset is not None:
             self._masked[split] += int(np.count_nonzero(tar[sample.mask_offset : sample.mask_offset + distinct]))
+        return tokens
 
 
 def _members(data: bytes) -> Iterator[Member]:

@@ -61,6 +61,7 @@ def _text(recipe: str, made: "Plan") -> str:
         _work(made),
         _traffic(made),
         _memory(made),
+        _bucket(made),
     ]
     return "\n\n".join(blocks)
 
@@ -121,6 +122,30 @@ def _memory(made: "Plan") -> str:
         "CUDA, NCCL and the allocator."
     )
     return "\n".join(["Memory per rank, GiB", _table(rows), note, *advice])
+
+
+def _bucket(made: "Plan") -> str:
+    """Requests to the bucket by occasion, and messages to the driver."""
+    from hdna_cluster.scale import control
+    from hdna_cluster.scale_bucket import hour, resume, save, shards_per_step, start
+
+    config = made.config
+    rows = [["", "GET", "PUT", "LIST", "DELETE", "in a row", "MiB read", "MiB written"]]
+    occasions = {"start": start(config), "a save": save(config), "a resume": resume(config), "an hour": hour()}
+    for name, load in occasions.items():
+        counts = (load.requests.get, load.requests.put, load.requests.list, load.requests.delete, load.one_by_one)
+        sizes = (load.bytes_read, load.bytes_written)
+        rows.append([name, *(f"{count:,}" for count in counts), *(f"{size / 2**20:,.1f}" for size in sizes)])
+    messages, per_hour = control(config.parallel.workers), made.shards_per_hour
+    at_most = "" if per_hour is None else f" (at most {per_hour:,.0f} an hour)"
+    note = (
+        "In a row: each waits for the one before. An hour: of training, without its saves; "
+        f"{hour().requests.total / 3600:.1f} requests a second.\n"
+        f"Shards come on top: each node copies {shards_per_step(config):,.2g} a step{at_most}, until it has them all.\n"
+        f"The driver: {messages.driver_per_s} messages a second, and one a step; Ray Train's controller: "
+        f"{messages.controller_per_s:,.1f} a second."
+    )
+    return "\n".join(["Bucket and driver, with run.url and data.shards in buckets", _table(rows), note])
 
 
 def _gib(size: int) -> str:

@@ -29,6 +29,8 @@ class OpenShard:
         self._file = file
         self._url = url
         self._version = file_version(file)
+        self.read_since_check = np.zeros(len(shard.samples), np.int64)
+        """Bases read from each window since it was last compared with its checksum; the reader counts."""
         for problem in shard_problems(shard, self._read, _members(file)):
             raise InputError(f"{url}: {problem}: {_ADVICE}")
 

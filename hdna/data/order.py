@@ -1,7 +1,7 @@
 """The order law: which crops make up global batch `step`, as a pure function of (recipe, seed, manifest).
 
-Integers in, (window, offset, strand) out: no I/O, no state, no knowledge of ranks or workers. A run's position in its
-data is one integer, the step.
+Integers in, (window, offset, strand) out: no state, no knowledge of ranks or workers. A run's position in its data is
+one integer, the step. The lengths of windows come from tables, of which those of large sets read a few shards' index.
 
 Each curriculum stage has its own epochs. An epoch contains every window's (bases - 1) // context_length crops once.
 Shards are permuted, then the crops of a few consecutive shards together, so that a reader needs only those few shards
@@ -16,9 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hdna.data.curriculum import Curriculum, StagePlan
+from hdna.data.window_table import WindowTable, crops_of, window_table
 from hdna.errors import InputError
 from hdna.genome.hashing import hash64, hash_int, permutation
-from hdna.genome.shard_set import ShardSet
+from hdna.genome.set_windows import IntArray
+
+__all__ = ["Crop", "Crops", "DataOrder", "IntArray", "WindowTable", "window_table"]
 
 SHARDS_TOGETHER = 8
 """Shards whose crops are permuted together."""
@@ -27,7 +30,6 @@ MIXTURE_PERIOD = 1024
 _EPOCH, _PHASE, _EDGE, _STRAND, _MIXTURE, _CROP = range(6)
 """Separate the hashes of different decisions."""
 
-IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 
@@ -80,23 +82,6 @@ class Crops(Sequence[Crop]):
     __hash__ = None  # type: ignore[assignment]  # like a list's
 
 
-class WindowTable(NamedTuple):
-    """The train windows of one shard set, shard by shard."""
-
-    bases: IntArray
-    """Bases of each window."""
-    shard: IntArray
-    """Number of the shard that contains each window, non-decreasing."""
-
-
-def window_table(shard_set: ShardSet, split: str) -> WindowTable:
-    """The windows of one split of a shard set, in its manifest's order."""
-    shards = [shard for shard in shard_set.shards if shard.split == split]
-    bases = [sample.end - sample.start for shard in shards for sample in shard.samples]
-    numbers = np.repeat(np.arange(len(shards)), [len(shard.samples) for shard in shards])
-    return WindowTable(np.array(bases, dtype=np.int64), numbers)
-
-
 class DataOrder:
     """Global batches of a run.
 
@@ -119,10 +104,10 @@ class DataOrder:
         for stage in curriculum.stages:
             for table in tables:
                 _check_long_enough(table, stage.context_length)
-        self._first_window = np.cumsum([0, *(len(table.bases) for table in tables)])
+        self._first_window = np.cumsum([0, *map(len, tables)])
         self._key = hash_int(seed)
         self._reverse_complement = reverse_complement
-        self._period = _mixture_period(list(weights) or [float(table.bases.sum()) for table in tables], self._key)
+        self._period = _mixture_period(list(weights) or [float(table.total_bases) for table in tables], self._key)
         self.crops_per_epoch = lru_cache(maxsize=None)(self._crops_per_epoch)
         """(shard set, context length) -> crops in one pass over it."""
         self._epoch = lru_cache(maxsize=2 * len(tables))(self._epoch_groups)
@@ -141,7 +126,7 @@ class DataOrder:
         return crops
 
     def _crops_per_epoch(self, shard_set: int, context_length: int) -> int:
-        return int(_crops(self._tables[shard_set].bases, context_length).sum())
+        return int(self._tables[shard_set].crops(context_length).sum())
 
     def _fill(self, crops: Crops, mine: IntArray, shard_set: int, stage: StagePlan, cursors: IntArray) -> None:
         """Fill entries `mine` with crops at `cursors` (rising) of a shard set's endless sequence of epochs."""
@@ -150,54 +135,58 @@ class DataOrder:
             now = epochs == epoch
             rows = mine[now]
             key = (self._key, shard_set, stage.index, int(epoch))
-            window, number = self._at(key, stage.context_length, positions[now])
-            bases = self._tables[shard_set].bases[window]
+            window, number, bases = self._at(key, stage.context_length, positions[now])
             crops.window[rows] = window + self._first_window[shard_set]
             crops.offset[rows] = _offsets(bases, stage.context_length, number, (*key, window))
             crops.reverse[rows] = hash64(*key, _STRAND, window, number) & np.uint64(self._reverse_complement)
 
-    def _at(self, key: tuple[int, ...], context_length: int, positions: IntArray) -> tuple[IntArray, IntArray]:
-        """Windows and crop numbers at positions of an epoch."""
+    def _at(self, key: tuple[int, ...], context_length: int, positions: IntArray) -> "_EpochCrops":
+        """What is at positions of an epoch."""
         ends, shards = self._epoch(key, context_length)
         group_of = np.searchsorted(ends, positions, side="right")
-        window, number = np.empty_like(positions), np.empty_like(positions)
+        found = _EpochCrops(*np.empty((3, len(positions)), np.int64))
         for group in np.unique(group_of):
             members = tuple(int(s) for s in shards[group * SHARDS_TOGETHER : (group + 1) * SHARDS_TOGETHER])
-            windows, numbers = self._group(key, context_length, members)
             here = group_of == group
             inside = positions[here] - (ends[group - 1] if group else 0)
-            window[here], number[here] = windows[inside], numbers[inside]
-        return window, number
+            for column, values in zip(found, self._group(key, context_length, members), strict=True):
+                column[here] = values[inside]
+        return found
 
     def _epoch_groups(self, key: tuple[int, ...], context_length: int) -> tuple[IntArray, IntArray]:
         """Cumulative crops of an epoch's groups of shards, and the shards in order."""
-        table = self._tables[key[1]]
-        count = int(table.shard[-1]) + 1
-        shards = permutation(count, *key, _EPOCH)
-        per_shard = np.bincount(table.shard, weights=_crops(table.bases, context_length), minlength=count).astype(int)
-        return np.cumsum(np.add.reduceat(per_shard[shards], np.arange(0, count, SHARDS_TOGETHER))), shards
+        per_shard = self._tables[key[1]].crops(context_length)
+        shards = permutation(len(per_shard), *key, _EPOCH)
+        return np.cumsum(np.add.reduceat(per_shard[shards], np.arange(0, len(shards), SHARDS_TOGETHER))), shards
 
-    def _permuted_group(
-        self, key: tuple[int, ...], context_length: int, shards: tuple[int, ...]
-    ) -> tuple[IntArray, IntArray]:
-        """Windows and crop numbers of the shards' crops, permuted together."""
+    def _permuted_group(self, key: tuple[int, ...], context_length: int, shards: tuple[int, ...]) -> "_EpochCrops":
+        """The shards' crops, permuted together."""
         table = self._tables[key[1]]
-        windows = np.flatnonzero(np.isin(table.shard, shards))
-        crops = _crops(table.bases[windows], context_length)
-        window = np.repeat(windows, crops)
+        windows = np.concatenate([np.arange(table.firsts[s], table.firsts[s + 1]) for s in sorted(shards)])
+        bases = np.concatenate([table.bases_of(s) for s in sorted(shards)])
+        crops = crops_of(bases, context_length)
+        window, bases = np.repeat(windows, crops), np.repeat(bases, crops)
         number = np.arange(len(window)) - np.repeat(np.cumsum(crops) - crops, crops)
         shuffled = np.argsort(hash64(*key, _CROP, window, number), kind="stable")
-        return window[shuffled], number[shuffled]
+        return _EpochCrops(window[shuffled], number[shuffled], bases[shuffled])
 
 
 def _check_long_enough(table: WindowTable, context_length: int) -> None:
-    longest = int(table.bases.max(initial=0))
+    longest = table.longest
     if longest <= context_length:
         raise InputError(
             f"context_length={context_length}: needs windows of {context_length + 1} bases, but the longest train "
             f"window of a shard set has {longest}: "
             f"shorten the context, or make the set with a larger --window or longer splits"
         )
+
+
+class _EpochCrops(NamedTuple):
+    """Crops of one shard set: window, number within it, and the window's bases."""
+
+    window: IntArray
+    number: IntArray
+    bases: IntArray
 
 
 class _Period(NamedTuple):
@@ -221,11 +210,6 @@ def _mixture_period(weights: Sequence[float], key: int) -> _Period:
     for number in range(len(weights)):
         rank[shard_set == number] = np.arange(share[number])
     return _Period(shard_set, rank, share)
-
-
-def _crops(bases: IntArray, context_length: int) -> IntArray:
-    """Crops per window: each needs context_length + 1 bases and shares one with its neighbour."""
-    return np.maximum(bases - 1, 0) // context_length
 
 
 def _offsets(bases: IntArray, context_length: int, number: IntArray, key: tuple[int | IntArray, ...]) -> IntArray:

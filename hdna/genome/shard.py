@@ -5,6 +5,7 @@ Per sample, in this order: `KEY.json` (assembly, contig, start, end, split), `KE
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -14,7 +15,9 @@ SPLITS: Final = ("train", "valid", "test")
 META_FIELD, SEQUENCE_FIELD, MASK_FIELD = "json", "seq.npy", "mask.npy"
 
 Split = Annotated[str, Meta(pattern=r"^(train|valid|test)\Z")]
+ShardName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}\.tar\Z")]
 Crc32c = Annotated[int, Meta(ge=0, lt=1 << 32)]
+MAX_SHARD_BYTES: Final = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -35,18 +38,19 @@ class SampleEntry:
     mask_crc32c: Crc32c | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ShardEntry:
     """One tar."""
 
-    url: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}\.tar\Z")]
+    url: ShardName
     """Its name, beside the manifest."""
-    bytes: Annotated[int, Meta(ge=0, le=1 << 40)]
+    bytes: Annotated[int, Meta(ge=0, le=MAX_SHARD_BYTES)]
     sha256: Sha256
     split: Split
     bases: Count
     """Distinct bases: a base shared by two neighbouring windows counts once."""
-    samples: list[SampleEntry]
+    samples: Sequence[SampleEntry]
+    """In the tar's order; of a large set they are read when they are asked for."""
 
 
 def key_of(number: int) -> str:

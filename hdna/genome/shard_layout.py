@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hdna.genome.npy import HEADER_BYTES
+from hdna.genome.set_windows import SetWindows
 from hdna.genome.shard import SPLITS, SampleEntry, ShardEntry
 from hdna.storage.manifest import FileEntry
 from hdna.storage.untrusted_json import Count
@@ -29,50 +30,38 @@ def contradictions(
     files: Mapping[str, FileEntry],
 ) -> Iterator[str]:
     """Where windows, shards, totals and files of a manifest do not fit together, in words."""
-    yield from _files(shards, files)
-    yield from _keys(shards)
+    yield from files_and_names(shards, files)
+    windows = SetWindows(shards)
+    yield from windows.repeated_keys()
     for shard in shards:
-        for sample in shard.samples:
-            if problem := _sample(sample, window, shard.bytes):
-                yield f"{shard.url}: {sample.key}: {problem}"
-    yield from _overlaps(shards)
-    distinct = distinct_bases(shards)
-    for shard in shards:
-        if shard.bases != sum(distinct[sample.key] for sample in shard.samples):
-            yield f"{shard.url}: its {shard.bases} bases are not what its windows add up to"
-    yield from _totals(shards, totals)
+        yield from (f"{shard.url}: {problem}" for problem in sample_problems(shard.samples, window, shard.bytes))
+    yield from windows.overlaps()
+    yield from windows.wrong_bases()
+    yield from wrong_totals(shards, totals)
 
 
-def distinct_bases(shards: Sequence[ShardEntry]) -> dict[str, int]:
-    """Bases of each window by its key, not counting one shared with the next window of its split."""
-    windows = [
-        (sample.assembly, sample.contig, sample.start, sample.end, shard.split, sample.key)
-        for shard in shards
-        for sample in shard.samples
-    ]
-    starts = {(assembly, contig, start, split) for assembly, contig, start, _, split, _ in windows}
-    return {
-        key: end - start - int((assembly, contig, end - 1, split) in starts)
-        for assembly, contig, start, end, split, key in windows
-    }
+def window_problems(windows: SetWindows) -> Iterator[str]:
+    """What only all windows of a set together contradict."""
+    yield from windows.repeated_keys()
+    yield from windows.overlaps()
+    yield from windows.wrong_bases()
 
 
-def _files(shards: Sequence[ShardEntry], files: Mapping[str, FileEntry]) -> Iterator[str]:
+def sample_problems(samples: Sequence[SampleEntry], window: int, shard_bytes: int) -> Iterator[str]:
+    """Windows that have no place in the set or in a shard of that size."""
+    for sample in samples:
+        if problem := _sample(sample, window, shard_bytes):
+            yield f"{sample.key}: {problem}"
+
+
+def files_and_names(shards: Sequence[ShardEntry], files: Mapping[str, FileEntry]) -> Iterator[str]:
+    """Where shards, their names and the table of files differ."""
     listed = {shard.url: FileEntry(shard.bytes, shard.sha256) for shard in shards}
     if listed != files:
         yield "its shards and its file table differ"
     names = [f"{split}-{number:06d}.tar" for split in SPLITS for number in range(sum(s.split == split for s in shards))]
     if [shard.url for shard in shards] != names:
         yield "its shards are not named by split and number, in order"
-
-
-def _keys(shards: Sequence[ShardEntry]) -> Iterator[str]:
-    seen: set[str] = set()
-    for shard in shards:
-        for sample in shard.samples:
-            if sample.key in seen:
-                yield f"{shard.url}: key {sample.key} is used twice"
-            seen.add(sample.key)
 
 
 def _sample(sample: SampleEntry, window: int, shard_bytes: int) -> str | None:
@@ -87,24 +76,8 @@ def _sample(sample: SampleEntry, window: int, shard_bytes: int) -> str | None:
     return None
 
 
-def _overlaps(shards: Sequence[ShardEntry]) -> Iterator[str]:
-    """Neighbours of one split share one base; no base belongs to two splits."""
-    windows = sorted(
-        (sample.assembly, sample.contig, sample.start, sample.end, shard.split, sample.key)
-        for shard in shards
-        for sample in shard.samples
-    )
-    lane, reach, last_split, last_key = ("", ""), -1, "", ""
-    for assembly, contig, start, end, split, key in windows:
-        if (assembly, contig) != lane:
-            lane, reach, last_split = (assembly, contig), -1, ""
-        if start < reach - int(split == last_split):
-            yield f"windows {last_key} ({last_split}) and {key} ({split}) overlap on {contig} of {assembly}"
-        if end > reach:
-            reach, last_split, last_key = end, split, key
-
-
-def _totals(shards: Sequence[ShardEntry], totals: Mapping[str, SplitTotals]) -> Iterator[str]:
+def wrong_totals(shards: Sequence[ShardEntry], totals: Mapping[str, SplitTotals]) -> Iterator[str]:
+    """Splits whose totals are not those of their shards."""
     for split in sorted({shard.split for shard in shards} - set(totals)):
         yield f"totals of {split} are missing"
     for split, said in totals.items():

@@ -4,14 +4,18 @@ The manifest is written last and names only files beside it: nothing in it can m
 run a command.
 """
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import chain
 from typing import Annotated, Any, Final
 
 from hdna import storage
 from hdna.errors import InputError
+from hdna.genome.sample_parts import IndexedShard, SampleParts, index_problems
+from hdna.genome.set_windows import SetWindows
 from hdna.genome.shard import ShardEntry, Split
-from hdna.genome.shard_layout import SplitTotals, contradictions
+from hdna.genome.shard_layout import SplitTotals, contradictions, files_and_names, window_problems, wrong_totals
+from hdna.genome.window_lengths import LENGTHS, WindowLengths
 from hdna.storage.manifest import MANIFEST, Format, Manifest, read_manifest
 from hdna.storage.untrusted_json import Count, Meta, Sha256, convert_json
 
@@ -61,6 +65,8 @@ class ShardSet:
     provenance: Provenance
     checksum: str
     """sha256 of the manifest, which identifies the whole set."""
+    lengths: WindowLengths | None = field(default=None, compare=False, repr=False)
+    """Of a large set, whose samples are not in memory."""
 
     def url_of(self, shard: ShardEntry) -> str:
         """URL of a shard."""
@@ -77,8 +83,21 @@ class _Body:
     provenance: Provenance
 
 
+@dataclass(frozen=True)
+class _IndexedBody:
+    """The same of a large set."""
+
+    window: Annotated[int, Meta(ge=1, lt=MAX_WINDOW)]
+    shards: list[IndexedShard]
+    totals: dict[Split, SplitTotals]
+    provenance: Provenance
+
+
 def manifest_body(
-    window: int, shards: Iterable[ShardEntry], totals: dict[str, SplitTotals], provenance: Provenance
+    window: int,
+    shards: Iterable[ShardEntry | IndexedShard],
+    totals: dict[str, SplitTotals],
+    provenance: Provenance,
 ) -> dict[str, Any]:
     """The manifest's JSON, without its file table."""
     return {
@@ -103,7 +122,29 @@ def load_shard_set(url: str) -> ShardSet:
 def shard_set(manifest: Manifest) -> ShardSet:
     """The shard set that a manifest describes. Raises InputError when its parts contradict each other."""
     url = storage.join(manifest.url, MANIFEST)
+    if LENGTHS in manifest.files:
+        return _indexed_set(manifest, url)
     body = convert_json(manifest.body, _Body, url, FORMAT.damaged)
     for problem in contradictions(body.window, body.shards, body.totals, manifest.files):
         raise InputError(f"{url}: {problem}: {FORMAT.damaged}")
     return ShardSet(manifest.url, body.window, body.shards, body.totals, body.provenance, manifest.checksum)
+
+
+def _indexed_set(manifest: Manifest, url: str) -> ShardSet:
+    body = convert_json(manifest.body, _IndexedBody, url, FORMAT.damaged)
+    parts = SampleParts(manifest, body.window)
+    shards = [parts.shard(listed) for listed in body.shards]
+    tars = {name: entry for name, entry in manifest.files.items() if name.endswith(".tar")}
+    layout = (files_and_names(shards, tars), index_problems(body.shards, manifest.files))
+    for problem in chain(*layout, wrong_totals(shards, body.totals)):
+        raise InputError(f"{url}: {problem}: {FORMAT.damaged}")
+    lengths = WindowLengths(manifest, body.window, shards)
+    return ShardSet(manifest.url, body.window, shards, body.totals, body.provenance, manifest.checksum, lengths)
+
+
+def problems_among(windows: SetWindows, shard_set: ShardSet) -> Iterator[str]:
+    """What all windows of a set together contradict: loading a large set does not compare them."""
+    for problem in window_problems(windows):
+        yield f"{storage.join(shard_set.url, MANIFEST)}: {problem}: {FORMAT.damaged}"
+    if shard_set.lengths and shard_set.lengths.differ_from(shard_set.shards):
+        yield f"{storage.join(shard_set.url, LENGTHS)}: not the lengths of the windows: {FORMAT.damaged}"

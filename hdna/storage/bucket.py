@@ -6,16 +6,20 @@ one-line InputError naming the URL.
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from obstore.exceptions import AlreadyExistsError, GenericError, NotFoundError
 
 from hdna.errors import InputError
 from hdna.storage import retry
-from hdna.storage.bucket_errors import names_no_bucket, one_line_errors
+from hdna.storage.bucket_errors import is_torn, names_no_bucket, one_line_errors
 from hdna.storage.stores import locate
 from hdna.storage.traffic import TRAFFIC
+
+T = TypeVar("T")
 
 _BLOCK_BYTES = 8 << 20
 _CONCURRENT_BLOCKS = 4
@@ -111,12 +115,13 @@ def list_objects(url: str) -> dict[str, int]:
     """Every object below `url`: its path relative to `url`, and its size in bytes."""
     store, key = locate(url)
     prefix = f"{key}/" if key else ""
-    found: dict[str, int] = {}
+
+    def listed() -> dict[str, int]:
+        entries = (entry for batch in store.list(prefix=prefix or None) for entry in batch)
+        return {entry["path"].removeprefix(prefix): int(entry["size"]) for entry in entries}
+
     with one_line_errors(url):
-        for batch in store.list(prefix=prefix or None):
-            for entry in batch:
-                found[entry["path"].removeprefix(prefix)] = int(entry["size"])
-    return found
+        return _asked_again(listed)
 
 
 def delete(url: str, names: list[str]) -> None:
@@ -125,6 +130,18 @@ def delete(url: str, names: list[str]) -> None:
         store, key = locate(f"{url.rstrip('/')}/{name}")
         with one_line_errors(url):
             try:
-                store.delete(key)
+                _asked_again(partial(store.delete, key))
             except (FileNotFoundError, NotFoundError):
                 continue
+
+
+def _asked_again(ask: Callable[[], T]) -> T:
+    """What `ask` returns, asked again while its answer is torn: the library asks again only before an answer begins."""
+    for pause in retry.RETRY.pauses():
+        try:
+            return ask()
+        except GenericError as error:
+            if not is_torn(str(error)):
+                raise
+            time.sleep(pause)
+    return ask()

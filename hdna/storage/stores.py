@@ -6,6 +6,7 @@ fetch anything.
 """
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -16,17 +17,18 @@ from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store
 
 from hdna.errors import InputError
 from hdna.storage import retry
-from hdna.storage.aws_profile import profile_settings
+from hdna.storage.aws_profile import needs_boto3, profile_name, profile_settings
 from hdna.storage.bucket_errors import one_line_errors
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, RetryConfig
+    from obstore.store import ClientConfig, RetryConfig, S3Credential
 
 SCHEMES = ("file", "s3", "gs", "az")
 _STORE_VARIABLES = ("AWS_", "GOOGLE_", "AZURE_", "HOME")
 """Prefixes of environment variables that a store reads itself."""
 _PROFILE_LIFETIME = timedelta(minutes=10)
-"""How long a profile's keys are trusted before its file is read again: other programs renew short-lived keys."""
+"""How long a profile's keys are trusted: other programs renew short-lived keys. The library reads them again when five
+minutes of it are left."""
 
 
 def is_local(url: str) -> bool:
@@ -122,6 +124,8 @@ def _open_s3(bucket: str, client: "ClientConfig", retrying: "RetryConfig", envir
         settings["region"] = profile["region"]
     if "aws_access_key_id" in profile:
         settings["credential_provider"] = _profile_keys
+    elif needs_boto3(profile):
+        settings["credential_provider"] = _session_keys(profile, environment)
     client["allow_http"] = (endpoint or "").startswith("http://")
     return S3Store(bucket, client_options=client, retry_config=retrying, **settings)
 
@@ -134,3 +138,15 @@ def _profile_keys() -> dict[str, Any]:
         "token": profile.get("aws_session_token"),
         "expires_at": datetime.now(UTC) + _PROFILE_LIFETIME,
     }
+
+
+def _session_keys(profile: dict[str, str], environment: dict[str, str]) -> "Callable[[], S3Credential]":
+    try:
+        from hdna.storage.aws_session import session_keys
+    except ImportError:
+        raise InputError(
+            f"AWS profile {profile_name()!r}: single sign-on, roles and commands need boto3: pip install 'hdna[aws]', "
+            f"on every node"
+        ) from None
+    region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or profile.get("region")
+    return session_keys(profile_name(), region or "us-east-1", tuple(environment.items()))

@@ -48,7 +48,7 @@ def _stage_line(config: RunConfig, stage: StagePlan, train: WindowReader) -> str
     shared += f" ({idle} worker(s) idle)" if idle else ""
     largest, micro_steps = stage.largest_micro_batch(ranks), stage.accumulation(ranks)
     at_most = "" if largest * micro_steps * ranks == stage.samples else "up to "
-    crops = sum(int(((table.bases - 1) // stage.context_length).sum()) for table in train.tables)
+    crops = sum(int(table.crops(stage.context_length).sum()) for table in train.tables)
     epochs = (stage.end_step - stage.first_step) * stage.samples / crops
     flops_per_token = train_flops_per_token(config.model, stage.context_length, largest)
     flops = flops_per_token * config.optim.global_batch_tokens

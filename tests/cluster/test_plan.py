@@ -137,6 +137,19 @@ def test_the_long_recipes_fit_the_devices_they_are_for(device: str) -> None:
         assert re.search(r"whole run: at least [\d,.]+ h\. Lower bounds, not forecasts", text)
 
 
+def test_requests_of_large_1m_by_hand() -> None:
+    """Eight parts, state.json and manifest; of the four checkpoints there are then, two GETs each for their scores.
+
+    Uploaded besides: metrics.jsonl and TensorBoard's file. All but seven parts wait for one another.
+    """
+    text = printed("large_1m")
+    get, put, listed, deleted, megabytes = 10 + 4 * 2, 10 + 2, 5, 10, f"{3 * 4 * 6_550_528 / 2**20:.1f}"
+    cells = re.split(r" {2,}", next(line for line in text.splitlines() if "a save" in line).strip())
+    requests = [get, put, listed, deleted, get + put + listed + deleted - 7]
+    assert cells == ["a save", *map(str, requests), megabytes, megabytes]
+    assert "each node copies 1.9 a step (at most" in text and "controller: 4.0 a second" in text
+
+
 def test_devices_take_the_place_of_workers() -> None:
     text = printed("beyond_4m", "--devices", "32")
     assert text.startswith("beyond_4m on 32 x H100") and row(text, "Work", 10)[2:4] == ["2 x 2 x 8", "16"]

@@ -38,3 +38,20 @@ def shards(small: Path, tmp_path: Path) -> Path:
 def store(small: Path, tmp_path: Path) -> Path:
     """A copy of the store that the test may damage."""
     return Path(shutil.copytree(small / "g.zarr", tmp_path / "g.zarr"))
+
+
+@pytest.fixture(scope="session")
+def small_indexed(small: Path) -> Path:
+    """The same set as a large one, in three train shards and two valid ones; and set-of-many/, the ordinary one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hdna_prep.shards._SHARD_BASES", 1500)
+        for name, most in (("set-of-many", 9), ("set-with-index", 8)):
+            patch.setattr("hdna_prep.shards._MAX_WINDOWS_IN_MANIFEST", most)
+            write_shards([str(small / "g.zarr")], str(small / name), str(small / "splits.bed"), window=1000)
+    return small / "set-with-index"
+
+
+@pytest.fixture
+def indexed(small_indexed: Path, tmp_path: Path) -> Path:
+    """A copy of the large set that the test may damage."""
+    return Path(shutil.copytree(small_indexed, tmp_path / "indexed"))

@@ -17,6 +17,8 @@ ROOMS = sorted({path.parent.relative_to(REPO).as_posix() for path in SOURCES} | 
 DOORS = {
     "OmegaConf": ("omegaconf", "hdna/config/recipe.py"),
     "obstore": ("obstore", "hdna/storage/"),
+    "boto3": ("boto3", "hdna/storage/aws_session.py"),
+    "botocore": ("botocore", "hdna/storage/aws_session.py"),
     "Zarr": ("zarr", "hdna/genome/arrays.py"),
     "WebDataset": ("webdataset", "hdna/data/open_shard.py"),
     "DeepSpeed": ("deepspeed", "hdna/train/engine.py"),
@@ -27,7 +29,7 @@ DOORS = {
     "msgspec": ("msgspec", "hdna/storage/untrusted_json.py"),
 }
 """Each heavy library, how it is imported, and the one file or room that imports it."""
-HEAVY = ("torch", "deepspeed", "ray", "webdataset", "zarr", "matplotlib", "omegaconf", "obstore", "numpy")
+HEAVY = ("torch", "deepspeed", "ray", "webdataset", "zarr", "matplotlib", "omegaconf", "obstore", "numpy", "boto3")
 
 BLOCKED = """
 import sys

@@ -14,16 +14,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hdna import storage
 from hdna.config import DataConfig, Stage, load_recipe
 from hdna.data import order as order_module
 from hdna.data.cache import ShardCache
 from hdna.data.collate import Collator
 from hdna.data.curriculum import Curriculum
-from hdna.data.order import MIXTURE_PERIOD, SHARDS_TOGETHER, Crop, Crops, DataOrder, WindowTable
+from hdna.data.order import MIXTURE_PERIOD, SHARDS_TOGETHER, Crop, Crops, DataOrder, WindowTable, window_table
 from hdna.data.stream import Rows, WindowReader, prefetched
 from hdna.errors import InputError
 from hdna.genome.hashing import hash64
-from hdna.genome.shard_set import load_shard_set
+from hdna.genome.shard_set import ShardSet, load_shard_set
+from hdna_prep import shards
 
 FIRST = [
     (2, 399, "-"),
@@ -308,3 +310,47 @@ def test_one_set_of_long_windows_serves_every_context(context: int) -> None:
             assert not len(missed)
         else:
             assert np.minimum(missed, length - missed).max(initial=0) < context / 8
+
+
+@pytest.fixture(scope="module")
+def two_forms(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[ShardSet, ShardSet]:
+    """The same windows in many small shards, in an ordinary set and in one with an index."""
+    folder, genome = tmp_path_factory.mktemp("forms"), str(tiny_set.parent / "genome.zarr")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "_SHARD_BASES", 1500)
+        ordinary = shards.write_shards([genome], str(folder / "ordinary"), window=1024)
+        patch.setattr(shards, "_MAX_WINDOWS_IN_MANIFEST", 0)
+        return ordinary, shards.write_shards([genome], str(folder / "indexed"), window=1024)
+
+
+def test_a_large_set_gives_the_crops_of_an_ordinary_one(two_forms: tuple[ShardSet, ShardSet]) -> None:
+    """Of the same windows, alone and in a mixture, in each of several stages."""
+    one, other = (window_table(shard_set, "train") for shard_set in two_forms)
+    third = table(*[1025] * 25)
+    curriculum = Curriculum(
+        [Stage(length, 10**6 * (number + 1)) for number, length in enumerate((64, 100, 1024))], 6400
+    )
+    for weights in ([], [2.0, 1.0]):
+        expected = DataOrder([one, third], curriculum, 3, weights)
+        found = DataOrder([other, third], curriculum, 3, weights)
+        for step in range(0, curriculum.steps, 7):
+            assert found.batch(step) == expected.batch(step)
+    assert np.array_equal(np.sort(other.bases), np.sort(one.bases)) and np.array_equal(other.shard, one.shard)
+
+
+def test_a_step_of_a_large_set_reads_the_index_of_its_own_shards(
+    two_forms: tuple[ShardSet, ShardSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    read = storage.read
+
+    def noted(url: str) -> bytes:
+        asked.append(url)
+        return read(url)
+
+    monkeypatch.setattr(storage, "read", noted)
+    many = load_shard_set(two_forms[1].url)
+    order = DataOrder([window_table(many, "train")], one_stage(64, 4), seed=1)
+    assert len(many.shards) > 5 * SHARDS_TOGETHER and asked == [f"{many.url}/manifest.json"]
+    order.batch(7_777)
+    assert len(set(asked)) == len(asked) <= 1 + SHARDS_TOGETHER

@@ -117,15 +117,18 @@ def test_pieces_that_end_in_another_order_change_nothing(fasta: Path, tmp_path: 
     assert bytes_of(tmp_path / "one.zarr") == bytes_of(tmp_path / "other.zarr")
 
 
+@pytest.mark.parametrize("in_manifest", [0, shards._MAX_WINDOWS_IN_MANIFEST])
 def test_shards_of_1_2_and_3_workers_are_the_same_bytes(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    in_manifest: int, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """With and without an index."""
     monkeypatch.setattr(shards, "_SHARD_BASES", 15_000)
+    monkeypatch.setattr(shards, "_MAX_WINDOWS_IN_MANIFEST", in_manifest)
     for workers in (1, 2, 3):
         with processes(workers) as pool:
             write_shards([str(made / "g.zarr")], str(tmp_path / str(workers)), window=2000, pool=pool)
     one = bytes_of(tmp_path / "1")
-    assert len(one) > 8
+    assert len(one) > 8 and ("lengths.npy" in one) == (in_manifest == 0)
     assert bytes_of(tmp_path / "2") == one
     assert bytes_of(tmp_path / "3") == one
     assert verify(str(tmp_path / "3")) == []

@@ -13,6 +13,7 @@ from support.shard_sets import NPY_HEADER_BYTES, Member, member, rewrite_shard
 from typer.testing import CliRunner
 
 from hdna.cli.prep import app
+from hdna_prep import shards
 from hdna_prep.encode import encode_genome
 from hdna_prep.shards import write_shards
 from hdna_prep.verify import verify
@@ -85,8 +86,8 @@ def random_bases(count: int, seed: int) -> str:
     return "".join(random.Random(seed).choices("ACGT", k=count))
 
 
-@pytest.fixture
-def repeated(tmp_path: Path) -> Path:
+@pytest.fixture(params=[0, shards._MAX_WINDOWS_IN_MANIFEST], ids=["indexed", "ordinary"])
+def repeated(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A set whose valid contigs are a train stretch, its reverse complement, and nothing of the kind."""
     stretch = random_bases(1001, 1)
     other = stretch.translate(str.maketrans("ACGT", "TGCA"))[::-1]
@@ -101,6 +102,7 @@ def repeated(tmp_path: Path) -> Path:
     splits = {"same": "valid", "other": "test", "new": "valid"}
     lines = [f"{name}\t0\t{len(text)}\t{splits.get(name, 'train')}\n" for name, text in contigs.items()]
     (tmp_path / "splits.bed").write_text("".join(lines))
+    monkeypatch.setattr(shards, "_MAX_WINDOWS_IN_MANIFEST", request.param)
     encode_genome([str(tmp_path / "g.fa")], str(tmp_path / "g.zarr"))
     write_shards([str(tmp_path / "g.zarr")], str(tmp_path / "set"), str(tmp_path / "splits.bed"), window=1000)
     return tmp_path / "set"

@@ -1,6 +1,7 @@
 """A proxy on loopback that does to an S3 server's answers what networks do, one planned fault for each request."""
 
 import http.client
+import random
 import socket
 import struct
 import threading
@@ -20,7 +21,7 @@ class FaultyProxy(ThreadingHTTPServer):
     """Passes requests on to `upstream` (http://HOST:PORT).
 
     `plan(method, fault, times)` sets the fault of that many coming requests of the method, `plan_for(path, fault)` that
-    of the next request whose path contains `path`:
+    of the next request whose path contains `path`, `plan_share(fault, share)` that of a share of all:
 
     * the empty string: none, the request is passed on
     * `503`: the server's answer when it is busy; the request is not passed on
@@ -45,6 +46,7 @@ class FaultyProxy(ThreadingHTTPServer):
         self.closing = threading.Event()
         self._faults: dict[str, list[str]] = {}
         self._faults_of_paths: dict[str, str] = {}
+        self._share, self._fault_of_share, self._rng = 0.0, "", random.Random()
         self._lock = threading.Lock()
 
     def plan(self, method: str, fault: str, times: int = 1) -> None:
@@ -53,10 +55,15 @@ class FaultyProxy(ThreadingHTTPServer):
     def plan_for(self, path: str, fault: str) -> None:
         self._faults_of_paths[path] = fault
 
+    def plan_share(self, fault: str, share: float, seed: int = 0) -> None:
+        """Plan the fault for so large a share of all coming requests, drawn at random."""
+        self._share, self._fault_of_share, self._rng = share, fault, random.Random(seed)
+
     def forget(self) -> None:
         """Pass everything on from now on."""
         with self._lock:
             self._faults.clear()
+            self._share = 0.0
 
     def fault_of(self, request: str) -> str:
         """The fault planned for this request; empty if there is none."""
@@ -64,6 +71,8 @@ class FaultyProxy(ThreadingHTTPServer):
             self.requests.append(request)
             for path in [path for path in self._faults_of_paths if path in request]:
                 return self._faults_of_paths.pop(path)
+            if self._rng.random() < self._share:
+                return self._fault_of_share
             planned = self._faults.get(request.split()[0], [])
             return planned.pop(0) if planned else ""
 

@@ -26,9 +26,11 @@ from hdna.parallel import Mesh, shard_sequence
 from hdna.parallel.mesh import lost_ranks_explained
 from hdna.run.events import Event, StepDone
 from hdna.run.lease import Fence
+from hdna.storage import retry
 from hdna.train.engine import Engine
 from hdna.train.loop import train
 from hdna.train.step import micro_batch_nats, optimizer_step, share_of_step
+from support.s3 import QUICK
 
 CPU = torch.device("cpu")
 
@@ -38,15 +40,23 @@ def run_training(recipe: Path, overrides: Sequence[str]) -> None:
     train(load_recipe(str(recipe), overrides), CPU, announce)
 
 
-def run_saved_slowly(recipe: Path, overrides: Sequence[str], seconds: float) -> None:
-    """A run on a disk that takes so long for each part of a checkpoint."""
+def run_saved_slowly(
+    recipe: Path, overrides: Sequence[str], seconds: float, slow: tuple[str, ...] = (".safetensors",)
+) -> None:
+    """A run on a disk that takes so long before each part of a checkpoint, or before files with other `slow` ends."""
     write = storage.write_if_absent
 
     def write_slowly(url: str, data: bytes) -> bool:
-        time.sleep(seconds if url.endswith(".safetensors") else 0)
+        time.sleep(seconds if url.endswith(slow) else 0)
         return write(url, data)
 
     storage.write_if_absent = write_slowly
+    run_training(recipe, overrides)
+
+
+def run_impatient(recipe: Path, overrides: Sequence[str]) -> None:
+    """A run that tries again as often as any, but sooner."""
+    retry.RETRY = QUICK
     run_training(recipe, overrides)
 
 

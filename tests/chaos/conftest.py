@@ -1,0 +1,25 @@
+"""What all faults share: the weights to compare with, and the table."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.chaos import DisturbedRun, Row, table
+
+from hdna.checkpoint import LoadedCheckpoint, list_checkpoints, load_checkpoint
+
+
+@pytest.fixture(scope="session")
+def rows() -> Iterator[dict[str, Row]]:
+    """The table, printed at the end (`-s` shows it)."""
+    found: dict[str, Row] = {}
+    yield found
+    print(table(found))
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> LoadedCheckpoint:
+    """The last checkpoint of a run that nobody disturbed."""
+    run = DisturbedRun(tiny_recipe, str(tmp_path_factory.mktemp("chaos") / "undisturbed"))
+    run.resume()
+    return load_checkpoint(list_checkpoints(run.url)[-1].url)
