@@ -6,6 +6,7 @@ from pathlib import Path
 
 import google_crc32c
 import numcodecs.zstd
+import pytest
 from faults.prepared import record, records_in
 from faults.subject import HARMLESS, ON_OPENING, ON_READING, TAKEN, Forgeries, Subject
 from support.manifests import Body, Change, edit_listed, edit_manifest, write_listed
@@ -247,6 +248,42 @@ def move_first_window(members: list[Member]) -> None:
     """Another start in its metadata."""
     info, data = members[0]
     members[0] = member(info.name, data.replace(b'"start": ', b'"start": 1'))
+
+
+class SetIndex(SetManifest):
+    """A large set, with faults to its index."""
+
+    row = "large shard set: `lengths.npy`, parts"
+    flips = 30
+
+    def make(self) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("hdna_prep.shards._MAX_WINDOWS_IN_MANIFEST", 0)
+            super().make()
+
+    def files(self) -> list[Path]:
+        return [self.home / "lengths.npy", *sorted(self.home.glob("*-*.json"))]
+
+    def forgeries(self) -> Forgeries:
+        edit = partial(edit_listed, self.manifest, "train-000000.json")
+        return {
+            ON_OPENING: {
+                "lengths that are none": partial(write_listed, self.manifest, "lengths.npy", b"\x80\x04" * 100),
+                "more windows": partial(
+                    edit_manifest, self.manifest, lambda body: body["shards"][0].update(windows=1 << 40)
+                ),
+            },
+            ON_READING: {
+                "a window left out": partial(edit, lambda samples: samples.pop()),
+                "tokens elsewhere": partial(edit, lambda samples: samples[0].update(offset=1)),
+                "another crc32c": partial(edit, lambda samples: samples[0].update(crc32c=1)),
+            },
+            TAKEN: {
+                "another origin": partial(
+                    edit_manifest, self.manifest, lambda body: body["provenance"].update(command="made up")
+                )
+            },
+        }
 
 
 class TarsInUse(SetManifest):

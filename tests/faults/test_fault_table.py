@@ -12,7 +12,7 @@ from faults.buckets import CachedShard, Claim, InBucket
 from faults.checkpoints import CheckpointFiles, CheckpointManifest
 from faults.prepared import Bed, Fasta, GzipFasta, InterruptedEncode
 from faults.runs import GivenRecipe, RunFacts, RunLease, RunMetrics, RunRecipe
-from faults.sets import SetManifest, StoreFiles, StoreManifest, Tars, TarsInUse
+from faults.sets import SetIndex, SetManifest, StoreFiles, StoreManifest, Tars, TarsInUse
 from faults.subject import FAULTS, HARMLESS, Fault, Subject
 
 SUBJECTS: tuple[type[Subject], ...] = (
@@ -23,6 +23,7 @@ SUBJECTS: tuple[type[Subject], ...] = (
     StoreManifest,
     StoreFiles,
     SetManifest,
+    SetIndex,
     Tars,
     TarsInUse,
     CachedShard,
