@@ -10,6 +10,7 @@ from hdna.config import RunConfig
 from hdna.config.recipe import parse_recipe
 from hdna.errors import InputError
 from hdna.run.files import BASELINES, ENVIRONMENT, METRICS, RECIPE, STATE, read_json, read_metrics
+from hdna.run.status import RunStatus, read_status
 from hdna.run.step_record import StepRecord
 
 
@@ -36,6 +37,8 @@ class History:
 
     url: str
     status: str
+    live: RunStatus | None
+    """What state.json says beside the status; None if it is missing, damaged or of an earlier version."""
     steps: list[StepRecord]
     stages: list[StageFacts]
     baselines: dict[str, float]
@@ -65,6 +68,11 @@ class History:
         return self.last_scored.valid_bits_per_base if self.last_scored else None
 
     @property
+    def productive_seconds(self) -> float:
+        """Wall time of the steps that the model was advanced by: those that were done again count once."""
+        return sum(step.seconds or 0.0 for step in self.steps)
+
+    @property
     def skipped(self) -> list[StepRecord]:
         """Steps whose loss or gradient was not finite."""
         return [step for step in self.steps if step.was_skipped]
@@ -84,6 +92,7 @@ def read_history(run_url: str) -> History:
     return History(
         url=run_url,
         status=str(read_json(run_url, STATE).get("status", "unknown")),
+        live=read_status(run_url),
         steps=steps,
         stages=_stages(steps),
         baselines={name: float(n) for name, n in read_json(run_url, BASELINES).items() if _is_finite_number(n)},

@@ -1,6 +1,7 @@
 """The page about a run: one self-contained HTML file, for a browser with neither network nor JavaScript.
 
-The same run files give the same bytes. It may be written at any time, even while the run is in progress.
+The same run files give the same bytes, but for a run in progress that has not been heard of for long. It may be
+written at any time.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from hdna.report import markup
 from hdna.report.history import History, read_history
 from hdna.report.markup import Html
 from hdna.report.plots import MAX_POINTS, UNIFORM_BITS, beyond_range, bits_plot, trace_plot
+from hdna.run.step_record import StepRecord
 
 PAGE = "index.html"
 _STATUS = {"done": "finished", "running": "in progress", "stopped": "stopped before its end"}
@@ -34,6 +36,8 @@ def render(history: History) -> str:
     """The page's HTML."""
     known = history.status if history.status in _STATUS else "unknown"
     status = (known, _STATUS.get(history.status, history.status))
+    if history.live and history.live.is_lost:
+        status = ("unknown", f"last heard of at {history.live.heartbeat}")
     header = markup.header("hdna training run", history.name, status, history.url)
     return markup.document(f"{history.name}: {status[1]}", header, _body(history), f"Written by hdna {__version__}.")
 
@@ -92,9 +96,44 @@ def _body(history: History) -> Iterator[Html]:
         _stage_rows(history),
     )
     yield from _skipped(history)
+    yield from _ledger(history)
     yield markup.heading("The course of training")
     yield markup.figures(_traces(history))
     yield from _records(history)
+
+
+def _ledger(history: History) -> Iterator[Html]:
+    """What the run has cost, by stage, and what interrupted it."""
+    steps = [step for step in history.steps if step.seconds is not None]
+    if not steps:
+        return
+    yield markup.heading("What it took")
+    head = ("Stage", "Hours", "Worker hours", "Read from buckets", "Written to buckets")
+    yield markup.table(head, [_stage_cost(stage, steps) for stage in sorted({step.stage for step in steps})])
+    if history.live is None or not history.live.wall_seconds:
+        return
+    share = min(1.0, history.productive_seconds / history.live.wall_seconds)
+    yield markup.paragraph(
+        f"Its drivers have lived for {history.live.wall_seconds / 3600:,.2f} hours in all, {share:.1%} of them in "
+        f"steps that count: the rest went to starting, waiting, and steps that were done again."
+    )
+    if restarts := history.live.restarts:
+        rows = [(restart.time, f"{restart.step:,}", restart.cause) for restart in restarts]
+        yield markup.table(("Workers were lost at", "Step", "Cause"), rows, text_columns=3)
+
+
+def _stage_cost(index: int, steps: list[StepRecord]) -> tuple[str, ...]:
+    mine = [step for step in steps if step.stage == index]
+    seconds = [step.seconds or 0.0 for step in mine]
+    workers = sum(each * (step.workers or 0) for each, step in zip(seconds, mine, strict=True))
+    read, written = (sum(getattr(step, f"bucket_{way}_bytes") or 0 for step in mine) for way in ("read", "written"))
+    return (
+        str(index),
+        f"{sum(seconds) / 3600:,.2f}",
+        f"{workers / 3600:,.2f}",
+        f"{read / 2**20:,.1f} MiB",
+        f"{written / 2**20:,.1f} MiB",
+    )
 
 
 def _cards(history: History) -> Iterator[tuple[str, str, str]]:

@@ -113,9 +113,9 @@ class StatusFile:
     @contextmanager
     def kept(self) -> Iterator[None]:
         """Write it now, again and again within this block, and with the run's end after it."""
-        self._write()
+        self.write()
         try:
-            with repeated(self._write, lambda: HEARTBEAT_S, STATE, self._best_effort):
+            with repeated(self.write, lambda: HEARTBEAT_S, STATE, self._best_effort):
                 yield
         except KeyboardInterrupt:
             self._end(STOPPED, "")
@@ -168,11 +168,12 @@ class StatusFile:
             wall, workers = self._now.wall_seconds + passed, self._now.worker_seconds + passed * self._now.workers
             self._now = replace(self._now, wall_seconds=wall, worker_seconds=workers, **changes)
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Write it, with a new heartbeat."""
         self._change(heartbeat=utc_now())
         write_json(self._run_url, STATE, asdict(self._now))
 
     def _end(self, status: str, message: str) -> None:
         self._change(status=status, message=message, workers=0, seconds_left=None)
         with self._best_effort.trying(STATE):
-            self._write()
+            self.write()

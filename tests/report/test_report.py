@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.made_up_run import BASELINES, CHECKSUM, RECIPE, MakeRun, metrics
+from support.made_up_run import BASELINES, CHECKSUM, RECIPE, MakeRun, metrics, write_run
 
 from hdna.errors import InputError
 from hdna.report.history import read_history
@@ -297,3 +297,20 @@ def test_long_run_is_thinned_by_means(make_run: MakeRun) -> None:
 def test_readable_range_is_not_ruled_by_the_first_steps() -> None:
     low, high = readable_range(np.array([9.0, 5.0, *[1.95] * 48]), [2.0, 1.9])
     assert 1.85 < low < 1.9 and 2.0 < high < 2.1
+
+
+def test_what_a_run_has_cost_and_what_interrupted_it(tmp_path: Path) -> None:
+    """Half of an hour of two workers' life went into steps; the run was heard of for the last time long ago."""
+    lines = [line | {"seconds": 180.0, "workers": 2, "bucket_read_bytes": 2**20} for line in metrics()]
+    write_run(tmp_path / "run", lines)
+    state = {"status": "running", "heartbeat": "2026-01-02T03:04:05Z", "wall_seconds": 3600.0}
+    restarts = [{"time": "2026-01-02T01:00:00Z", "step": 7, "cause": "worker 1 was lost: <b>"}]
+    (tmp_path / "run" / "state.json").write_text(json.dumps(state | {"restarts": restarts}))
+    page = Path(write_report(str(tmp_path / "run"))).read_text()
+    assert "last heard of at 2026-01-02T03:04:05Z" in page
+    assert "have lived for 1.00 hours in all, 50.0% of them in steps that count" in page
+    assert "worker 1 was lost: &lt;b&gt;" in page
+    rows = re.findall(
+        r"<t[dh][^>]*>(\d)</t[dh]><td[^>]*>([\d.]+)</td><td[^>]*>([\d.]+)</td><td[^>]*>([\d.]+ MiB)", page
+    )
+    assert rows == [("0", "0.30", "0.60", "6.0 MiB"), ("1", "0.20", "0.40", "4.0 MiB")]
