@@ -113,11 +113,19 @@ class Fence:
 def last_lease(run_url: str, report: Report) -> int:
     """The number of the run's last lease, which nobody holds any more; 0 if there was none.
 
-    Watches for up to LEASE_S whether it is still renewed. Raises InputError when it is.
+    Watches for up to LEASE_S whether it is still renewed. Raises InputError when it is, and when the run's place may
+    not be written to or would let two drivers have the same number.
     """
     first = seen = _Seen.newest(run_url)
-    if first.is_free:
-        return first.number
+    if not first.is_free:
+        seen = _watched(run_url, first, report)
+    storage.require_conditional_put(run_url)
+    return seen.number
+
+
+def _watched(run_url: str, first: _Seen, report: Report) -> _Seen:
+    """The newest lease once it is free. Raises InputError when it is renewed."""
+    seen = first
     report(f"{run_url}: {first} was training this run: looking for {LEASE_S:g} s whether it still is ...")
     end = time.monotonic() + LEASE_S
     while time.monotonic() < end:
@@ -127,7 +135,7 @@ def last_lease(run_url: str, report: Report) -> int:
             break
         if seen != first:
             raise _held(run_url, seen)
-    return seen.number
+    return seen
 
 
 class Lease:
@@ -135,7 +143,6 @@ class Lease:
 
     def __init__(self, run_url: str, last: int) -> None:
         """Take the number after `last`. Raises InputError when another driver has just done so."""
-        storage.require_conditional_put(run_url)
         self._run_url = run_url
         self._number = last
         self._record = _Record(Holder.this_process(), secrets.token_hex(8))

@@ -12,7 +12,7 @@ from hdna.config import load_recipe
 from hdna.errors import InputError
 from hdna.genome.shard_set import FORMAT
 from hdna.run import ownership
-from hdna.run.lease import Lease
+from hdna.run.lease import Lease, last_lease
 from hdna.storage.manifest import describe_folder
 from hdna.storage.staging import publish
 from hdna_cluster.doctor import Finding, examine
@@ -82,10 +82,10 @@ def test_prep_says_so_in_one_line_and_leaves_nothing(command: str, careless: str
 def test_no_run_is_started_there(careless: str, proxy: FaultyProxy, tiny_recipe: Path) -> None:
     config = load_recipe(str(tiny_recipe), [f"run.url={careless}/run"])
     with pytest.raises(InputError, match=f"^{careless}/run: {REFUSED}"):
-        Lease(config.run.url, 0)
+        last_lease(config.run.url, print)
     assert storage.list_objects(careless) == {}
     proxy.ignores_conditions = False
-    Lease(config.run.url, 0)
+    Lease(config.run.url, last_lease(config.run.url, print))
     ownership.claim(config)
     assert set(storage.list_objects(f"{careless}/run")) == {"lease/000001.json", "recipe.yaml"}
 
@@ -96,7 +96,7 @@ def test_what_a_killed_trial_leaves_does_not_make_a_run_url_taken(
     config = load_recipe(str(tiny_recipe), [f"run.url={bucket}/run"])
     proxy.plan("POST", "503", 100)  # S3 deletes by POST
     with pytest.raises(InputError, match="several attempts"):
-        Lease(config.run.url, 0)
+        last_lease(config.run.url, print)
     proxy.forget()
     assert len(storage.list_objects(f"{bucket}/run")) == 1
     ownership.refuse_taken(config)
