@@ -14,7 +14,7 @@ _NOT_FINITE = re.compile(rb"(?<=: )-?(?:NaN|Infinity)")
 """No JSON, but what earlier versions wrote of an evaluation that was not finite."""
 _POSITION = ("step", "tokens", "stage", "context_length")
 _MAX_COUNT = (1 << 63) - 1
-_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_UTC = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _VALID = ("valid_loss", "valid_bits_per_base", "valid_bases")
 
 

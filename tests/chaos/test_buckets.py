@@ -45,7 +45,7 @@ def hangs(run: DisturbedRun, rng: random.Random, proxy: FaultyProxy) -> None:
     leader.wait_for_step(rng.randint(1, STEPS - 4))
     run.disturbed()
     for method in ("GET", "PUT"):
-        proxy.plan(method, "stall", 2)
+        proxy.plan(method, "stall")
     run.finish()
 
 

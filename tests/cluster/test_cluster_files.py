@@ -130,6 +130,7 @@ def test_ray_rents_from_aws_with_the_group_and_the_roles_of_the_page(
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "made-up")
     monkeypatch.setenv("HOME", str(tmp_path))  # for the key pair
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # else that of an earlier test, with its server
     config = prepare_config(load(CLUSTER / "ray" / "aws.yaml"))
     with mock_aws():
         ec2 = boto3.client("ec2", region_name=config["provider"]["region"])

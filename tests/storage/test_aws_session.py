@@ -203,9 +203,9 @@ class Account:
 
 
 @pytest.fixture
-def account(home: Path) -> Iterator[Account]:
-    with moto_bucket() as bucket, pytest.MonkeyPatch.context() as patch:
-        yield Account(bucket, home, patch)
+def account(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    with moto_bucket() as bucket:
+        yield Account(bucket, home, monkeypatch)  # whose undoing comes last
 
 
 def test_a_role_is_assumed_with_the_keys_of_another_profile(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,9 @@ _COUNTS = (
     "sequence_parallel",
     "predicted_bases",
     "skipped",
+    "workers",
+    "bucket_read_bytes",
+    "bucket_written_bytes",
     "valid_bases",
 )
 _MEASURES = (
@@ -34,12 +37,13 @@ _MEASURES = (
     "tokens_per_second",
     "data_wait_fraction",
     "memory_gib",
+    "seconds",
     "valid_loss",
     "valid_bits_per_base",
 )
 
 Records = list[tuple[str, bytes]]
-Columns = dict[str, int | float | None]
+Columns = dict[str, int | float | str | None]
 Values = dict[str, Any]
 
 
@@ -177,11 +181,20 @@ def _is_count(value: object) -> bool:
 
 def _columns(line: Values) -> Columns:
     counts: Columns = {name: line[name] if _is_whole(line.get(name)) else None for name in _COUNTS}
+    counts["time"] = line["time"] if _is_utc(line.get("time")) else None
     return counts | {name: float(line[name]) if is_number(line.get(name)) else None for name in _MEASURES}
 
 
 def _is_whole(value: object) -> bool:
     return is_number(value) and value == int(value)  # type: ignore[call-overload]
+
+
+def _is_utc(value: object) -> bool:
+    """As in 2026-01-31T12:00:00Z."""
+    return (
+        isinstance(value, str)
+        and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", value) is not None
+    )
 
 
 def is_number(value: object) -> bool:
