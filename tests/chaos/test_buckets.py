@@ -1,6 +1,5 @@
 """Faults of a bucket and of the network to it: the run ends with the bits of one that nobody disturbed."""
 
-import os
 import random
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.chaos import STEPS, TIMES, DisturbedRun, Row, inject
-from support.faulty_proxy import FaultyProxy, faulty_proxy
+from support.faulty_proxy import FaultyProxy, faulty_network
 from support.rank_tasks import run_impatient
 from support.s3 import moto_bucket
 
@@ -24,10 +23,9 @@ def bucket() -> Iterator[str]:
 
 
 @pytest.fixture
-def proxy(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
+def proxy(bucket: str) -> Iterator[FaultyProxy]:
     """Between that bucket and everybody."""
-    with faulty_proxy(os.environ["AWS_ENDPOINT_URL"]) as proxy:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+    with faulty_network() as proxy:
         yield proxy
 
 

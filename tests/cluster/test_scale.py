@@ -1,7 +1,6 @@
 """A run on a large cluster: closed forms against what a few ranks are seen to do, and at 64 to 1,024 workers."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ import pytest
 import torch.distributed as dist  # noqa: TID251 - ranks that are made up
 from ray.train.v2._internal.execution.worker_group.worker_group import WorkerGroup
 from support.bucket_requests import counted, first_part, is_upload, number_of, until_first_save
-from support.faulty_proxy import FaultyProxy, faulty_proxy
+from support.faulty_proxy import FaultyProxy, faulty_network
 from support.fork_server import REPO
 from support.rank_tasks import run_fenced
 from support.ranks import run_ranks
@@ -63,9 +62,8 @@ def bucket(tiny_set: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> I
 
 
 @pytest.fixture
-def proxy(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
-    with faulty_proxy(os.environ["AWS_ENDPOINT_URL"]) as proxy:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+def proxy(bucket: str) -> Iterator[FaultyProxy]:
+    with faulty_network() as proxy:
         yield proxy
 
 

@@ -1,6 +1,7 @@
 """A proxy on loopback that does to an S3 server's answers what networks do, one planned fault for each request."""
 
 import http.client
+import os
 import random
 import socket
 import struct
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
+
+import pytest
 
 from support.s3 import KEY, REGION, SECRET
 
@@ -93,6 +96,14 @@ def faulty_proxy(upstream: str) -> Iterator[FaultyProxy]:
         proxy.shutdown()
         thread.join()
         proxy.server_close()
+
+
+@contextmanager
+def faulty_network() -> Iterator[FaultyProxy]:
+    """The same between everybody and the server that the environment leads to."""
+    with faulty_proxy(os.environ["AWS_ENDPOINT_URL"]) as proxy, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        yield proxy
 
 
 class _Handler(BaseHTTPRequestHandler):

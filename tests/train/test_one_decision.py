@@ -1,12 +1,11 @@
 """Where to resume is decided once, by rank 0, which alone reads the checkpoint: the others take what it has found."""
 
-import os
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
 
 import pytest
-from support.faulty_proxy import FaultyProxy, faulty_proxy
+from support.faulty_proxy import FaultyProxy, faulty_network
 from support.rank_tasks import run_training
 from support.ranks import run_ranks, start_ranks
 from support.s3 import moto_bucket
@@ -29,10 +28,9 @@ def interrupted(tiny_recipe: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def proxy(interrupted: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
+def proxy(interrupted: str) -> Iterator[FaultyProxy]:
     """Between that bucket and the ranks to come."""
-    with faulty_proxy(os.environ["AWS_ENDPOINT_URL"]) as proxy:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+    with faulty_network() as proxy:
         yield proxy
 
 
