@@ -6,26 +6,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from support.processes import descendants
 
 from hdna.checkpoint import list_checkpoints, load_weights
 from hdna.run.files import read_json, read_metrics
 
 HDNA = str(Path(sys.executable).with_name("hdna"))
 TIMEOUT_S = 240
-
-
-def descendants(pid: int) -> Iterator[tuple[int, str]]:
-    """The processes below `pid` with their titles."""
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, children.read_text().split()):
-            title = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            yield child, title.strip()
-            yield from descendants(child)
 
 
 def train_and_kill(title: str, recipe: Path, url: Path, workers: int, tokens: int) -> subprocess.CompletedProcess[str]:

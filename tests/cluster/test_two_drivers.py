@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.processes import descendants
 
 from hdna.checkpoint import list_checkpoints, load_weights
 from hdna.run.files import read_metrics
@@ -42,7 +43,8 @@ def driver(recipe: Path, run: Path) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         if process.poll() is None:
-            process.send_signal(signal.SIGCONT)
+            for pid in [process.pid, *(pid for pid, _ in descendants(process.pid))]:
+                os.kill(pid, signal.SIGCONT)
             process.terminate()
             process.communicate(timeout=TIMEOUT_S)
 
@@ -79,14 +81,18 @@ def test_a_second_driver_is_refused_and_takes_over_once_the_first_is_killed(tiny
 def test_a_driver_that_was_paused_and_replaced_ends_with_a_line_and_commits_nothing(
     tiny_recipe: Path, tmp_path: Path
 ) -> None:
+    """Paused with its workers and the rest of its Ray, as a machine is that sleeps."""
     run = tmp_path / "run"
     with driver(tiny_recipe, run) as first:
-        os.kill(first.pid, signal.SIGSTOP)
+        everything = [first.pid, *(pid for pid, _ in descendants(first.pid))]
+        for pid in everything:
+            os.kill(pid, signal.SIGSTOP)
         done = again(tiny_recipe, run)
         assert done.returncode == 0, done.stderr
         assert "was training this run: looking for 10 s whether it still is" in done.stderr
         before = [ref.url for ref in list_checkpoints(str(run))]
-        os.kill(first.pid, signal.SIGCONT)
+        for pid in everything:
+            os.kill(pid, signal.SIGCONT)
         _, said = first.communicate(timeout=TIMEOUT_S)
     assert first.returncode == 1
     assert f"hdna: error: {run}: process" in said and "has taken this run over" in said.splitlines()[-1]
