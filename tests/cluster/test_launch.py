@@ -157,7 +157,7 @@ def test_a_damaged_shard_ends_the_run_with_its_name(tiny_set: Path, tiny_recipe:
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.chaos)])
 def test_an_interrupted_run_continues(number: signal.Signals, tiny_recipe: Path, tmp_path: Path) -> None:
     """Told to stop in mid-run, then the same command: no step is lost, and the run may be taken up at once."""
     url = tmp_path / "run"

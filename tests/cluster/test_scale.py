@@ -109,6 +109,7 @@ def tensor_bytes(checkpoint_url: str) -> int:
 
 
 @pytest.mark.ray
+@pytest.mark.chaos  # a minute; the other counts are tried by every run of the tests
 def test_a_command_asks_the_bucket_as_often_as_computed(bucket: str, proxy: FaultyProxy, tiny_recipe: Path) -> None:
     """Up to its first save, beside what it does every few seconds; and that as often as its time says."""
     words = [f"run.url={bucket}/run", f"data.shards=[{bucket}/shards]", "parallel.workers=2"]
