@@ -7,8 +7,8 @@
 #   make coverage                   all tests with line coverage; fails below the minimum in pyproject.toml
 #   make fuzz                       a thousand damaged stores, shard sets, checkpoints and texts of each kind, and a table
 #   make fuzz-guided SECONDS=60     texts that reach new code, for so long at each door; Python 3.11 to 3.13
-#   make chaos TIMES=20             runs with faults of processes, disks, buckets and nodes, each so many times, and a
-#                                   table (two nodes: as root, with `ip netns`)
+#   make chaos TIMES=20             faults of processes, disks and buckets, each so many times, and a table; then of
+#                                   workers, nodes and drivers on Ray, once (two nodes: as root, with `ip netns`)
 #   make bench                      side-by-side measurements (see bench/)
 #   make docs                       the documentation as a site, in site/; fails on a broken link
 #   make clean                      remove the environment and the output of `make train` and `make docs`

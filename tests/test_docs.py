@@ -136,3 +136,20 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert citation["version"] == hdna.__version__
     assert f'version = "{hdna.__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert f"## [{hdna.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def messages() -> list[str]:
+    """Those in the first column of the tables of docs/operations.md."""
+    rows = re.findall(r"^\| (`[^|]*`[^|]*) \|", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE)
+    found = [message for row in rows for message in re.findall(r"`([^`]+)`", row)]
+    return [message for message in found if " " in message]  # the others are words of state.json
+
+
+@pytest.mark.parametrize("message", messages())
+def test_messages_that_operators_look_up_are_those_of_the_code(message: str) -> None:
+    """Three words in a row, or all of two, whatever numbers and names stand between them."""
+    sources = [path.read_text() for package in ("hdna", "cluster") for path in (ROOT / package).rglob("*.py")]
+    code = re.sub(r'"\s*\n\s*f?"', "", "\n".join(sources))
+    words = message.split()
+    count = min(3, len(words))
+    assert any(" ".join(words[first : first + count]) in code for first in range(len(words) - count + 1))

@@ -17,12 +17,12 @@ class ShardReads:
         self._curriculum = Curriculum.of(config)
         data = config.data
         self._order = DataOrder(tables, self._curriculum, config.run.seed, data.weights, data.reverse_complement)
-        firsts = np.cumsum([0, *(table.shard[-1] + 1 for table in tables)])
-        self._shard_of = np.concatenate([table.shard + first for table, first in zip(tables, firsts, strict=False)])
+        self._windows = np.concatenate([np.diff(table.firsts) for table in tables]).cumsum()
+        """Up to each shard's last one, across all tables."""
 
     def of_step(self, step: int) -> IntArray:
         """Those of the whole batch, which every rank has copied to its node ahead of the step."""
-        return np.unique(self._shard_of[self._order.batch(step).window])
+        return np.unique(self._shard_of(self._order.batch(step).window))
 
     def of_node(self, step: int, shape: ClusterShape, node: int) -> IntArray:
         """Those of the samples that a node's ranks train on."""
@@ -36,7 +36,7 @@ class ShardReads:
             for data_rank in mine - {data_ranks}  # idle ranks have no samples
             for sample in stage.micro_batch(micro_step, data_rank, data_ranks)
         ]
-        return np.unique(self._shard_of[crops.window[samples]])
+        return np.unique(self._shard_of(crops.window[samples]))
 
     def copied(self, steps: range) -> Iterator[int]:
         """Shards that a node copies for each of these steps, if it has none and its cache holds all of them."""
@@ -44,3 +44,6 @@ class ShardReads:
         for step in steps:
             known, seen = len(seen), np.union1d(seen, self.of_step(step))
             yield len(seen) - known
+
+    def _shard_of(self, windows: IntArray) -> IntArray:
+        return np.searchsorted(self._windows, windows, side="right")

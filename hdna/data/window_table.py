@@ -9,11 +9,11 @@ from hdna.genome.window_lengths import LENGTHS, WindowLengths
 
 
 class WindowTable:
-    """Windows numbered shard by shard; `bases` of each, and the non-decreasing number of its `shard`."""
+    """Windows numbered shard by shard."""
 
     def __init__(self, bases: IntArray, shard: IntArray) -> None:
+        """`bases` of each window, and the non-decreasing number of its `shard`."""
         self._bases = bases
-        self._shard = shard
         self.firsts = np.searchsorted(shard, np.arange(int(shard[-1]) + 2 if shard.size else 1))
         """The first window of each shard, then the number of windows."""
         self.longest = int(bases.max(initial=0))
@@ -21,16 +21,6 @@ class WindowTable:
 
     def __len__(self) -> int:
         return int(self.firsts[-1])
-
-    @property
-    def bases(self) -> IntArray:
-        """Bases of each window."""
-        return self._bases
-
-    @property
-    def shard(self) -> IntArray:
-        """Number of the shard that contains each window."""
-        return self._shard
 
     def crops(self, context_length: int) -> IntArray:
         """Crops of each shard in an epoch."""
@@ -58,17 +48,6 @@ class IndexedTable(WindowTable):
         self.firsts = np.cumsum([0, *(len(shard.samples) for shard in self._shards)])
         self.longest = int(lengths.longest[self._mine].max(initial=0))
         self.total_bases = int(lengths.bases[self._mine].sum())
-
-    @property
-    def bases(self) -> IntArray:
-        """Bases of each window, those of a shard in any order: eight bytes a window."""
-        before = sum(len(shard.samples) for shard in self._set.shards[: self._mine.start])
-        return self._lengths.expanded()[before : before + len(self)]
-
-    @property
-    def shard(self) -> IntArray:
-        """Number of the shard that contains each window: eight bytes a window."""
-        return np.repeat(np.arange(len(self._shards)), np.diff(self.firsts))
 
     def crops(self, context_length: int) -> IntArray:
         """Crops of each shard in an epoch."""

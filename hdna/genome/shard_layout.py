@@ -31,12 +31,9 @@ def contradictions(
 ) -> Iterator[str]:
     """Where windows, shards, totals and files of a manifest do not fit together, in words."""
     yield from files_and_names(shards, files)
-    windows = SetWindows(shards)
-    yield from windows.repeated_keys()
     for shard in shards:
         yield from (f"{shard.url}: {problem}" for problem in sample_problems(shard.samples, window, shard.bytes))
-    yield from windows.overlaps()
-    yield from windows.wrong_bases()
+    yield from window_problems(SetWindows(shards))
     yield from wrong_totals(shards, totals)
 
 

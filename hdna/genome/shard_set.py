@@ -74,23 +74,24 @@ class ShardSet:
 
 
 @dataclass(frozen=True)
-class _Body:
-    """The fields of the manifest, beside those of every manifest."""
+class _Common:
+    """Fields of either form of the manifest, beside those of every manifest."""
 
     window: Annotated[int, Meta(ge=1, lt=MAX_WINDOW)]
-    shards: list[ShardEntry]
     totals: dict[Split, SplitTotals]
     provenance: Provenance
 
 
 @dataclass(frozen=True)
-class _IndexedBody:
-    """The same of a large set."""
+class _Body(_Common):
+    shards: list[ShardEntry]
 
-    window: Annotated[int, Meta(ge=1, lt=MAX_WINDOW)]
+
+@dataclass(frozen=True)
+class _IndexedBody(_Common):
+    """Of a large set."""
+
     shards: list[IndexedShard]
-    totals: dict[Split, SplitTotals]
-    provenance: Provenance
 
 
 def manifest_body(
@@ -143,8 +144,10 @@ def _indexed_set(manifest: Manifest, url: str) -> ShardSet:
 
 
 def problems_among(windows: SetWindows, shard_set: ShardSet) -> Iterator[str]:
-    """What all windows of a set together contradict: loading a large set does not compare them."""
+    """What all windows of a large set together contradict: loading it, unlike other sets, does not compare them."""
+    if not shard_set.lengths:
+        return
     for problem in window_problems(windows):
         yield f"{storage.join(shard_set.url, MANIFEST)}: {problem}: {FORMAT.damaged}"
-    if shard_set.lengths and shard_set.lengths.differ_from(shard_set.shards):
+    if shard_set.lengths.differ_from(shard_set.shards):
         yield f"{storage.join(shard_set.url, LENGTHS)}: not the lengths of the windows: {FORMAT.damaged}"

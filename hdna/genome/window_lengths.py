@@ -76,10 +76,6 @@ class WindowLengths:
             crops[block.shards] += np.add.reduceat(of_rows, block.begins)
         return crops
 
-    def expanded(self) -> IntArray:
-        """Bases of every window, those of a shard in order of length: eight bytes a window. Reads the file."""
-        return np.concatenate([np.repeat(block.predicted + 1, block.windows) for block in self._blocks()])
-
     def differ_from(self, shards: Sequence[ShardEntry]) -> bool:
         """Whether the windows of the shards have other lengths. Reads every part of the index."""
         return describe_bytes(lengths_bytes([lengths_of(shard.samples) for shard in shards])) != self._entry

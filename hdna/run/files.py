@@ -1,6 +1,6 @@
 """The files under a run's URL, by name, and how to read and write them.
 
-recipe.yaml       as resolved               state.json         the run's owner and status
+recipe.yaml       as resolved               state.json         where it is, and whether its driver lives
 metrics.jsonl     one line per step         baselines.json     simple models on the valid split
 environment.json  versions and hardware     checkpoints/  tensorboard/  report/
 """

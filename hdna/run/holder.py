@@ -3,8 +3,9 @@
 import os
 import socket
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
+
+from hdna.run.utc import utc_now
 
 _PROC = Path("/proc")
 _ZOMBIE = (b"Z", b"X")
@@ -42,14 +43,6 @@ class Holder:
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
-
-
-UTC_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
-
-
-def utc_now() -> str:
-    """The time, to the second, as in 2026-01-31T12:00:00Z."""
-    return datetime.now(UTC).strftime(UTC_FORMAT)
 
 
 def _boot() -> str:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from hdna import storage
@@ -17,8 +16,10 @@ from hdna.errors import InputError
 from hdna.run.best_effort import BestEffort, in_one_line
 from hdna.run.events import CheckpointSaved, Event, StepDone, WorkersStarted
 from hdna.run.files import STATE, read_json, write_json
-from hdna.run.holder import UTC_FORMAT, Holder, utc_now
+from hdna.run.holder import Holder
+from hdna.run.lease import LeaseLostError
 from hdna.run.repeated import repeated
+from hdna.run.utc import seconds_since, utc_now
 from hdna.storage.untrusted_json import convert_json
 
 RUNNING, DONE, STOPPED, FAILED = "running", "done", "stopped", "failed"
@@ -73,18 +74,10 @@ class RunStatus:
     """That workers have had processors or GPUs, all of them together."""
 
     @property
-    def age_s(self) -> float | None:
-        """Seconds since the heartbeat by this machine's clock; None if there is none."""
-        try:
-            then = datetime.strptime(self.heartbeat, UTC_FORMAT).replace(tzinfo=UTC)
-        except ValueError:
-            return None
-        return max(0.0, (datetime.now(UTC) - then).total_seconds())
-
-    @property
     def is_lost(self) -> bool:
         """Whether it says that it is running, but has not been heard of for long."""
-        return self.status == RUNNING and self.age_s is not None and self.age_s > LOST_AFTER_S
+        age_s = seconds_since(self.heartbeat)
+        return self.status == RUNNING and age_s is not None and age_s > LOST_AFTER_S
 
 
 def read_status(run_url: str) -> RunStatus | None:
@@ -112,13 +105,18 @@ class StatusFile:
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Write it now, again and again within this block, and with the run's end after it."""
+        """Write it now, again and again within this block, and with the run's end after it.
+
+        Once another driver has the run, its end is for that one to write.
+        """
         self.write()
         try:
             with repeated(self.write, lambda: HEARTBEAT_S, STATE, self._best_effort):
                 yield
         except KeyboardInterrupt:
             self._end(STOPPED, "")
+            raise
+        except LeaseLostError:
             raise
         except BaseException as error:
             self._end(FAILED, in_one_line(error))

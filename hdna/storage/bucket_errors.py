@@ -37,7 +37,7 @@ _NO_STORE = re.compile(
 )
 """What a web server answers; searched for after what a store without the bucket says."""
 _BUSY = re.compile(r"status code: (?:429|5\d\d \w[\w ]*\w)")
-_TORN = re.compile("request or response body error|Got invalid \\w+ response|error decoding response body")
+_TORN = re.compile(r"request or response body error|Got invalid \w+ response: .*(?:not closed|end of input|Event::Eof)")
 _BROKEN = re.compile("error sending request|request or response body error|HTTP error|operation timed out|Connection")
 
 

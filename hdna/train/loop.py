@@ -10,7 +10,7 @@ from datetime import timedelta
 import torch
 
 from hdna import storage
-from hdna.checkpoint import LoadedCheckpoint, RunState, load_newest, prune
+from hdna.checkpoint import LoadedCheckpoint, RunState, load_newest
 from hdna.config import RunConfig, dump_recipe
 from hdna.data.cache import ShardCache
 from hdna.data.collate import Collator, StepBatch
@@ -27,12 +27,12 @@ from hdna.model.micro_batch import MicroBatch
 from hdna.parallel import Mesh, shard_sequence
 from hdna.parallel.mesh import lost_ranks_explained
 from hdna.run.best_effort import BestEffort
-from hdna.run.events import CheckpointSaved, Report, StepDone
+from hdna.run.events import Report, StepDone
 from hdna.run.files import BASELINES, ENVIRONMENT, read_json, write_json
-from hdna.run.holder import utc_now
 from hdna.run.lease import Fence
 from hdna.run.metrics import Metrics
 from hdna.run.step_record import StepRecord
+from hdna.run.utc import utc_now
 from hdna.storage.traffic import TRAFFIC
 from hdna.train import checkpointing
 from hdna.train.banner import environment, start_block
@@ -94,10 +94,9 @@ class _Training:
         self.state.recipe, self.state.data = dump_recipe(config), data
         self.engine = _engine(config, device, saved)
         beside = Mesh.beside_training(timedelta(seconds=config.parallel.collective_timeout_s))
-        self.saver = Saver(self.engine, beside, fence, self.report, self._before_save, self._after_save)
         self.metrics = Metrics(config.run.url, self.state.step, self.best_effort) if self.mesh.is_leader else None
+        self.saver = Saver(self.engine, beside, config, fence, self.metrics, self.best_effort)
         self._skipped_in_a_row = 0
-        self._verified: set[str] = set()
         if self.mesh.is_leader:
             text = start_block(config, shard_sets, self.train_windows, self.valid_windows, self.state, device)
             self.report(text)
@@ -227,23 +226,9 @@ class _Training:
         """Begin to save a checkpoint when due; wait for it at the end of the run, or when it stops."""
         ends = stops or record.step == self.curriculum.steps
         if ends or record.step % self.config.checkpoint.every_steps == 0:
-            self.saver.begin(self.config.run.url, self.state, record.valid_bits_per_base)
+            self.saver.begin(self.state, record.valid_bits_per_base)
         if ends:
             self.saver.finish()
-
-    def _before_save(self) -> None:
-        """In the save's thread: a run that resumes from this checkpoint finds the metrics up to it."""
-        if self.metrics:
-            self.metrics.publish()
-
-    def _after_save(self, step: int, url: str) -> None:
-        """In the save's thread: prune old checkpoints."""
-        if not self.mesh.is_leader:
-            return
-        self.report(CheckpointSaved(step, url))
-        settings = self.config.checkpoint
-        with self.best_effort.trying("removal of old checkpoints"):
-            prune(self.config.run.url, settings.keep_last, settings.keep_every, self._verified)
 
     def _newest(self, data: dict[str, str]) -> LoadedCheckpoint | None:
         """Load the checkpoint to resume from; report which newer ones were skipped and why."""

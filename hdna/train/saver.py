@@ -6,16 +6,18 @@ reported, and the next is tried when it is due; the run ends after MAX_FAILED_IN
 
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 
-from hdna.checkpoint import RunState
+from hdna.checkpoint import RunState, prune
+from hdna.config import RunConfig
 from hdna.parallel import Mesh
 from hdna.parallel.mesh import lost_ranks_explained
-from hdna.run.events import Report
+from hdna.run.best_effort import BestEffort
+from hdna.run.events import CheckpointSaved
 from hdna.run.lease import Fence
+from hdna.run.metrics import Metrics
 from hdna.train.checkpointing import owned_tensors
 from hdna.train.engine import Engine
 from hdna.train.save import Save, SaveFailedError
@@ -31,18 +33,16 @@ class Saver:
         self,
         engine: Engine,
         mesh: Mesh,
+        config: RunConfig,
         fence: Fence | None,
-        report: Report,
-        before: Callable[[], None],
-        after: Callable[[int, str], None],
+        metrics: Metrics | None,
+        best_effort: BestEffort,
     ) -> None:
-        """`mesh`: all ranks in a group of their own.
-
-        `before` and `after` are called in the background, around each save; `after` with the step and its
-        checkpoint's URL, if it succeeded.
-        """
+        """`mesh`: all ranks in a group of their own; `metrics`: on rank 0."""
         self._engine, self._mesh, self._fence = engine, mesh, fence
-        self._report, self._before, self._after = report, before, after
+        self._run_url, self._settings = config.run.url, config.checkpoint
+        self._metrics, self._best_effort = metrics, best_effort
+        self._verified: set[str] = set()
         self._saving: threading.Thread | None = None
         self._step = 0
         self._failures: list[SaveFailedError] = []
@@ -50,14 +50,14 @@ class Saver:
         self._error: BaseException | None = None
         self._has_waited = False
 
-    def begin(self, run_url: str, state: RunState, valid_bits_per_base: float | None) -> None:
+    def begin(self, state: RunState, valid_bits_per_base: float | None) -> None:
         """Copy what this rank writes, then write it in the background.
 
         Raises the last SaveFailedError when too many came in a row, and what a lost rank has caused.
         """
         self._wait_for_last(state.step)
         tensors = owned_tensors(self._engine, self._mesh)
-        save = Save(run_url, replace(state), valid_bits_per_base, self._fence)
+        save = Save(self._run_url, replace(state), valid_bits_per_base, self._fence)
         self._step = state.step
         self._saving = threading.Thread(target=self._save, args=(save, tensors), daemon=True)
         self._saving.start()
@@ -74,7 +74,7 @@ class Saver:
         waited = time.perf_counter() - began
         if waited > _NOTICEABLE_S and not self._has_waited:
             self._has_waited = True
-            self._report(
+            self._best_effort.report(
                 f"the checkpoint of step {before} was still being written when that of step {step} was due: training "
                 f"waited {waited:.1f} s; if that comes often, raise checkpoint.every_steps"
             )
@@ -90,12 +90,13 @@ class Saver:
 
     def _save(self, save: Save, tensors: dict[str, torch.Tensor]) -> None:
         try:
-            self._before()
+            if self._metrics:
+                self._metrics.publish()  # a run that resumes from this checkpoint finds them up to it
             with lost_ranks_explained():
                 url = save.together(self._mesh, tensors)
         except SaveFailedError as error:
             self._failures.append(error)
-            self._report(
+            self._best_effort.report(
                 f"the checkpoint of step {save.state.step} was not saved: {error} ({len(self._failures)} in a row; "
                 f"{MAX_FAILED_IN_A_ROW} end the run)"
             )
@@ -103,4 +104,12 @@ class Saver:
             self._error = error  # raised where the ranks meet next
         else:
             self._failures.clear()
-            self._after(save.state.step, url)
+            self._saved(save.state.step, url)
+
+    def _saved(self, step: int, url: str) -> None:
+        """Report the checkpoint, and prune old ones."""
+        if not self._mesh.is_leader:
+            return
+        self._best_effort.report(CheckpointSaved(step, url))
+        with self._best_effort.trying("removal of old checkpoints"):
+            prune(self._run_url, self._settings.keep_last, self._settings.keep_every, self._verified)

@@ -34,10 +34,10 @@ from hdna.run.lease import RENEW_S, Lease
 from hdna.run.status import HEARTBEAT_S, read_status
 from hdna.storage.manifest import FileEntry
 from hdna.train import save as train_save
-from hdna_cluster import scale_bucket
+from hdna_cluster import driver, scale_bucket
 from hdna_cluster.launch import _resources
 from hdna_cluster.restarts import keep_going
-from hdna_cluster.scale import OUTCOME_BYTES, ClusterShape, control, groups_across_nodes
+from hdna_cluster.scale import DRIVER_ASKS_PER_S, OUTCOME_BYTES, ClusterShape, control, groups_across_nodes
 from hdna_cluster.scale_bucket import Requests
 from hdna_cluster.scale_reads import ShardReads
 from hdna_prep import shards
@@ -130,6 +130,7 @@ def test_a_command_asks_the_bucket_as_often_as_computed(bucket: str, proxy: Faul
 def test_metrics_are_uploaded_as_often_as_assumed() -> None:
     assert metrics._PUBLISHED_EVERY_S == scale_bucket.PUBLISHED_EVERY_S
     assert shards._SHARD_BASES == scale_bucket.SHARD_BASES
+    assert 1 / driver._PACE_S == DRIVER_ASKS_PER_S
     part = train_save._Part(FileEntry(1, "0" * 64))
     assert part.to_row().nbytes == OUTCOME_BYTES
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.faulty_proxy import FaultyProxy, faulty_proxy
+from support.faulty_proxy import FaultyProxy
 from support.s3 import QUICK, swift_server, use
 from support.shard_sets import NO_PROVENANCE
 
@@ -24,7 +24,6 @@ from hdna.data.cache import ShardCache
 from hdna.errors import InputError
 from hdna.genome.shard import ShardEntry
 from hdna.genome.shard_set import ShardSet
-from hdna.storage import retry
 
 SIZE = 100_000
 COUNT = 6
@@ -62,15 +61,6 @@ def server() -> Iterator[str]:
         for number in range(COUNT):
             storage.write(f"s3://shared/set/train-{number:06d}.tar", content(number))
         yield endpoint
-
-
-@pytest.fixture
-def proxy(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
-    """The bucket behind a proxy that counts requests and injects faults."""
-    monkeypatch.setattr(retry, "RETRY", QUICK)
-    with faulty_proxy(server) as proxy:
-        use(monkeypatch, proxy.url)
-        yield proxy
 
 
 @pytest.fixture

@@ -1,37 +1,20 @@
 """A large shard set in a bucket: its index is read with its shards, and again when the network changes a bit of it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support.faulty_proxy import FaultyProxy, faulty_proxy
-from support.s3 import QUICK, swift_server, use
+from support.faulty_proxy import FaultyProxy
 
 from hdna.data.cache import ShardCache
 from hdna.data.order import Crop
 from hdna.data.stream import WindowReader
 from hdna.errors import InputError
 from hdna.genome.shard_set import load_shard_set
-from hdna.storage import retry
 from hdna_prep import shards
 from hdna_prep.verify import verify
 
 PART = "train-000001.json"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with swift_server() as endpoint:
-        yield endpoint
-
-
-@pytest.fixture
-def proxy(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
-    monkeypatch.setattr(retry, "RETRY", QUICK)
-    with faulty_proxy(server) as proxy:
-        use(monkeypatch, proxy.url)
-        yield proxy
 
 
 @pytest.fixture

@@ -273,4 +273,3 @@ def test_crops_of_shards_are_counted_however_the_file_comes(shards: list[list[in
         assert found.crops(context).tolist() == expected
         assert found.bases.tolist() == list(map(sum, shards))
         assert found.longest.tolist() == list(map(max, shards))
-        assert found.expanded().tolist() == [bases for windows in shards for bases in sorted(windows)]

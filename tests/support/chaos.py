@@ -31,7 +31,7 @@ class Row:
     survived: int = 0
     redone: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
-    """From the fault, or for the harness's own restarts from the new start, to the first step after it."""
+    """From giving the command again to its first step; nothing for runs that went on by themselves."""
 
 
 class DisturbedRun:
@@ -43,9 +43,9 @@ class DisturbedRun:
         self._ranks: list[Rank] = []
         self._committed: list[str] = []
         self._reached = 0
-        self._resumed_at = 0.0
-        self.redone = 0
-        self.seconds = 0.0
+        self.redone: list[int] = []
+        self.seconds: list[float] = []
+        """Both of each resumption."""
 
     def start(
         self, task: Callable[..., None] = run_training, timeout_s: float = COLLECTIVE_TIMEOUT_S, **settings: object
@@ -73,7 +73,8 @@ class DisturbedRun:
         began = time.monotonic()
         leader, *_ = self.start()
         first = _wait_for_a_step(leader)
-        self.seconds, self.redone = time.monotonic() - began, max(0, self._reached - first + 1)
+        self.seconds.append(time.monotonic() - began)
+        self.redone.append(max(0, self._reached - first + 1))
         self.finish()
         return leader.output()
 
@@ -109,8 +110,8 @@ def inject(
         run.kill()
     run.check(undisturbed, damaged)
     row.survived += 1
-    row.redone.append(run.redone)
-    row.seconds.append(run.seconds)
+    row.redone += run.redone
+    row.seconds += run.seconds
 
 
 def until(holds: Callable[[], object]) -> None:

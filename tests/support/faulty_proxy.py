@@ -44,6 +44,8 @@ class FaultyProxy(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.requests: list[str] = []
         """`METHOD /path` of every request, in order."""
+        self.faults = 0
+        """How many of them had one."""
         self.ignores_conditions = False
         """Whether If-None-Match has no effect, as with servers that do not know it."""
         self.closing = threading.Event()
@@ -72,12 +74,17 @@ class FaultyProxy(ThreadingHTTPServer):
         """The fault planned for this request; empty if there is none."""
         with self._lock:
             self.requests.append(request)
-            for path in [path for path in self._faults_of_paths if path in request]:
-                return self._faults_of_paths.pop(path)
-            if self._rng.random() < self._share:
-                return self._fault_of_share
-            planned = self._faults.get(request.split()[0], [])
-            return planned.pop(0) if planned else ""
+            fault = self._planned(request)
+            self.faults += bool(fault)
+            return fault
+
+    def _planned(self, request: str) -> str:
+        for path in [path for path in self._faults_of_paths if path in request]:
+            return self._faults_of_paths.pop(path)
+        if self._rng.random() < self._share:
+            return self._fault_of_share
+        planned = self._faults.get(request.split()[0], [])
+        return planned.pop(0) if planned else ""
 
     def count(self, method: str) -> int:
         return sum(request.startswith(f"{method} ") for request in self.requests)
