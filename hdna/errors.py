@@ -24,6 +24,10 @@ class LostWorkerError(InputError):
     """A worker lost contact with another one, whose own error says more."""
 
 
+class LeavingNodeError(LostWorkerError):
+    """The workers have saved and ended, because a node of theirs is about to be taken away."""
+
+
 def without_secrets(text: str) -> str:
     """`text` with user names and passwords in URLs masked."""
     return _USER_INFO.sub("***@", text)

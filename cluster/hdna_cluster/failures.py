@@ -1,6 +1,6 @@
 """What ended the workers, in one line: a LostWorkerError if starting again may help, and if not, what to do."""
 
-from hdna.errors import InputError, LostWorkerError
+from hdna.errors import InputError, LeavingNodeError, LostWorkerError
 from hdna.run.best_effort import in_one_line, shortened
 
 _INSIDE = ("controller_failure", "health_check_failure", "cause")
@@ -22,6 +22,8 @@ def first_cause(error: Exception, run_url: str, logs: str) -> InputError:
     if failures:
         who, failure = f"worker {failures[0][0]}", failures[0][1]
     reason, end = _reason(failure), f"; logs: {logs}"
+    if isinstance(failure, LeavingNodeError):
+        return failure
     if isinstance(failure, LostWorkerError):
         return LostWorkerError(f"{run_url}: {who} lost another one: {reason}{end}")
     if _is_rays(failure):

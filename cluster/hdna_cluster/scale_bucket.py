@@ -69,7 +69,8 @@ def save(config: RunConfig) -> Load:
     As long as each is better than the ones before; an older best one, which is kept too, adds two GETs.
     """
     objects, before = _objects(config), _kept(config)
-    scored = config.checkpoint.every_steps % config.evaluate.every_steps == 0
+    every = config.checkpoint.every_steps
+    scored = every is None or every % config.evaluate.every_steps == 0
     manifests = (config.checkpoint.keep_last + 1) * (1 + scored)
     lists = _pages(before * objects) + 2 * _pages((before + 1) * objects) + _pages(objects - 1)
     requests = Requests(get=objects + manifests, put=2 + objects, list=1 + lists, delete=objects)

@@ -5,8 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 from hdna.config import RunConfig
+from hdna.data.curriculum import Curriculum
+from hdna.errors import LeavingNodeError
 from hdna.run.events import WorkersStarted
 from hdna.run.lease import Fence
+from hdna_cluster import notice
 from hdna_cluster.failures import first_cause
 from hdna_cluster.mailbox import Sender
 
@@ -18,8 +21,8 @@ def fit(config: RunConfig, resources: dict[str, float], fence: Fence, mailbox: A
     workers' logs.
     """
     from ray.exceptions import RayError
+    from ray.train import FailureConfig, ScalingConfig, TrainingFailedError
     from ray.train import RunConfig as RayRunConfig
-    from ray.train import ScalingConfig, TrainingFailedError
     from ray.train.torch import TorchTrainer
 
     from hdna_cluster.network import NodeNetworkConfig
@@ -34,7 +37,10 @@ def fit(config: RunConfig, resources: dict[str, float], fence: Fence, mailbox: A
                 backend="nccl" if gpu else "gloo", timeout_s=config.parallel.collective_timeout_s
             ),
             scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpu, resources_per_worker=resources),
-            run_config=RayRunConfig(storage_path=scratch),
+            # Ray starts no group again by itself, not even after a preemption: the next one has another fence.
+            run_config=RayRunConfig(
+                storage_path=scratch, failure_config=FailureConfig(max_failures=0, max_preemption_failures=0)
+            ),
         )
         try:
             trainer.fit()
@@ -51,15 +57,25 @@ def _worker(settings: dict[str, Any]) -> None:
     from hdna.train.loop import train
 
     config: RunConfig = settings["config"]
-    there_are = ray.train.get_context().get_world_size()
-    config = replace(config, parallel=replace(config.parallel, workers=there_are))
+    context = ray.train.get_context()
+    config = replace(config, parallel=replace(config.parallel, workers=context.get_world_size()))
     device = get_device()
     if device.type == "cpu":
         torch.set_num_threads(settings["threads"])
     sender = Sender(settings["mailbox"])
+    is_leader = context.get_world_rank() == 0
     try:
-        if ray.train.get_context().get_world_rank() == 0:
-            sender(WorkersStarted(there_are))
-        train(config, device, sender, sender.should_stop, settings["fence"])
+        if is_leader:
+            sender(WorkersStarted(config.parallel.workers))
+        state = train(config, device, sender, lambda: sender.should_stop() or notice.has_come(), settings["fence"])
+        if is_leader and state.step < Curriculum.of(config).steps:
+            _end_early(config, state.step, sender)
     finally:
         sender.flush()
+
+
+def _end_early(config: RunConfig, step: int, sender: Sender) -> None:
+    """Say why training has stopped before its end. Raises LeavingNodeError if others are to go on."""
+    if not sender.should_stop():
+        raise LeavingNodeError(f"{config.run.url}: saved at step {step}, as a node is about to be taken away")
+    sender(f"stopped at step {step}; the same command continues from there")

@@ -125,8 +125,9 @@ class ParallelConfig:
 class CheckpointConfig:
     """When the run is saved, and which checkpoints are kept."""
 
-    every_steps: int = 50
-    """Steps between checkpoints; one more is written at the end, and when the run is told to stop."""
+    every_steps: int | None = None
+    """Steps between checkpoints; one more is written at the end, and when the run is told to stop. null: by the time
+    that a save is measured to cost, once a minute at most."""
     keep_last: int = 3
     """Newest checkpoints that are kept."""
     keep_every: int = 0

@@ -111,7 +111,8 @@ class _Training:
             waited = time.perf_counter() - began
             self._enter(batch.stage)
             record = self._evaluated(self._step(batch, waited), batch.stage)
-            stops, read, written = self._summed(should_stop(), *TRAFFIC.taken())
+            due = self.saver.is_due(record.step, record.valid_bits_per_base is not None)
+            stops, saves, read, written = self._summed(should_stop(), due, *TRAFFIC.taken())
             before, ended = ended, time.perf_counter()
             record = replace(
                 record,
@@ -124,9 +125,8 @@ class _Training:
             if self.metrics:
                 self.metrics.log(record)
             self.report(StepDone(record, self.curriculum.steps))
-            self._save(record, stops > 0)
+            self._save(record, saves > 0, stops > 0)
             if stops:
-                self.report(f"stopped at step {self.state.step}; the same command continues from there")
                 break
             began = time.perf_counter()
         if self.metrics:
@@ -222,10 +222,10 @@ class _Training:
         self.engine.train_mode(True)
         return result
 
-    def _save(self, record: StepRecord, stops: bool) -> None:
+    def _save(self, record: StepRecord, due: bool, stops: bool) -> None:
         """Begin to save a checkpoint when due; wait for it at the end of the run, or when it stops."""
         ends = stops or record.step == self.curriculum.steps
-        if ends or record.step % self.config.checkpoint.every_steps == 0:
+        if ends or due:
             self.saver.begin(self.state, record.valid_bits_per_base)
         if ends:
             self.saver.finish()

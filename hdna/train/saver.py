@@ -21,6 +21,7 @@ from hdna.run.metrics import Metrics
 from hdna.train.checkpointing import owned_tensors
 from hdna.train.engine import Engine
 from hdna.train.save import Save, SaveFailedError
+from hdna.train.save_interval import SaveTimer
 
 MAX_FAILED_IN_A_ROW = 3
 _NOTICEABLE_S = 0.1
@@ -42,6 +43,7 @@ class Saver:
         self._engine, self._mesh, self._fence = engine, mesh, fence
         self._run_url, self._settings = config.run.url, config.checkpoint
         self._metrics, self._best_effort = metrics, best_effort
+        self._timer = SaveTimer(config.checkpoint)
         self._verified: set[str] = set()
         self._saving: threading.Thread | None = None
         self._step = 0
@@ -50,16 +52,23 @@ class Saver:
         self._error: BaseException | None = None
         self._has_waited = False
 
+    def is_due(self, step: int, evaluated: bool) -> bool:
+        """Whether to save after this step, by this rank's clock: rank 0's decides."""
+        return self._mesh.is_leader and self._timer.is_due(step, evaluated)
+
     def begin(self, state: RunState, valid_bits_per_base: float | None) -> None:
         """Copy what this rank writes, then write it in the background.
 
         Raises the last SaveFailedError when too many came in a row, and what a lost rank has caused.
         """
+        began = time.monotonic()
+        self._timer.begun()
         self._wait_for_last(state.step)
         tensors = owned_tensors(self._engine, self._mesh)
         save = Save(self._run_url, replace(state), valid_bits_per_base, self._fence)
         self._step = state.step
-        self._saving = threading.Thread(target=self._save, args=(save, tensors), daemon=True)
+        held_up_s = time.monotonic() - began
+        self._saving = threading.Thread(target=self._save, args=(save, tensors, held_up_s), daemon=True)
         self._saving.start()
 
     def finish(self) -> None:
@@ -88,7 +97,8 @@ class Saver:
         if self._error:
             raise self._error
 
-    def _save(self, save: Save, tensors: dict[str, torch.Tensor]) -> None:
+    def _save(self, save: Save, tensors: dict[str, torch.Tensor], held_up_s: float) -> None:
+        began = time.monotonic()
         try:
             if self._metrics:
                 self._metrics.publish()  # a run that resumes from this checkpoint finds them up to it
@@ -104,12 +114,13 @@ class Saver:
             self._error = error  # raised where the ranks meet next
         else:
             self._failures.clear()
-            self._saved(save.state.step, url)
+            if self._mesh.is_leader:
+                self._saved(save.state.step, url)
+                if said := self._timer.measured(held_up_s, time.monotonic() - began):
+                    self._best_effort.report(said)
 
     def _saved(self, step: int, url: str) -> None:
         """Report the checkpoint, and prune old ones."""
-        if not self._mesh.is_leader:
-            return
         self._best_effort.report(CheckpointSaved(step, url))
         with self._best_effort.trying("removal of old checkpoints"):
             prune(self._run_url, self._settings.keep_last, self._settings.keep_every, self._verified)

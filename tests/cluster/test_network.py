@@ -3,14 +3,12 @@ without.
 """
 
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.two_nodes import OTHER, namespaces_possible, two_nodes
+from support.two_nodes import OTHER, after_a_checkpoint, namespaces_possible, two_nodes
 
-from hdna.checkpoint import list_checkpoints, load_weights
+from hdna.checkpoint import load_weights
 from hdna.run.files import read_json, read_metrics
 from hdna_cluster.network import interface_of
 
@@ -34,7 +32,7 @@ def test_a_run_over_two_nodes_goes_on_without_the_one_that_is_lost(tiny_recipe: 
     with two_nodes() as cluster:
         whole = cluster.hdna("train", tiny_recipe, f"run.url={undisturbed}", *overrides, timeout_s=TIMEOUT_S)
         assert whole.returncode == 0, whole.stderr
-        killer = threading.Thread(target=kill_after_a_checkpoint, args=(run, lambda: cluster.kill(OTHER)))
+        killer = threading.Thread(target=after_a_checkpoint, args=(run, lambda: cluster.kill(OTHER)))
         killer.start()
         done = cluster.hdna("train", tiny_recipe, f"run.url={run}", *overrides, timeout_s=TIMEOUT_S)
         killer.join()
@@ -46,11 +44,3 @@ def test_a_run_over_two_nodes_goes_on_without_the_one_that_is_lost(tiny_recipe: 
     for name, value in load_weights(str(undisturbed)).items():
         error = float((load_weights(str(run))[name] - value).abs().max() / value.abs().max())
         assert error <= 1e-4, f"{name}: {error:.1e}"
-
-
-def kill_after_a_checkpoint(run: Path, kill: Callable[[], None]) -> None:
-    """Call `kill` once the run has saved."""
-    deadline = time.monotonic() + TIMEOUT_S
-    while not list_checkpoints(str(run)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    kill()

@@ -1,5 +1,6 @@
 """Tasks for the ranks of tests: training runs, and steps that go wrong."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -27,6 +28,7 @@ from hdna.parallel.mesh import lost_ranks_explained
 from hdna.run.events import Event, StepDone
 from hdna.run.lease import Fence
 from hdna.storage import retry
+from hdna.train import save_interval
 from hdna.train.engine import Engine
 from hdna.train.loop import train
 from hdna.train.step import micro_batch_nats, optimizer_step, share_of_step
@@ -52,6 +54,12 @@ def run_saved_slowly(
 
     storage.write_if_absent = write_slowly
     run_training(recipe, overrides)
+
+
+def run_saved_by_time(recipe: Path, overrides: Sequence[str]) -> None:
+    """A run that is to be saved at once by the clock of rank 0, and never by that of any other."""
+    save_interval.SHORTEST_S = math.inf if dist.get_rank() else 0.0
+    run_training(recipe, [*overrides, "checkpoint.every_steps=null"])
 
 
 def run_impatient(recipe: Path, overrides: Sequence[str]) -> None:

@@ -8,14 +8,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from hdna.checkpoint import list_checkpoints
 
 PROGRAMS = Path(sys.executable).parent
 HEAD, OTHER = "10.77.0.1", "10.77.0.2"
 _PORT = 6379
 _START_TIMEOUT_S = 120
+_SAVE_TIMEOUT_S = 300
+_NODE_OF = """
+import ray, sys
+ray.init(logging_level="ERROR")
+print(next(node["NodeID"] for node in ray.nodes() if node["NodeManagerAddress"] == sys.argv[1]))
+"""
 
 
 def namespaces_possible() -> bool:
@@ -60,10 +68,20 @@ class TwoNodes:
         for pid in map(int, listed.stdout.split()):
             os.kill(pid, signal.SIGKILL)
 
+    def announce_end(self, address: str) -> None:
+        """Tell Ray that a node will be gone in a minute, as its machine's provider announces it."""
+        asked = self._run("python", "-c", _NODE_OF, address)
+        words = "drain-node --reason DRAIN_NODE_REASON_PREEMPTION --reason-message test --deadline-remaining-seconds 60"
+        done = self._run("ray", *words.split(), "--node-id", asked.stdout.split()[-1])
+        assert done.returncode == 0, done.stderr
+
     def hdna(self, *words: object, timeout_s: float) -> subprocess.CompletedProcess[str]:
         """Run `hdna WORDS` on the head node, as a driver of the cluster."""
+        return self._run("hdna", *map(str, words), timeout_s=timeout_s)
+
+    def _run(self, program: str, *words: str, timeout_s: float = _START_TIMEOUT_S) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self._within(HEAD, "hdna", *map(str, words)),
+            self._within(HEAD, program, *words),
             env={**self._environment, "RAY_ADDRESS": f"{HEAD}:{_PORT}"},
             capture_output=True,
             text=True,
@@ -100,6 +118,14 @@ def two_nodes() -> Iterator[TwoNodes]:
             cluster.kill(address)
             _ip("netns", "del", name)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def after_a_checkpoint(run: Path, act: Callable[[], None]) -> None:
+    """Call `act` once the run has saved."""
+    deadline = time.monotonic() + _SAVE_TIMEOUT_S
+    while not list_checkpoints(str(run)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    act()
 
 
 def _ip(*words: str) -> bool:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.rank_tasks import run_fenced, run_saved_slowly, run_training
+from support.rank_tasks import run_fenced, run_saved_by_time, run_saved_slowly, run_training
 from support.ranks import Rank, run_ranks, start_ranks
 
 from hdna import storage
@@ -51,6 +51,15 @@ def test_steps_go_on_during_a_save_and_wait_for_it_when_the_next_is_due(tiny_rec
     for step in (2, 4, 6, 8, 10):
         slow, quick = (load_weights(f"{tmp_path}/{name}/checkpoints/step-{step:06d}") for name in ("slow", "quick"))
         assert all(torch.equal(slow[name], value) for name, value in quick.items())
+
+
+def test_the_clock_of_rank_0_decides_for_all(tiny_recipe: Path, tmp_path: Path) -> None:
+    """Clocks differ: were each rank to ask its own, they would wait for each other in different collectives."""
+    run = tmp_path / "run"
+    overrides = [f"run.url={run}", "parallel.workers=2", "curriculum.0.micro_batch_size=1"]
+    leader, _ = run_ranks(2, run_saved_by_time, recipe=tiny_recipe, overrides=overrides)
+    assert {1, 10} <= set(saved_steps(run))
+    assert sum("from now on" in line for line in leader.output().splitlines()) == 1
 
 
 def test_one_rank_that_cannot_write_costs_one_checkpoint_and_nothing_else(tiny_recipe: Path, tmp_path: Path) -> None:
