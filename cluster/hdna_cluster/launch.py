@@ -24,8 +24,10 @@ def launch(config: RunConfig, report: Report) -> None:
     """
     config = _with_absolute_urls(config)
     preflight(config)
-    refuse_taken(config)
+    changes = refuse_taken(config)
     best_effort = BestEffort(report)
+    for change in changes:
+        best_effort.report(change)
     last = last_lease(config.run.url, best_effort.report)
     best_effort.report("starting Ray and DeepSpeed ...")
     with ray_session() as ray:
@@ -33,7 +35,7 @@ def launch(config: RunConfig, report: Report) -> None:
         lease = Lease(config.run.url, last)
         with lease.renewed(best_effort):
             claim(config)
-            status = StatusFile(config.run.url, lease.holder, best_effort)
+            status = StatusFile(config.run.url, lease, best_effort)
             with status.kept():
                 Driver(ray, config, resources, lease, status, best_effort).run()
     if failures := best_effort.summary():

@@ -73,7 +73,7 @@ def save(config: RunConfig) -> Load:
     scored = every is None or every % config.evaluate.every_steps == 0
     manifests = (config.checkpoint.keep_last + 1) * (1 + scored)
     lists = _pages(before * objects) + 2 * _pages((before + 1) * objects) + _pages(objects - 1)
-    requests = Requests(get=objects + manifests, put=2 + objects, list=1 + lists, delete=objects)
+    requests = Requests(get=objects + manifests, put=2 + objects, list=2 + lists, delete=objects)
     others = config.parallel.workers - 1  # write their parts at the same time
     return Load(requests, requests.total - others, checkpoint_bytes(config), checkpoint_bytes(config))
 
@@ -81,7 +81,7 @@ def save(config: RunConfig) -> Load:
 def hour() -> Load:
     """An hour of training between saves: the lease's renewals, state.json, metrics; whatever the number of ranks."""
     renewals, heartbeats, uploads = (round(3600 / pause) for pause in (RENEW_S, HEARTBEAT_S, PUBLISHED_EVERY_S))
-    return Load(Requests(put=renewals + heartbeats + 2 * uploads, list=renewals), one_by_one=2)
+    return Load(Requests(put=renewals + heartbeats + 2 * uploads, list=renewals + uploads), one_by_one=3)
 
 
 def checkpoint_bytes(config: RunConfig) -> int:

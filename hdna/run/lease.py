@@ -148,14 +148,17 @@ class Lease:
         self._record = _Record(Holder.this_process(), secrets.token_hex(8))
         self._lock = threading.Lock()
         self._lost: InputError | None = None
+        self._sure_until = 0.0
         self.next_fence()
 
     def next_fence(self) -> Fence:
         """A fence that shuts out every worker group before it. Raises InputError when the run was taken over."""
+        began = _seconds()
         with self._lock:
             if not storage.write_if_absent(_url(self._run_url, self._number + 1), self._record.to_bytes()):
                 raise _held(self._run_url, _Seen.newest(self._run_url))
             self._number += 1
+        self._sure_until = began + LEASE_S
         older = [_path(number) for number in _numbers(self._run_url) if number < self._number]
         storage.delete(self._run_url, older)
         return self.fence
@@ -175,6 +178,14 @@ class Lease:
         if self._lost:
             raise self._lost
 
+    def confirm(self) -> None:
+        """Raise LeaseLostError when another driver has the run. Asks nobody for LEASE_S after a renewal.
+
+        As long, no other driver can have seen the lease stand still: whoever woke from a pause asks.
+        """
+        if _seconds() >= self._sure_until:
+            self.fence.check()
+
     @contextmanager
     def renewed(self, best_effort: BestEffort) -> Iterator[None]:
         """Renew it within this block, and release it at the end."""
@@ -188,9 +199,11 @@ class Lease:
     def _renew(self) -> None:
         if self._lost:
             return
+        began = _seconds()
         self._write(released=False)
         try:
             self.fence.check()
+            self._sure_until = began + LEASE_S
         except LeaseLostError as error:
             self._lost = error
 
@@ -211,6 +224,11 @@ def _held(run_url: str, seen: _Seen) -> InputError:
     return InputError(
         f"{run_url}: {seen} has been training this run{since}: wait for it, stop it first, or choose another run.url"
     )
+
+
+def _seconds() -> float:
+    """By a clock that goes on while the machine sleeps, where there is one."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def _newest_number(run_url: str) -> int:

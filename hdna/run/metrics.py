@@ -11,6 +11,7 @@ from torch.utils.tensorboard import SummaryWriter
 from hdna import storage
 from hdna.run.best_effort import BestEffort
 from hdna.run.files import METRICS, read_metrics_lines
+from hdna.run.lease import Fence
 from hdna.run.repeated import repeated
 from hdna.run.step_record import StepRecord
 from hdna.storage.os_errors import os_errors_explained
@@ -31,8 +32,9 @@ class Metrics:
     Once begun, nothing here ends a run: it resumes from its checkpoints, and a lost line is a gap in a plot.
     """
 
-    def __init__(self, run_url: str, resumed_step: int, best_effort: BestEffort) -> None:
-        self._url = run_url
+    def __init__(self, run_url: str, resumed_step: int, best_effort: BestEffort, fence: Fence | None = None) -> None:
+        """`fence`: keeps a worker group that another has replaced from writing over what that one uploads."""
+        self._url, self._fence = run_url, fence
         self._best_effort = best_effort
         self._remote = not storage.is_local(run_url)
         self._scratch = tempfile.TemporaryDirectory(prefix="hdna-metrics-") if self._remote else None
@@ -65,7 +67,7 @@ class Metrics:
         with self._publishing:
             with self._best_effort.trying(self._name(_TENSORBOARD)):
                 self._board.flush()
-            for path in self._files() if self._remote else []:
+            for path in self._files() if self._remote and self._is_ours() else []:
                 name = path.relative_to(self._folder).as_posix()
                 with self._best_effort.trying("upload of metrics"):
                     storage.write(storage.join(self._url, name), path.read_bytes())
@@ -81,6 +83,14 @@ class Metrics:
         if self._scratch:
             with self._best_effort.trying(self._scratch.name):
                 self._scratch.cleanup()
+
+    def _is_ours(self) -> bool:
+        """Whether no later worker group has the run, as far as can be told."""
+        with self._best_effort.trying("upload of metrics"):
+            if self._fence:
+                self._fence.check()
+            return True
+        return False
 
     def _files(self) -> list[Path]:
         return sorted(path for path in self._folder.rglob("*") if path.is_file())

@@ -15,14 +15,18 @@ _FREE_STAGE_KEYS = ("micro_batch_size", "sequence_parallel")
 their manifests' checksums, so that a moved set is still the same."""
 
 
-def refuse_taken(config: RunConfig) -> None:
-    """Raise InputError when `run.url` contains another run, or unrelated files."""
+def refuse_taken(config: RunConfig) -> list[str]:
+    """Raise InputError when `run.url` contains another run, or unrelated files.
+
+    Returns what this recipe changes of the run there, a line for each key: only with run.resume=force is that anything.
+    """
     url = config.run.url
     recipe_url = storage.join(url, RECIPE)
     if storage.exists(recipe_url):
-        _refuse_other(config, parse_recipe(storage.read(recipe_url).decode(errors="replace"), recipe_url), url)
-    elif not all(storage.is_probe(name) or is_lease(name) for name in storage.list_objects(url)):
+        return _changes(config, parse_recipe(storage.read(recipe_url).decode(errors="replace"), recipe_url))
+    if not all(storage.is_probe(name) or is_lease(name) for name in storage.list_objects(url)):
         raise InputError(f"{url}: contains files that are not an hdna run: choose another run.url")
+    return []
 
 
 def claim(config: RunConfig) -> None:
@@ -36,21 +40,21 @@ def claim(config: RunConfig) -> None:
         storage.write(recipe_url, dump_recipe(config).encode())
 
 
-def _refuse_other(config: RunConfig, existing: RunConfig, url: str) -> None:
+def _changes(config: RunConfig, existing: RunConfig) -> list[str]:
+    """What this recipe changes of the run. Raises InputError, naming every key, for what it may not change."""
+    url = config.run.url
     if config.run.resume == "never":
         raise InputError(f"{url}: already contains a run and run.resume is 'never': choose another run.url")
     ours, theirs = _identity(config), _identity(existing)
-    if config.run.resume == "force":
-        ours, theirs = ({k: v for k, v in side.items() if k.startswith("model.")} for side in (ours, theirs))
-    for key in sorted({*ours, *theirs}):
-        if ours.get(key) != theirs.get(key):
-            fix = "choose another run.url" + (
-                "" if key.startswith("model.") else ", or continue it with run.resume=force"
-            )
-            raise InputError(
-                f"{url}: already contains another run: its {key} is {theirs.get(key)}, this recipe's is "
-                f"{ours.get(key)}: {fix}"
-            )
+    changed = [key for key in sorted({*ours, *theirs}) if ours.get(key) != theirs.get(key)]
+    forced = config.run.resume == "force"
+    refused = [key for key in changed if not forced or key.startswith("model.")]
+    if refused:
+        listed = "; ".join(f"its {key} is {theirs.get(key)}, this recipe's is {ours.get(key)}" for key in refused)
+        is_model = any(key.startswith("model.") for key in refused)
+        fix = "choose another run.url" + ("" if is_model else ", or continue it with run.resume=force")
+        raise InputError(f"{url}: already contains another run: {listed}: {fix}")
+    return [f"run.resume=force: {key} was {theirs.get(key)}, and is {ours.get(key)} from here on" for key in changed]
 
 
 def _identity(config: RunConfig) -> dict[str, Any]:

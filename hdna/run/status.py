@@ -17,7 +17,7 @@ from hdna.run.best_effort import BestEffort, in_one_line
 from hdna.run.events import CheckpointSaved, Event, StepDone, WorkersStarted
 from hdna.run.files import STATE, read_json, write_json
 from hdna.run.holder import Holder
-from hdna.run.lease import LeaseLostError
+from hdna.run.lease import Lease, LeaseLostError
 from hdna.run.repeated import repeated
 from hdna.run.utc import seconds_since, utc_now
 from hdna.storage.untrusted_json import convert_json
@@ -95,11 +95,11 @@ class StatusFile:
     Goes on from what an earlier driver of the run has left there.
     """
 
-    def __init__(self, run_url: str, driver: Holder, best_effort: BestEffort) -> None:
-        self._run_url, self._best_effort = run_url, best_effort
+    def __init__(self, run_url: str, lease: Lease, best_effort: BestEffort) -> None:
+        self._run_url, self._lease, self._best_effort = run_url, lease, best_effort
         before = read_status(run_url) or RunStatus()
         # The workers say what is true of them once they run: an older checkpoint may be what they go on from.
-        self._now = replace(before, status=RUNNING, message="", workers=0, seconds_left=None, driver=driver)
+        self._now = replace(before, status=RUNNING, message="", workers=0, seconds_left=None, driver=lease.holder)
         self._counted_until = time.monotonic()
         self._lock = threading.Lock()
 
@@ -167,7 +167,8 @@ class StatusFile:
             self._now = replace(self._now, wall_seconds=wall, worker_seconds=workers, **changes)
 
     def write(self) -> None:
-        """Write it, with a new heartbeat."""
+        """Write it, with a new heartbeat. Raises LeaseLostError once another driver has the run, and writes to it."""
+        self._lease.confirm()
         self._change(heartbeat=utc_now())
         write_json(self._run_url, STATE, asdict(self._now))
 

@@ -94,7 +94,9 @@ class _Training:
         self.state.recipe, self.state.data = dump_recipe(config), data
         self.engine = _engine(config, device, saved)
         beside = Mesh.beside_training(timedelta(seconds=config.parallel.collective_timeout_s))
-        self.metrics = Metrics(config.run.url, self.state.step, self.best_effort) if self.mesh.is_leader else None
+        self.metrics = (
+            Metrics(config.run.url, self.state.step, self.best_effort, fence) if self.mesh.is_leader else None
+        )
         self.saver = Saver(self.engine, beside, config, fence, self.metrics, self.best_effort)
         self._skipped_in_a_row = 0
         if self.mesh.is_leader:
@@ -237,6 +239,8 @@ class _Training:
             self.report(f"skipped a damaged checkpoint: {problem}")
         if saved:
             checkpointing.refuse_unfit(saved, self.config, data)
+            if saved.state.data != data:
+                self.report(f"run.resume=force: the shard sets are others than those {saved.url} was trained on")
         return saved
 
     def _describe_run(self, device: torch.device) -> None:

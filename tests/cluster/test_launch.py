@@ -181,4 +181,5 @@ def test_an_interrupted_run_continues(number: signal.Signals, tiny_recipe: Path,
         "run.resume=force",
     )
     assert done.returncode == 0, done.stderr
+    assert "run.resume=force: curriculum.1.until_tokens was 2000000, and is " in done.stderr
     assert f"resumes after step {step}" in done.stderr

@@ -13,6 +13,7 @@ from support.s3 import QUICK, moto_bucket
 from hdna.run.best_effort import BestEffort
 from hdna.run.events import Event
 from hdna.run.files import read_metrics
+from hdna.run.lease import Lease
 from hdna.run.metrics import Metrics
 from hdna.run.step_record import StepRecord
 from hdna.storage import retry
@@ -95,3 +96,17 @@ def test_a_bucket_out_of_reach_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(said) == 1
     assert str(said[0]).startswith(f"upload of metrics: {bucket}/run/metrics.jsonl: ")
     assert best_effort.summary() == "4 times something beside training failed: upload of metrics (4)"
+
+
+def test_a_worker_group_that_was_replaced_uploads_nothing_more() -> None:
+    said: list[Event] = []
+    with moto_bucket() as bucket:
+        run = f"{bucket}/run"
+        metrics = Metrics(run, 0, BestEffort(said.append), Lease(run, 0).fence)
+        metrics.log(record(1))
+        metrics.publish()
+        Lease(run, 1)
+        metrics.log(record(2))
+        metrics.close()
+        assert [found.step for found in read_metrics(run)] == [1]
+    assert "has taken this run over" in str(said[0])

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from hdna.errors import InputError
-from hdna.run import status
+from hdna.run import lease, status
 from hdna.run.best_effort import BestEffort
 from hdna.run.events import CheckpointSaved, StepDone, WorkersStarted
 from hdna.run.holder import Holder
-from hdna.run.lease import LeaseLostError
+from hdna.run.lease import LEASE_S, Lease, LeaseLostError, last_lease
 from hdna.run.status import RunStatus, StatusFile, read_status
 from hdna.run.step_record import StepRecord
 
@@ -22,7 +22,7 @@ def silent(event: object) -> None:
 
 
 def file_of(run: Path) -> StatusFile:
-    return StatusFile(str(run), Holder.this_process(), BestEffort(silent))
+    return StatusFile(str(run), Lease(str(run), last_lease(str(run), silent)), BestEffort(silent))
 
 
 def written(run: Path) -> RunStatus:
@@ -123,3 +123,20 @@ def test_a_damaged_file_is_done_without(content: str, tmp_path: Path) -> None:
     with file_of(tmp_path).kept():
         pass
     assert json.loads((tmp_path / "state.json").read_text())["status"] == "done"
+
+
+def test_a_driver_that_slept_while_another_took_over_writes_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as a renewal is fresh nobody else can have the run, and nobody is asked."""
+    first = file_of(tmp_path)
+    first.write()
+    Lease(str(tmp_path), 1)
+    second = StatusFile(str(tmp_path), Lease(str(tmp_path), 2), BestEffort(silent))
+    second.hear(step(7))
+    second.write()
+    slept_until = lease._seconds() + LEASE_S
+    monkeypatch.setattr(lease, "_seconds", lambda: slept_until)
+    with pytest.raises(LeaseLostError, match="has taken this run over"):
+        first.write()
+    assert written(tmp_path).step == 7
