@@ -8,16 +8,18 @@ from math import ceil
 
 from hdna.config import RunConfig
 from hdna.data.curriculum import Curriculum
-from hdna.model.flops import parameter_count
+from hdna.model.flops import parameter_count, parameter_tensors
 from hdna.run.lease import RENEW_S
 from hdna.run.status import HEARTBEAT_S
 
 PUBLISHED_EVERY_S = 30.0
 """Between uploads of metrics.jsonl and of TensorBoard's file, until these have 30 MB."""
 LISTED_AT_ONCE = 1000
-"""Objects in one answer to a LIST."""
+"""Objects in one answer to a LIST, or one request to S3 that deletes."""
 SHARD_BASES = 1 << 26
 """Bases of a shard that `hdna prep shards` makes."""
+READ_AT_ONCE = 8
+"""Parts of a checkpoint on resuming."""
 
 
 @dataclass(frozen=True)
@@ -58,23 +60,22 @@ def start(config: RunConfig) -> Load:
 def resume(config: RunConfig) -> Load:
     """From the loss of a worker to the first step of the next group: rank 0 reads the newest checkpoint."""
     kept = _pages(_kept(config) * _objects(config))
-    driver = Requests(put=1, list=1 + 3 * kept, delete=1)
+    driver = Requests(put=1, list=1 + 2 * kept, delete=1)
     ranks = Requests(get=_manifests(config) + _objects(config) + 2, put=1, list=kept)
-    return _begun(config, _sum(driver, ranks), checkpoint_bytes(config))
+    at_once = _parts(config) - ceil(_parts(config) / READ_AT_ONCE)
+    return _begun(config, _sum(driver, ranks), checkpoint_bytes(config), at_once)
 
 
 def save(config: RunConfig) -> Load:
-    """A checkpoint, when keep_last others are there: metrics, a part of each rank, its check and the oldest's removal.
+    """A checkpoint, when keep_last others are there: metrics, all parts, their check and the oldest's removal.
 
-    As long as each is better than the ones before; an older best one, which is kept too, adds two GETs.
+    What is known of the older ones is not read again.
     """
-    objects, before = _objects(config), _kept(config)
-    every = config.checkpoint.every_steps
-    scored = every is None or every % config.evaluate.every_steps == 0
-    manifests = (config.checkpoint.keep_last + 1) * (1 + scored)
-    lists = _pages(before * objects) + 2 * _pages((before + 1) * objects) + _pages(objects - 1)
-    requests = Requests(get=objects + manifests, put=2 + objects, list=2 + lists, delete=objects)
-    others = config.parallel.workers - 1  # write their parts at the same time
+    objects = _objects(config)
+    lists = 3 + _pages((_kept(config) + 1) * objects)
+    deletes = 1 + _pages(objects - 1)  # the manifest first
+    requests = Requests(get=objects, put=2 + objects, list=lists, delete=deletes)
+    others = _parts(config) - 1  # are written at the same time
     return Load(requests, requests.total - others, checkpoint_bytes(config), checkpoint_bytes(config))
 
 
@@ -95,8 +96,13 @@ def shards_per_step(config: RunConfig) -> float:
 
 
 def _objects(config: RunConfig) -> int:
-    """Of a checkpoint: a part of each rank, state.json, the manifest."""
-    return config.parallel.workers + 2
+    """Of a checkpoint: its parts, state.json, the manifest."""
+    return _parts(config) + 2
+
+
+def _parts(config: RunConfig) -> int:
+    """One of each rank, while there are tensors for it."""
+    return min(config.parallel.workers, parameter_tensors(config.model))
 
 
 def _kept(config: RunConfig) -> int:
@@ -110,9 +116,9 @@ def _manifests(config: RunConfig) -> int:
     return len(config.data.shards) * config.parallel.workers
 
 
-def _begun(config: RunConfig, requests: Requests, bytes_read: int = 0) -> Load:
-    """The ranks read their manifests at the same time."""
-    at_once = _manifests(config) - len(config.data.shards)
+def _begun(config: RunConfig, requests: Requests, bytes_read: int = 0, at_once: int = 0) -> Load:
+    """The ranks read their manifests at the same time; `at_once`: what does not wait for others besides."""
+    at_once += _manifests(config) - len(config.data.shards)
     return Load(requests, requests.total - at_once, bytes_read)
 
 

@@ -1,6 +1,6 @@
 """The files of one checkpoint, and the protocol that commits them.
 
-    RUN/checkpoints/step-000123/part-00000-of-00002.safetensors   some of the tensors, in full and in fp32; one per rank
+    RUN/checkpoints/step-000123/part-00000-of-00002.safetensors   some of the tensors, in full and in fp32: one rank's
                                 part-00001-of-00002.safetensors
                                 state.json                        step, tokens, updates, seed, recipe, data
                                 MANIFEST.json                     sizes and sha256 of all of these; written last
@@ -10,7 +10,9 @@ Tensors are named `parameters.NAME`, `exp_avg.NAME` and `exp_avg_sq.NAME` with t
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -35,6 +37,8 @@ from hdna.storage.manifest import FileEntry, Manifest, describe_bytes, put_manif
 PARAMETERS = "parameters"
 MOMENTS = ("exp_avg", "exp_avg_sq")
 """Prefixes of the tensors: the parameters', and those of Adam's moments."""
+_READ_AT_ONCE = 8
+"""Parts, many of them small: what reading them takes is mostly waiting for a bucket's answers."""
 _ABOUT = "about"
 """Where a message keeps a checkpoint's URL and state."""
 
@@ -90,19 +94,20 @@ def commit_checkpoint(
 def load_checkpoint(url: str) -> LoadedCheckpoint:
     """Load a committed checkpoint; every byte used is checked against the manifest.
 
-    Raises InputError naming the file that is missing or damaged.
+    Raises InputError naming the file that is missing or damaged, the first one of several.
     """
     manifest = checkpoint_manifest(url)
     parts = [_part_name(part, len(manifest.files) - 1) for part in range(len(manifest.files) - 1)]
     if not parts or set(manifest.files) != {STATE_FILE, *parts}:
         raise InputError(f"{url}: its files are not all parts of one checkpoint: use an earlier one")
     tensors: dict[str, dict[str, torch.Tensor]] = {kind: {} for kind in (PARAMETERS, *MOMENTS)}
-    for path in parts:
-        for key, tensor in _read_part(manifest, path).items():
-            kind, _, name = key.partition(".")
-            if kind not in tensors or name in tensors[kind] or tensor.dtype != torch.float32:
-                raise InputError(f"{storage.join(url, path)}: unexpected tensor {key}: use an earlier checkpoint")
-            tensors[kind][name] = tensor
+    with ThreadPoolExecutor(_READ_AT_ONCE) as pool:
+        for path, part in zip(parts, pool.map(partial(_read_part, manifest), parts), strict=True):
+            for key, tensor in part.items():
+                kind, _, name = key.partition(".")
+                if kind not in tensors or name in tensors[kind] or tensor.dtype != torch.float32:
+                    raise InputError(f"{storage.join(url, path)}: unexpected tensor {key}: use an earlier checkpoint")
+                tensors[kind][name] = tensor
     _check_moments(url, tensors)
     return LoadedCheckpoint(url, tensors, parse_state(manifest))
 

@@ -6,7 +6,6 @@ mix.
 """
 
 import re
-from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import count
 
@@ -19,6 +18,9 @@ FORMAT = Format("hdna-checkpoint", 2, "checkpoint", MANIFEST, "use an earlier on
 FOLDER = "checkpoints"
 """Below the run's URL."""
 _NAME = re.compile(r"step-(\d{6,})(?:-r(\d+))?")
+
+Saves = dict[tuple[int, int], dict[str, int]]
+"""Attempts to save a checkpoint, by step and attempt: their files, with sizes."""
 
 
 @dataclass(frozen=True, order=True)
@@ -50,22 +52,26 @@ def checkpoint_url(run_url: str, step: int, attempt: int) -> str:
 
 def list_checkpoints(run_url: str) -> list[CheckpointRef]:
     """A run's committed checkpoints in order of step; checksums are not verified."""
-    saves = attempted_saves(run_url).items()
-    return sorted(
-        CheckpointRef(step, attempt, checkpoint_url(run_url, step, attempt), sum(sizes.values()))
-        for (step, attempt), sizes in saves
-        if MANIFEST in sizes
-    )
+    return committed(run_url, attempted_saves(run_url))
 
 
-def attempted_saves(run_url: str) -> dict[tuple[int, int], dict[str, int]]:
-    """The files, with their sizes, of every attempt (step, attempt) to save a checkpoint, committed or not."""
-    found: dict[tuple[int, int], dict[str, int]] = {}
+def attempted_saves(run_url: str) -> Saves:
+    """Every attempt of a run to save a checkpoint, committed or not, from one listing."""
+    found: Saves = {}
     for path, size in storage.list_objects(storage.join(run_url, FOLDER)).items():
         name, _, file = path.partition("/")
         if match := _NAME.fullmatch(name):
             found.setdefault((int(match[1]), int(match[2] or 0)), {})[file] = size
     return found
+
+
+def committed(run_url: str, saves: Saves) -> list[CheckpointRef]:
+    """The checkpoints among a run's `saves`, in order of step."""
+    return sorted(
+        CheckpointRef(step, attempt, checkpoint_url(run_url, step, attempt), sum(sizes.values()))
+        for (step, attempt), sizes in saves.items()
+        if MANIFEST in sizes
+    )
 
 
 def checkpoint_manifest(checkpoint_url: str) -> Manifest:
@@ -81,6 +87,12 @@ def checkpoint_damage(checkpoint_url: str) -> str | None:
 
     Raises InputError when it cannot be read: a bucket that does not answer is no reason to take an older one.
     """
+    found = examined(checkpoint_url)
+    return found if isinstance(found, str) else None
+
+
+def examined(checkpoint_url: str) -> Manifest | str:
+    """The manifest of a checkpoint whose every checksum matches, or what is wrong; raises like `checkpoint_damage`."""
     try:
         data = storage.read(storage.join(checkpoint_url, MANIFEST))
     except FileNotFoundError:
@@ -89,32 +101,23 @@ def checkpoint_damage(checkpoint_url: str) -> str | None:
         manifest = parse_manifest(data, checkpoint_url, FORMAT)
     except InputError as error:
         return str(error)
-    return manifest.find_damage()
+    return manifest.find_damage() or manifest
 
 
 def newest_intact(run_url: str) -> tuple[CheckpointRef | None, list[str]]:
     """The newest checkpoint whose checksums match, and why each newer one was skipped."""
     passed_over: list[str] = []
-    ref = next(intact_checkpoints(list_checkpoints(run_url), passed_over), None)
-    return ref, passed_over
-
-
-def intact_checkpoints(
-    refs: list[CheckpointRef], passed_over: list[str], verified: Collection[str] = ()
-) -> Iterator[CheckpointRef]:
-    """The intact ones of `refs`, newest first; what is wrong with each of the others goes to `passed_over`.
-
-    URLs in `verified` are taken to be intact.
-    """
-    for ref in reversed(refs):
-        damage = None if ref.url in verified else checkpoint_damage(ref.url)
+    for ref in reversed(list_checkpoints(run_url)):
+        damage = checkpoint_damage(ref.url)
         if damage is None:
-            yield ref
-        else:
-            passed_over.append(damage)
+            return ref, passed_over
+        passed_over.append(damage)
+    return None, passed_over
 
 
 def next_attempt(run_url: str, step: int) -> int:
-    """The first attempt number never used for this step."""
-    used = attempted_saves(run_url)
-    return next(attempt for attempt in count() if (step, attempt) not in used)
+    """The first attempt number never used for this step.
+
+    Lists the attempts of this step alone: one empty answer in nearly every save, however many checkpoints there are.
+    """
+    return next(attempt for attempt in count() if not storage.list_objects(checkpoint_url(run_url, step, attempt)))

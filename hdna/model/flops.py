@@ -24,6 +24,15 @@ def parameter_count(config: ModelConfig) -> int:
     return config.n_layer * (4 * d + operator + implicit_filter + mlp) + EMBEDDING_ROWS * d + 2 * d
 
 
+def parameter_tensors(config: ModelConfig) -> int:
+    """Return the number of tensors that these parameters are in.
+
+    A block has 23: two norms of 2; in_proj, short convolution and out_proj 2 each; the long convolution's bias; the
+    filter's three layers of 2, its output and its frequencies; the MLP 4. Add the embedding and the final norm's 2.
+    """
+    return 23 * config.n_layer + 3
+
+
 def train_flops_per_token(config: ModelConfig, context_length: int, micro_batch_size: int = 1) -> float:
     """Return FLOPs (a multiply-add is two) of one forward and backward pass, per token.
 

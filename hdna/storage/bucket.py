@@ -7,6 +7,7 @@ one-line InputError naming the URL.
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -125,14 +126,20 @@ def list_objects(url: str) -> dict[str, int]:
 
 
 def delete(url: str, names: list[str]) -> None:
-    """Remove the named objects below `url`; missing ones are no error."""
-    for name in names:
-        store, key = locate(f"{url.rstrip('/')}/{name}")
-        with one_line_errors(url):
-            try:
-                _asked_again(partial(store.delete, key))
-            except (FileNotFoundError, NotFoundError):
-                continue
+    """Remove the named objects below `url`; missing ones are no error.
+
+    S3 takes 1,000 in a request, Azure 256; Google has one for each, ten at a time. Google and Azure report a missing
+    one, with which the others may be left undone: they are then asked for each.
+    """
+    store, key = locate(url)
+    keys = [f"{key}/{name}" if key else name for name in names]
+    with one_line_errors(url):
+        try:
+            _asked_again(partial(store.delete, keys))
+        except (FileNotFoundError, NotFoundError):
+            for one in keys:
+                with suppress(FileNotFoundError, NotFoundError):
+                    _asked_again(partial(store.delete, one))
 
 
 def _asked_again(ask: Callable[[], T]) -> T:

@@ -61,7 +61,8 @@ def restore(engine: Engine, saved: LoadedCheckpoint) -> None:
 def owned_tensors(engine: Engine, mesh: Mesh) -> dict[str, torch.Tensor]:
     """Copies in host memory of the tensors this rank writes; called by all ranks.
 
-    Every rank briefly holds each full tensor: gathering is collective.
+    If there are more ranks than parameters, the lowest ones get one each and the others none: some 100 objects in a
+    bucket, and not 1,000 of which 900 are empty. Every rank briefly holds each full tensor: gathering is collective.
     """
     owner = _owners(engine, mesh.world_size)
     kinds = [(PARAMETERS, engine.parameters()), *((moment, engine.moments(moment)) for moment in MOMENTS)]

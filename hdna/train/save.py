@@ -1,4 +1,4 @@
-"""One save of a checkpoint by all ranks: each writes its part, and rank 0 commits once all are written."""
+"""One save of a checkpoint by all ranks: each that owns tensors writes its part, then rank 0 commits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,15 +34,18 @@ class Save:
     def together(self, mesh: Mesh, tensors: dict[str, torch.Tensor]) -> str:
         """Write this rank's `tensors` and commit; return the checkpoint's URL. Called by all ranks.
 
+        The ranks that have tensors are the lowest ones (`owned_tensors`): they number the parts.
+
         Raises SaveFailedError on all of them when any fails.
         """
         step = self.state.step
         attempt = int(_by_leader(mesh, lambda: str(next_attempt(self.run_url, step))))
         url = checkpoint_url(self.run_url, step, attempt)
-        part = _Part.written(lambda: write_checkpoint_part(url, mesh.rank, mesh.world_size, tensors))
+        count = int(mesh.sum(torch.tensor(int(bool(tensors)))))
+        part = _Part.of(lambda: write_checkpoint_part(url, mesh.rank, count, tensors)) if tensors else _Part(None)
         parts = [_Part.from_row(row) for row in mesh.gather(part.to_row())]
         for rank, part in enumerate(parts):
-            if part.entry is None:
+            if part.reason:
                 raise SaveFailedError(f"rank {rank}: {part.reason}" if mesh.world_size > 1 else part.reason)
         return _by_leader(mesh, lambda: self._commit(url, attempt, [part.entry for part in parts if part.entry]))
 
@@ -57,13 +60,13 @@ class Save:
 
 @dataclass(frozen=True)
 class _Part:
-    """What became of one rank's part: its manifest entry, or why there is none."""
+    """What became of one rank's part: its manifest entry, or why there is none; neither if it owns no tensors."""
 
     entry: FileEntry | None
     reason: str = ""
 
     @classmethod
-    def written(cls, write: Callable[[], FileEntry]) -> "_Part":
+    def of(cls, write: Callable[[], FileEntry]) -> "_Part":
         try:
             return cls(write())
         except Exception as error:
@@ -81,6 +84,8 @@ class _Part:
         data = row.numpy().tobytes()
         if reason := data[_ENTRY_BYTES:].rstrip(b"\0").decode(errors="replace"):
             return cls(None, reason)
+        if not any(data):
+            return cls(None)
         return cls(FileEntry(int.from_bytes(data[:8], "big"), data[8:_ENTRY_BYTES].hex()))
 
 

@@ -44,7 +44,7 @@ class Saver:
         self._run_url, self._settings = config.run.url, config.checkpoint
         self._metrics, self._best_effort = metrics, best_effort
         self._timer = SaveTimer(config.checkpoint)
-        self._verified: set[str] = set()
+        self._verified: dict[str, float] = {}
         self._saving: threading.Thread | None = None
         self._step = 0
         self._failures: list[SaveFailedError] = []

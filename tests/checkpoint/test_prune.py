@@ -94,7 +94,7 @@ def test_other_folders_and_files_are_left_alone(tmp_path: Path) -> None:
 
 def test_what_was_found_intact_before_is_not_read_again(tmp_path: Path) -> None:
     """A run would else read all that it keeps, from a bucket, at each save. Here it would be found damaged."""
-    verified: set[str] = set()
+    verified: dict[str, float] = {}
     for step in (1, 2, 3):
         save(tmp_path, step)
     prune(str(tmp_path), 2, verified=verified)

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hdna.config.schema import ModelConfig
 from hdna.errors import InputError
-from hdna.model import IGNORE, HyenaDNA, parameter_count, train_flops_per_token, weighted_nats
+from hdna.model import IGNORE, HyenaDNA, parameter_count, parameter_tensors, train_flops_per_token, weighted_nats
 from hdna.model.backbone import Block
 
 CONFIG = ModelConfig(d_model=16, n_layer=2, l_max=96, filter_order=8, embed_dropout=0.0)
@@ -54,6 +54,7 @@ def test_every_parameter_gets_a_gradient_and_counts_match(order: int) -> None:
     assert gradients.keys() == HyenaDNA(config).state_dict().keys()
     assert all(gradient.abs().max() > 0 for gradient in gradients.values())
     assert sum(gradient.numel() for gradient in gradients.values()) == parameter_count(config)
+    assert len(gradients) == parameter_tensors(config)
 
 
 def test_the_context_reaches_back_to_its_beginning() -> None:

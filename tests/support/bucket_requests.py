@@ -24,7 +24,10 @@ def is_upload(request: str) -> bool:
 
 
 def until_first_save(requests: list[str]) -> list[str]:
-    return list(takewhile(lambda request: not is_upload(request), requests))
+    """Without the look at the lease before its first upload."""
+    found = list(takewhile(lambda request: not is_upload(request), requests))
+    last = max(at for at, request in enumerate(found) if "list-type=" in request and "lease" in request)
+    return found[:last] + found[last + 1 :]
 
 
 def first_part(requests: list[str], step: int) -> int:
