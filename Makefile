@@ -7,8 +7,8 @@
 #   make coverage                   all tests with line coverage; fails below the minimum in pyproject.toml
 #   make fuzz                       a thousand damaged stores, shard sets, checkpoints and texts of each kind, and a table
 #   make fuzz-guided SECONDS=60     texts that reach new code, for so long at each door; Python 3.11 to 3.13
-#   make chaos TIMES=20             faults of processes, disks and buckets, each so many times, and a table; then of
-#                                   workers, nodes and drivers on Ray, once (two nodes: as root, with `ip netns`)
+#   make chaos TIMES=20             faults of processes, disks, buckets, nodes, networks and clocks, each so many times,
+#                                   and a table (hours; two nodes: as root, with `ip netns`)
 #   make bench                      side-by-side measurements (see bench/)
 #   make docs                       the documentation as a site, in site/; fails on a broken link
 #   make clean                      remove the environment and the output of `make train` and `make docs`
@@ -90,8 +90,7 @@ fuzz-guided: $(FUZZ_READY)
 	for door in $(DOORS); do $(BIN)/python tests/fuzz/guided.py $$door -max_total_time=$(SECONDS) || exit; done
 
 chaos: $(READY)
-	HDNA_CHAOS_TIMES=$(TIMES) $(BIN)/python -m pytest -q -s -p no:logging tests/chaos
-	$(BIN)/python -m pytest -v -m chaos tests/cluster
+	HDNA_CHAOS_TIMES=$(TIMES) $(BIN)/python -m pytest -q -s -p no:logging -m 'fault or chaos' tests/chaos tests/cluster
 
 bench: $(READY)
 	$(BIN)/python bench/fft_conv.py

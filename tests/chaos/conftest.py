@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.chaos import DisturbedRun, Row, table
+from support.chaos import Row, table
+from support.chaos_ranks import RankRun
 
 from hdna.checkpoint import LoadedCheckpoint, list_checkpoints, load_checkpoint
 
@@ -20,6 +21,6 @@ def rows() -> Iterator[dict[str, Row]]:
 @pytest.fixture(scope="session")
 def undisturbed(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> LoadedCheckpoint:
     """The last checkpoint of a run that nobody disturbed."""
-    run = DisturbedRun(tiny_recipe, str(tmp_path_factory.mktemp("chaos") / "undisturbed"))
+    run = RankRun(tiny_recipe, str(tmp_path_factory.mktemp("chaos") / "undisturbed"))
     run.resume()
     return load_checkpoint(list_checkpoints(run.url)[-1].url)

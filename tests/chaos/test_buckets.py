@@ -6,14 +6,15 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from support.chaos import STEPS, TIMES, DisturbedRun, Row, inject
+from support.chaos import TIMES, Row, inject
+from support.chaos_ranks import STEPS, RankRun
 from support.faulty_proxy import FaultyProxy, faulty_network
 from support.rank_tasks import run_impatient
 from support.s3 import moto_bucket
 
 from hdna.checkpoint import LoadedCheckpoint
 
-pytestmark = [pytest.mark.ranks, pytest.mark.server, pytest.mark.xdist_group("chaos")]
+pytestmark = [pytest.mark.fault, pytest.mark.ranks, pytest.mark.server, pytest.mark.xdist_group("chaos")]
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def proxy(bucket: str) -> Iterator[FaultyProxy]:
         yield proxy
 
 
-def fails_often(run: DisturbedRun, rng: random.Random, proxy: FaultyProxy, fault: str) -> None:
+def fails_often(run: RankRun, rng: random.Random, proxy: FaultyProxy, fault: str) -> None:
     """Three requests of ten, from the run's start to its end; all that was committed meanwhile is whole."""
     before = proxy.faults
     proxy.plan_share(fault, 0.3, seed=rng.randrange(1000))
@@ -40,7 +41,7 @@ def fails_often(run: DisturbedRun, rng: random.Random, proxy: FaultyProxy, fault
     run.disturbed()
 
 
-def hangs(run: DisturbedRun, rng: random.Random, proxy: FaultyProxy) -> None:
+def hangs(run: RankRun, rng: random.Random, proxy: FaultyProxy) -> None:
     """Two answers stop in their middle and never go on."""
     before = proxy.faults
     leader, _ = run.start(run_impatient)
@@ -52,7 +53,7 @@ def hangs(run: DisturbedRun, rng: random.Random, proxy: FaultyProxy) -> None:
     assert proxy.faults == before + 2
 
 
-def refuses_writes(run: DisturbedRun, rng: random.Random, proxy: FaultyProxy) -> None:
+def refuses_writes(run: RankRun, rng: random.Random, proxy: FaultyProxy) -> None:
     """For so long that three saves fail and the run ends."""
     leader, _ = run.start(run_impatient)
     leader.wait_for_step(rng.randint(1, 2))
@@ -85,5 +86,5 @@ def test_the_run_ends_as_if_nothing_had_happened(
 ) -> None:
     rng = random.Random(name)
     for number in range(TIMES):
-        run = DisturbedRun(tiny_recipe, f"{bucket}/{number}")
-        inject(rows.setdefault(name, Row()), partial(FAULTS[name], proxy=proxy), run, rng, undisturbed)
+        run = RankRun(tiny_recipe, f"{bucket}/{number}")
+        inject(name, rows, partial(FAULTS[name], proxy=proxy), run, rng, undisturbed)

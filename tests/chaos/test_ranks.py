@@ -10,13 +10,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from support.chaos import STEPS, TIMES, DisturbedRun, Row, inject, until
+from support.chaos import TIMES, Row, inject, until
+from support.chaos_ranks import STEPS, RankRun
 from support.files import flip_bit
 from support.rank_tasks import run_saved_slowly
 
 from hdna.checkpoint import LoadedCheckpoint, list_checkpoints
 
-pytestmark = [pytest.mark.ranks, pytest.mark.xdist_group("chaos")]
+pytestmark = [pytest.mark.fault, pytest.mark.ranks, pytest.mark.xdist_group("chaos")]
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def small_disk(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def one_rank_is_killed_in_a_step(run: DisturbedRun, rng: random.Random) -> None:
+def one_rank_is_killed_in_a_step(run: RankRun, rng: random.Random) -> None:
     ranks = run.start()
     ranks[0].wait_for_step(rng.randint(1, STEPS - 2))
     time.sleep(rng.random() * 0.02)
@@ -42,7 +43,7 @@ def one_rank_is_killed_in_a_step(run: DisturbedRun, rng: random.Random) -> None:
     run.resume()
 
 
-def all_ranks_are_killed_in_a_save(run: DisturbedRun, rng: random.Random) -> None:
+def all_ranks_are_killed_in_a_save(run: RankRun, rng: random.Random) -> None:
     run.start(run_saved_slowly, seconds=0.1)
     folder = Path(run.url, "checkpoints", f"step-{rng.choice([2, 4, 6]):06d}")
     until(lambda: folder.is_dir() and any(folder.iterdir()))
@@ -51,7 +52,7 @@ def all_ranks_are_killed_in_a_save(run: DisturbedRun, rng: random.Random) -> Non
     run.resume()
 
 
-def all_ranks_are_killed_between_files_and_manifest(run: DisturbedRun, rng: random.Random) -> None:
+def all_ranks_are_killed_between_files_and_manifest(run: RankRun, rng: random.Random) -> None:
     run.start(run_saved_slowly, seconds=1.0, slow=("MANIFEST.json",))
     folder = Path(run.url, "checkpoints", "step-000004")
     until(lambda: (folder / "state.json").exists())
@@ -62,7 +63,7 @@ def all_ranks_are_killed_between_files_and_manifest(run: DisturbedRun, rng: rand
     assert Path(f"{folder}-r1", "MANIFEST.json").exists()
 
 
-def one_rank_hangs_in_a_collective(run: DisturbedRun, rng: random.Random) -> None:
+def one_rank_hangs_in_a_collective(run: RankRun, rng: random.Random) -> None:
     ranks = run.start(timeout_s=2.0)
     ranks[0].wait_for_step(rng.randint(1, STEPS - 3))
     run.disturbed()
@@ -73,7 +74,7 @@ def one_rank_hangs_in_a_collective(run: DisturbedRun, rng: random.Random) -> Non
     run.resume()
 
 
-def killed_after_a_checkpoint(run: DisturbedRun, step: int) -> Path:
+def killed_after_a_checkpoint(run: RankRun, step: int) -> Path:
     ranks = run.start()
     ranks[0].wait_for_step(step)
     until(lambda: len(list_checkpoints(run.url)) > 1)
@@ -82,20 +83,20 @@ def killed_after_a_checkpoint(run: DisturbedRun, step: int) -> Path:
     return Path(list_checkpoints(run.url)[-1].url)
 
 
-def a_byte_of_the_newest_checkpoint_is_another(run: DisturbedRun, rng: random.Random) -> None:
+def a_byte_of_the_newest_checkpoint_is_another(run: RankRun, rng: random.Random) -> None:
     newest = killed_after_a_checkpoint(run, rng.randint(6, STEPS - 2))
     flip_bit(rng.choice(sorted(newest.iterdir())))
     assert "skipped a damaged checkpoint" in run.resume()
 
 
-def a_file_of_the_newest_checkpoint_is_cut(run: DisturbedRun, rng: random.Random) -> None:
+def a_file_of_the_newest_checkpoint_is_cut(run: RankRun, rng: random.Random) -> None:
     newest = killed_after_a_checkpoint(run, rng.randint(6, STEPS - 2))
     cut = rng.choice(sorted(newest.iterdir()))
     os.truncate(cut, rng.randrange(cut.stat().st_size - 1))
     assert "skipped a damaged checkpoint" in run.resume()
 
 
-def the_disk_is_full(run: DisturbedRun, rng: random.Random) -> None:
+def the_disk_is_full(run: RankRun, rng: random.Random) -> None:
     """Three saves fail, and the run ends; with space again it goes on."""
     disk, ballast = Path(run.url).parent, Path(run.url).parent / "ballast"
     leader, _ = run.start(run_saved_slowly, seconds=0.05)
@@ -132,5 +133,5 @@ def test_the_run_ends_as_if_nothing_had_happened(
             folder.mkdir()
             if FAULTS[name] is the_disk_is_full:
                 stack.enter_context(small_disk(folder))
-            run = DisturbedRun(tiny_recipe, f"{folder}/run")
-            inject(rows.setdefault(name, Row()), FAULTS[name], run, rng, undisturbed, damaged=name in DAMAGING)
+            run = RankRun(tiny_recipe, f"{folder}/run")
+            inject(name, rows, FAULTS[name], run, rng, undisturbed, damaged=name in DAMAGING)

@@ -157,16 +157,15 @@ def test_a_damaged_shard_ends_the_run_with_its_name(tiny_set: Path, tiny_recipe:
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.chaos)])
-def test_an_interrupted_run_continues(number: signal.Signals, tiny_recipe: Path, tmp_path: Path) -> None:
-    """Told to stop in mid-run, then the same command: no step is lost, and the run may be taken up at once."""
+def test_an_interrupted_run_continues(tiny_recipe: Path, tmp_path: Path) -> None:
+    """Ctrl-C in mid-run, then the same command: no step is lost, and the run may be taken up at once."""
     url = tmp_path / "run"
     command = [HDNA, "train", str(tiny_recipe), f"run.url={url}", "curriculum.1.until_tokens=2e6"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + TIMEOUT_S
     while not list_checkpoints(str(url)) and time.monotonic() < deadline:
         time.sleep(0.2)
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 130, err
     assert "Traceback" not in err

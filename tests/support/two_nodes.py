@@ -8,21 +8,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from hdna.checkpoint import list_checkpoints
 
 PROGRAMS = Path(sys.executable).parent
 HEAD, OTHER = "10.77.0.1", "10.77.0.2"
 _PORT = 6379
 _START_TIMEOUT_S = 120
-_SAVE_TIMEOUT_S = 300
 _NODE_OF = """
 import ray, sys
 ray.init(logging_level="ERROR")
-print(next(node["NodeID"] for node in ray.nodes() if node["NodeManagerAddress"] == sys.argv[1]))
+nodes = (node for node in ray.nodes() if node["Alive"])
+print(next(node["NodeID"] for node in nodes if node["NodeManagerAddress"] == sys.argv[1]))
 """
 
 
@@ -34,9 +32,10 @@ def namespaces_possible() -> bool:
 class TwoNodes:
     """The cluster; each node has one processor."""
 
-    def __init__(self, folder: Path, names: dict[str, str]) -> None:
+    def __init__(self, folder: Path, names: dict[str, str], ends: dict[str, str]) -> None:
+        """`names` of the namespaces and `ends` of the link, by address."""
         self._folder = folder
-        self._names = names
+        self._names, self._ends = names, ends
         (folder / "token").write_text(secrets.token_hex(32))
         (folder / "token").chmod(0o600)
         self._environment = {
@@ -44,6 +43,7 @@ class TwoNodes:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "0.5",  # of 5: the runs of tests are short
         }
 
     def start(self, address: str) -> None:
@@ -68,26 +68,32 @@ class TwoNodes:
         for pid in map(int, listed.stdout.split()):
             os.kill(pid, signal.SIGKILL)
 
+    def plug(self, address: str, state: str) -> None:
+        """Take that node's end of the link `down`: packets are lost, and nobody is told; or `up` again."""
+        assert _ip("-n", self._names[address], "link", "set", self._ends[address], state)
+
+    def replace(self, address: str) -> None:
+        """A new node of that address instead of the one there, whatever is left of it."""
+        self.kill(address)
+        self.plug(address, "up")
+        self.start(address)
+
     def announce_end(self, address: str) -> None:
         """Tell Ray that a node will be gone in a minute, as its machine's provider announces it."""
-        asked = self._run("python", "-c", _NODE_OF, address)
+        node = self._run("python", "-c", _NODE_OF, address).split()[-1]
         words = "drain-node --reason DRAIN_NODE_REASON_PREEMPTION --reason-message test --deadline-remaining-seconds 60"
-        done = self._run("ray", *words.split(), "--node-id", asked.stdout.split()[-1])
+        self._run("ray", *words.split(), "--node-id", node)
+
+    def driver(self, *words: str) -> tuple[list[str], dict[str, str]]:
+        """The command `hdna WORDS` on the head node, as a driver of the cluster, and its environment."""
+        return self._within(HEAD, "hdna", *words), {**self._environment, "RAY_ADDRESS": f"{HEAD}:{_PORT}"}
+
+    def _run(self, program: str, *words: str) -> str:
+        """What a command on the head node prints."""
+        command, environment = self._within(HEAD, program, *words), self.driver()[1]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-
-    def hdna(self, *words: object, timeout_s: float) -> subprocess.CompletedProcess[str]:
-        """Run `hdna WORDS` on the head node, as a driver of the cluster."""
-        return self._run("hdna", *map(str, words), timeout_s=timeout_s)
-
-    def _run(self, program: str, *words: str, timeout_s: float = _START_TIMEOUT_S) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self._within(HEAD, program, *words),
-            env={**self._environment, "RAY_ADDRESS": f"{HEAD}:{_PORT}"},
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
+        return done.stdout
 
     def _within(self, address: str, program: str, *words: str) -> list[str]:
         return ["ip", "netns", "exec", self._names[address], str(PROGRAMS / program), *words]
@@ -99,12 +105,12 @@ def two_nodes() -> Iterator[TwoNodes]:
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # sockets in it: their paths must be short
     tag = secrets.token_hex(2)
     names = {HEAD: f"hdna-{tag}-0", OTHER: f"hdna-{tag}-1"}
-    cluster = TwoNodes(folder, names)
+    ends = {HEAD: f"h{tag}0", OTHER: f"h{tag}1"}
+    cluster = TwoNodes(folder, names, ends)
     try:
         for name in names.values():
             _ip("netns", "add", name)
             _ip("-n", name, "link", "set", "lo", "up")
-        ends = dict(zip(names, (f"h{tag}0", f"h{tag}1"), strict=True))
         _ip("link", "add", ends[HEAD], "type", "veth", "peer", "name", ends[OTHER])
         for address, name in names.items():
             _ip("link", "set", ends[address], "netns", name)
@@ -118,14 +124,6 @@ def two_nodes() -> Iterator[TwoNodes]:
             cluster.kill(address)
             _ip("netns", "del", name)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def after_a_checkpoint(run: Path, act: Callable[[], None]) -> None:
-    """Call `act` once the run has saved."""
-    deadline = time.monotonic() + _SAVE_TIMEOUT_S
-    while not list_checkpoints(str(run)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    act()
 
 
 def _ip(*words: str) -> bool:
