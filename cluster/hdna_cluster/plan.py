@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from hdna.config import RunConfig, Stage
 from hdna.config.slices import MIN_SLICE, divisors
 from hdna.data.curriculum import Curriculum, StagePlan
+from hdna.devices import Device
 from hdna.model.flops import train_flops_per_token
 from hdna.model.memory import MicroStepShape, saved_bytes, state_bytes, working_bytes
 from hdna.parallel.traffic import Slice, Traffic, busiest
-from hdna_cluster.devices import Device
 from hdna_cluster.scale_bucket import shards_per_step
 from hdna_cluster.step_time import LowerBounds, lower_bounds
 

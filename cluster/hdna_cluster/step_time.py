@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from hdna.config import ModelConfig, RunConfig
 from hdna.data.curriculum import StagePlan
+from hdna.devices import Device
 from hdna.model.memory import MicroStepShape, layer_bytes, recomputed_layer_bytes
 from hdna.ops import smooth_size
-from hdna_cluster.devices import Device
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def lower_bounds(
     config: RunConfig, stage: StagePlan, shape: MicroStepShape, accumulation: int, sent_bytes: int, device: Device
 ) -> LowerBounds | None:
     """Bounds on a stage's step, None if the device's rates are unknown; a rank sends `sent_bytes` per step."""
-    peak = device.bf16_flops if config.parallel.precision == "bf16" else device.fp32_flops
+    peak = device.peak_flops(config.parallel.precision)
     if peak is None or device.memory_rate is None or device.link_rate is None:
         return None
     each = product_flops_per_token(config.model, config.parallel.activation_checkpointing)

@@ -38,7 +38,7 @@ def plan(
       hdna plan large_1m --devices 16 --device a100 parallel.activation_checkpointing=false
     """  # noqa: D301  (\b keeps the example on its own line)
     from hdna.config import load_recipe
-    from hdna_cluster.devices import DEVICES, cpu_share
+    from hdna.devices import DEVICES, cpu_share
     from hdna_cluster.plan import plan as planned
 
     workers = [] if devices is None else [f"parallel.workers={devices}"]

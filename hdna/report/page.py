@@ -12,9 +12,9 @@ from hdna.data.curriculum import Curriculum
 from hdna.model.flops import parameter_count
 from hdna.report import markup
 from hdna.report.history import History, read_history
+from hdna.report.ledger import ledger
 from hdna.report.markup import Html
 from hdna.report.plots import MAX_POINTS, UNIFORM_BITS, beyond_range, bits_plot, trace_plot
-from hdna.run.step_record import StepRecord
 
 PAGE = "index.html"
 _STATUS = {"done": "finished", "running": "in progress", "stopped": "stopped before its end"}
@@ -96,44 +96,10 @@ def _body(history: History) -> Iterator[Html]:
         _stage_rows(history),
     )
     yield from _skipped(history)
-    yield from _ledger(history)
+    yield from ledger(history)
     yield markup.heading("The course of training")
     yield markup.figures(_traces(history))
     yield from _records(history)
-
-
-def _ledger(history: History) -> Iterator[Html]:
-    """What the run has cost, by stage, and what interrupted it."""
-    steps = [step for step in history.steps if step.seconds is not None]
-    if not steps:
-        return
-    yield markup.heading("What it took")
-    head = ("Stage", "Hours", "Worker hours", "Read from buckets", "Written to buckets")
-    yield markup.table(head, [_stage_cost(stage, steps) for stage in sorted({step.stage for step in steps})])
-    if history.live is None or not history.live.wall_seconds:
-        return
-    share = min(1.0, history.productive_seconds / history.live.wall_seconds)
-    yield markup.paragraph(
-        f"Its drivers have lived for {history.live.wall_seconds / 3600:,.2f} hours in all, {share:.1%} of them in "
-        f"steps that count: the rest went to starting, waiting, and steps that were done again."
-    )
-    if restarts := history.live.restarts:
-        rows = [(restart.time, f"{restart.step:,}", restart.cause) for restart in restarts]
-        yield markup.table(("Workers were lost at", "Step", "Cause"), rows, text_columns=3)
-
-
-def _stage_cost(index: int, steps: list[StepRecord]) -> tuple[str, ...]:
-    mine = [step for step in steps if step.stage == index]
-    seconds = [step.seconds or 0.0 for step in mine]
-    workers = sum(each * (step.workers or 0) for each, step in zip(seconds, mine, strict=True))
-    read, written = (sum(getattr(step, f"bucket_{way}_bytes") or 0 for step in mine) for way in ("read", "written"))
-    return (
-        str(index),
-        f"{sum(seconds) / 3600:,.2f}",
-        f"{workers / 3600:,.2f}",
-        f"{read / 2**20:,.1f} MiB",
-        f"{written / 2**20:,.1f} MiB",
-    )
 
 
 def _cards(history: History) -> Iterator[tuple[str, str, str]]:

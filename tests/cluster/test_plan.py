@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from hdna.cli import app
 from hdna.config import ModelConfig, load_recipe, recipe_text
+from hdna.devices import DEVICES, cpu_share
 from hdna.errors import InputError
 from hdna.model import HyenaDNA, weighted_nats
-from hdna_cluster.devices import DEVICES, cpu_share
 from hdna_cluster.plan import plan
 from hdna_cluster.step_time import product_flops_per_token
 
@@ -138,12 +138,12 @@ def test_the_long_recipes_fit_the_devices_they_are_for(device: str) -> None:
 
 
 def test_requests_of_large_1m_by_hand() -> None:
-    """Eight parts, state.json and manifest; of the four checkpoints there are then, two GETs each for their scores.
-
-    Uploaded besides: metrics.jsonl and TensorBoard's file. All but seven parts wait for one another.
+    """Eight parts, state.json and manifest, written, and read again. Uploaded besides: metrics.jsonl and TensorBoard's
+    file. Removed: the oldest one's manifest, then the rest of it. Listed: the lease twice, this step's attempts, all
+    checkpoints. All but seven parts wait for one another.
     """
     text = printed("large_1m")
-    get, put, listed, deleted, megabytes = 10 + 4 * 2, 10 + 2, 5, 10, f"{3 * 4 * 6_550_528 / 2**20:.1f}"
+    get, put, listed, deleted, megabytes = 10, 10 + 2, 4, 2, f"{3 * 4 * 6_550_528 / 2**20:.1f}"
     cells = re.split(r" {2,}", next(line for line in text.splitlines() if "a save" in line).strip())
     requests = [get, put, listed, deleted, get + put + listed + deleted - 7]
     assert cells == ["a save", *map(str, requests), megabytes, megabytes]

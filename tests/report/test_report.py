@@ -306,11 +306,67 @@ def test_what_a_run_has_cost_and_what_interrupted_it(tmp_path: Path) -> None:
     state = {"status": "running", "heartbeat": "2026-01-02T03:04:05Z", "wall_seconds": 3600.0}
     restarts = [{"time": "2026-01-02T01:00:00Z", "step": 7, "cause": "worker 1 was lost: <b>"}]
     (tmp_path / "run" / "state.json").write_text(json.dumps(state | {"restarts": restarts}))
-    page = Path(write_report(str(tmp_path / "run"))).read_text()
-    assert "last heard of at 2026-01-02T03:04:05Z" in page
-    assert "have lived for 1.00 hours in all, 50.0% of them in steps that count" in page
-    assert "worker 1 was lost: &lt;b&gt;" in page
-    rows = re.findall(
-        r"<t[dh][^>]*>(\d)</t[dh]><td[^>]*>([\d.]+)</td><td[^>]*>([\d.]+)</td><td[^>]*>([\d.]+ MiB)", page
-    )
-    assert rows == [("0", "0.30", "0.60", "6.0 MiB"), ("1", "0.20", "0.40", "4.0 MiB")]
+    page = page_of(tmp_path / "run")
+    assert "last heard of at 2026-01-02T03:04:05Z" in page.text
+    assert "have lived for 1.00 hours in all, 50.0% of them in steps that count" in page.text
+    assert "worker 1 was lost: <b>" in page.text
+    ledger = page.tables[2]
+    assert [[*row[:3], *row[-2:]] for row in ledger[1:]] == [
+        ["0", "0.30", "0.60", "6.0 MiB", "0.0 MiB"],
+        ["1", "0.20", "0.40", "4.0 MiB", "0.0 MiB"],
+        ["all", "0.50", "1.00", "10.0 MiB", "0.0 MiB"],
+    ]
+
+
+def flops_by_hand(length: int, points: int, doublings: int, samples: int) -> float:
+    """Per token of the made-up model: D = 16, 2 layers, order 2, MLP and filter 64 wide, 5 positional features.
+
+    Six per weight and for each of three taps of three streams; two gates; on `points` = 2^doublings of a channel, five
+    transforms of a sample and three of a filter, which `samples` share, and three products of half as many complex
+    numbers.
+    """
+    weights = 16 * 48 + 16 * 16 + 2 * 16 * 64
+    taps_and_gates = 6 * 3 * 48 + 3 * 2 * 16
+    transform = 2.5 * points * doublings / length
+    convolution = 16 * ((5 + 3 / samples) * transform + 3 * 6 * points / 2 / length)
+    implicit_filter = 6 * (5 * 64 + 2 * 64 * 64 + 64 * 16) / samples
+    return 2 * (6 * weights + taps_and_gates + convolution + implicit_filter) + 6 * 16 * 16
+
+
+def ledger_of(run: Path, device: str, precision: str, seconds: float) -> list[dict[str, str]]:
+    """The rows of "What it took" by column, of ten steps of 512 tokens with two workers."""
+    write_run(run, [line | {"seconds": seconds, "workers": 2} for line in metrics()])
+    (run / "environment.json").write_text(json.dumps({"device": device}))
+    (run / "recipe.yaml").write_text(f"{RECIPE}parallel: {{workers: 2, precision: {precision}}}\n")
+    head, *rows = page_of(run).tables[2]
+    return [dict(zip(head, row, strict=True)) for row in rows]
+
+
+@pytest.mark.parametrize(("precision", "peak"), [("bf16", 989e12), ("fp32", 67e12)])
+def test_mfu_is_model_flops_in_the_workers_time_at_the_data_sheets_peak(
+    tmp_path: Path, precision: str, peak: float
+) -> None:
+    """Eight samples of 64 tokens a step make micro-batches of two on each worker, two of 256 make one."""
+    seconds = 1e-7  # as long as so small a model takes on two H100s at a quarter of their peak
+    rows = ledger_of(tmp_path / "run", "NVIDIA H100 80GB HBM3", precision, seconds)
+    counts = [(6, 512 * flops_by_hand(64, 128, 7, 2)), (4, 512 * flops_by_hand(256, 512, 9, 1))]
+    flops = [steps * each for steps, each in counts]
+    for row, wanted, steps in zip(rows, [*flops, sum(flops)], (6, 4, 10), strict=True):
+        rate = wanted / (2 * seconds * steps)
+        assert row["Model FLOPs"] == f"{wanted:.2e}"
+        assert row["TFLOP/s per worker"] == f"{rate / 1e12:.3g}" and row["MFU"] == f"{rate / peak:.1%}"
+
+
+@pytest.mark.parametrize("device", ["CPU, 2 thread(s) of 2", "NVIDIA H100 PCIe", "NVIDIA H100 80GB HBM3 MIG 1g.10gb"])
+def test_where_the_peak_is_unknown_the_rate_is_shown_alone(tmp_path: Path, device: str) -> None:
+    """A PCIe card is slower than the SXM module of the same chip, and a part of a device than the whole."""
+    first, *_ = ledger_of(tmp_path / "run", device, "bf16", 0.5)
+    assert "MFU" not in first
+    assert first["TFLOP/s per worker"] == f"{512 * flops_by_hand(64, 128, 7, 2) / 1e12:.3g}"
+
+
+def test_flops_need_a_recipe_that_has_the_stages(tmp_path: Path) -> None:
+    """In a run of another version, or with damaged files, time and bytes are still shown."""
+    lines = [line | {"seconds": 1800.0, "workers": 2, "stage": 2} for line in metrics()]
+    write_run(tmp_path / "run", lines)
+    assert page_of(tmp_path / "run").tables[2][1][:5] == ["2", "5.00", "10.00", "–", "–"]
