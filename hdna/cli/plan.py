@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hdna.cli.arguments import Overrides, Recipe
+from hdna.errors import InputError
 
 if TYPE_CHECKING:
     from hdna_cluster.plan import Plan, StageEstimate
@@ -29,13 +30,19 @@ def plan(
     overrides: Overrides = None,
     devices: Annotated[int | None, typer.Option(help="Number of devices, overriding parallel.workers.")] = None,
     device: Annotated[DeviceName, typer.Option(help="Kind of device.")] = DeviceName.h100,
+    price: Annotated[
+        float | None, typer.Option(help="Of a device for an hour, in any currency: shows what the run costs.")
+    ] = None,
 ) -> None:
     """Estimate memory, communication and minimum time of each stage of a recipe; start nothing.
+
+    With a price, also what the run at run.url has cost so far, and will cost in the end at its pace.
 
     \b
     Example:
       hdna plan large_1m
       hdna plan large_1m --devices 16 --device a100 parallel.activation_checkpointing=false
+      hdna plan large_1m --price 2.50 run.url=s3://my-bucket/large_1m
     """  # noqa: D301  (\b keeps the example on its own line)
     from hdna.config import load_recipe
     from hdna.devices import DEVICES, cpu_share
@@ -48,7 +55,10 @@ def plan(
         kind = cpu_share(machine, config.parallel.workers)
     else:
         kind = DEVICES[device.value]
-    typer.echo(_text(recipe, planned(config, kind)))
+    if price is not None and not 0 <= price < float("inf"):
+        raise InputError(f"--price: {price:g}: want what one device costs for an hour, as in --price 2.50")
+    made = planned(config, kind)
+    typer.echo(_text(recipe, made) + ("" if price is None else f"\n\n{_price(made, price)}"))
 
 
 def _text(recipe: str, made: "Plan") -> str:
@@ -146,6 +156,26 @@ def _bucket(made: "Plan") -> str:
         f"{messages.controller_per_s:,.1f} a second."
     )
     return "\n".join(["Bucket and driver, with run.url and data.shards in buckets", _table(rows), note])
+
+
+def _price(made: "Plan", price: float) -> str:
+    """The least that the run can cost; and what it does cost, once it has begun."""
+    from hdna_cluster.price import least_worker_hours, spending
+
+    def cost(hours: float) -> str:
+        return f"{hours:,.2f} worker-hours, {hours * price:,.2f}"
+
+    least, run = least_worker_hours(made), spending(made)
+    lines = [f"Price, at {price:,.2f} for a worker and an hour", f"at least      {cost(least)}" if least else ""]
+    if least is None:
+        lines[1] = "at least      unknown, as this device's rates are: what has been measured counts"
+    if run is None:
+        lines.append(f"so far        nothing: {made.config.run.url} has no steps yet")
+    else:
+        times = f", {run.expected / least:,.1f} times the least" if least else ""
+        lines.append(f"so far        {cost(run.spent)}, for {run.share_of_tokens:.1%} of the tokens")
+        lines.append(f"at this pace  {cost(run.expected)}{times}")
+    return "\n".join(lines)
 
 
 def _gib(size: int) -> str:
