@@ -128,8 +128,8 @@ def list_objects(url: str) -> dict[str, int]:
 def delete(url: str, names: list[str]) -> None:
     """Remove the named objects below `url`; missing ones are no error.
 
-    S3 takes 1,000 in a request, Azure 256; Google has one for each, ten at a time. Google and Azure report a missing
-    one, with which the others may be left undone: they are then asked for each.
+    S3 takes 1,000 in a request, Azure 256; Google gets one request for each, ten at a time. Google and Azure report a
+    missing object, and others may be left then: each is asked for again by itself.
     """
     store, key = locate(url)
     keys = [f"{key}/{name}" if key else name for name in names]
@@ -143,7 +143,10 @@ def delete(url: str, names: list[str]) -> None:
 
 
 def _asked_again(ask: Callable[[], T]) -> T:
-    """What `ask` returns, asked again while its answer is torn: the library asks again only before an answer begins."""
+    """What `ask` returns, asked again while its answer is torn: the library asks again only before an answer begins.
+
+    `ask` may be done twice.
+    """
     for pause in retry.RETRY.pauses():
         try:
             return ask()

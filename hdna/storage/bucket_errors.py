@@ -37,7 +37,11 @@ _NO_STORE = re.compile(
 )
 """What a web server answers; searched for after what a store without the bucket says."""
 _BUSY = re.compile(r"status code: (?:429|5\d\d \w[\w ]*\w)")
-_TORN = re.compile(r"request or response body error|Got invalid \w+ response: .*(?:not closed|end of input|Event::Eof)")
+_TORN = re.compile(
+    r"request or response body error|Got invalid \w+ response: .*(?:not closed|end of input|Event::Eof)|"
+    r"POST \S+ in \S+ - HTTP error: error sending request"
+)
+"""The last: without "after N retries". The library does not repeat a POST whose answer is lost; ours delete."""
 _BROKEN = re.compile("error sending request|request or response body error|HTTP error|operation timed out|Connection")
 
 
@@ -71,7 +75,7 @@ def names_no_bucket(message: str) -> bool:
 
 
 def is_torn(message: str) -> bool:
-    """Whether an answer began and broke off."""
+    """Whether an answer began and broke off, or never came to a request that the library sends only once."""
     return _TORN.search(message) is not None
 
 

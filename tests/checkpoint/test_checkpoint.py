@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from threading import Barrier, Event
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from safetensors.torch import load_file
 from support.checkpoints import OTHERS, TENSORS, begin, save
 from support.files import bytes_of, flip_bit
 
+from hdna import storage
 from hdna.checkpoint import (
     RunState,
     checkpoint_damage,
@@ -67,6 +69,37 @@ def test_damage_is_found_and_the_newest_intact_checkpoint_is_taken(damage: str, 
     assert len(passed_over) == 1
     assert str(path) in passed_over[0]
     assert checkpoint_damage(str(path.parent)) == passed_over[0]
+
+
+def test_parts_are_read_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url, read, both = save(tmp_path, 5), storage.read, Barrier(2)
+
+    def read_when_both_are_asked_for(url: str) -> bytes:
+        if "part-" in url:
+            both.wait(timeout=30)
+        return read(url)
+
+    monkeypatch.setattr(storage, "read", read_when_both_are_asked_for)
+    assert load_checkpoint(str(url)).tensors["parameters"].keys() == {"a", "b"}
+
+
+def test_of_several_damaged_parts_the_first_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if it is found last."""
+    url, read, second_found = save(tmp_path, 5), storage.read, Event()
+    for part in url.glob("part-*"):
+        flip_bit(part)
+
+    def read_in_reverse(url: str) -> bytes:
+        if "part-00000" in url:
+            second_found.wait(timeout=30)
+        data = read(url)
+        if "part-00001" in url:
+            second_found.set()
+        return data
+
+    monkeypatch.setattr(storage, "read", read_in_reverse)
+    with pytest.raises(InputError, match="part-00000-of-00002"):
+        load_checkpoint(str(url))
 
 
 def test_a_second_run_cannot_commit_over_the_first(tmp_path: Path) -> None:

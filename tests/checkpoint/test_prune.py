@@ -103,6 +103,18 @@ def test_what_was_found_intact_before_is_not_read_again(tmp_path: Path) -> None:
     assert [Path(url).name for url in prune(str(tmp_path), 2, verified=verified)] == ["step-000002"]
 
 
+@pytest.mark.parametrize("damaged", ["MANIFEST.json", "state.json"])
+def test_neither_is_the_best_one_read_again(damaged: str, tmp_path: Path) -> None:
+    verified: dict[str, float] = {}
+    for step, score in enumerate([1.90, 1.95, 1.96], 1):
+        save(tmp_path, step, score=score)
+    prune(str(tmp_path), 1, verified=verified)
+    assert kept(tmp_path) == ["step-000001", "step-000003"]
+    flip_bit(tmp_path / "checkpoints" / "step-000001" / damaged)
+    save(tmp_path, 4, score=1.94)
+    assert [Path(url).name for url in prune(str(tmp_path), 1, verified=verified)] == ["step-000003"]
+
+
 def test_the_best_by_valid_bits_per_base_stays(tmp_path: Path) -> None:
     for step, score in enumerate([1.97, 1.93, None, 1.91, 1.91, 1.95, 1.96], 1):
         save(tmp_path, step, score=score)
