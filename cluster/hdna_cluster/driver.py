@@ -12,9 +12,10 @@ from hdna.run.best_effort import BestEffort
 from hdna.run.events import Event, WorkersStarted
 from hdna.run.files import METRICS
 from hdna.run.lease import Lease
+from hdna.run.repeated import repeated
 from hdna.run.status import StatusFile
 from hdna_cluster.mailbox import Receiver, start_mailbox
-from hdna_cluster.prometheus import Gauges
+from hdna_cluster.prometheus import RENEWED_EVERY_S, Gauges
 from hdna_cluster.restarts import keep_going
 from hdna_cluster.session import logs_folder
 from hdna_cluster.stopping import StopRequest
@@ -56,9 +57,10 @@ class Driver:
         """
         failures: list[BaseException] = []
         training = threading.Thread(target=self._train, args=(failures,), daemon=True)
+        renewing = repeated(self._gauges.renew, lambda: RENEWED_EVERY_S, "Prometheus", self._best_effort)
         training.start()
         try:
-            with self._stop.listening():
+            with self._stop.listening(), renewing:
                 while training.is_alive():
                     training.join(_PACE_S)
                     self._stop.check()
