@@ -8,7 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_OF_LOST_PROCESSES = ("A worker died or was killed while executing a task", "Task Mailbox.put failed")
+_OF_LOST_PROCESSES = (
+    "A worker died or was killed while executing a task",
+    "Task Mailbox.put failed",
+    "The node with node id",  # is dead, after so many missed health checks
+)
 
 
 def is_submitted_job() -> bool:
