@@ -177,7 +177,7 @@ def assert_went_on_alone(run: ClusterRun, nodes: TwoNodes) -> str:
     try:
         said = run.finish_after(began)
     finally:
-        nodes.replace(OTHER)
+        nodes.replace_until_seen(OTHER)
     assert "going on from the newest checkpoint" in said
     assert re.findall(r"(\d) worker\(s\), ZeRO", said) == ["2", "1"]
     return said

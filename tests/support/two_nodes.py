@@ -15,7 +15,9 @@ from pathlib import Path
 PROGRAMS = Path(sys.executable).parent
 HEAD, OTHER = "10.77.0.1", "10.77.0.2"
 _PORT = 6379
-_START_TIMEOUT_S = 120
+_START_TIMEOUT_S = 900
+_SEEN_S = 25
+"""Ray Train looks every 20 s which nodes there are (AutoscalingCoordinator.TICK_INTERVAL_S)."""
 _NODE_OF = """
 import ray, sys
 ray.init(logging_level="ERROR")
@@ -77,6 +79,11 @@ class TwoNodes:
         self.kill(address)
         self.plug(address, "up")
         self.start(address)
+
+    def replace_until_seen(self, address: str) -> None:
+        """The same, and wait until a run of as many workers as there are would count it."""
+        self.replace(address)
+        time.sleep(_SEEN_S)
 
     def announce_end(self, address: str) -> None:
         """Tell Ray that a node will be gone in a minute, as its machine's provider announces it."""
