@@ -275,11 +275,14 @@ def test_a_node_has_copied_all_shards_after_as_many_steps_as_they_last() -> None
     assert scale_bucket.shards_per_step(config) == pytest.approx(38 / (2400 / 128), rel=0.1)
 
 
-def test_a_list_has_pages_of_a_thousand(bucket: str, proxy: FaultyProxy) -> None:
+def test_lists_and_deletes_have_pages_of_a_thousand(bucket: str, proxy: FaultyProxy) -> None:
     from moto.backends import get_backend
 
     backend = get_backend("s3")["123456789012"]["aws"]
     for number in range(1001):
         backend.put_object(bucket.removeprefix("s3://"), f"run/{number}", b"")
     assert len(storage.list_objects(f"{bucket}/run")) == 1001
-    assert counted(proxy.requests) == Requests(list=scale_bucket._pages(1001)) == Requests(list=2)
+    storage.delete(f"{bucket}/run", [str(number) for number in range(1001)])
+    pages = scale_bucket._pages(1001)
+    assert counted(proxy.requests) == Requests(list=pages, delete=pages) == Requests(list=2, delete=2)
+    assert not storage.list_objects(f"{bucket}/run")
