@@ -52,7 +52,7 @@ class Load:
 
 def start(config: RunConfig) -> Load:
     """From the command to the first step of a new run: the driver's part, then the ranks'."""
-    driver = Requests(get=len(config.data.shards) + 2, put=6, list=7, delete=2)
+    driver = Requests(get=len(config.data.shards) + 2, put=6, list=6, delete=2)
     ranks = Requests(get=_manifests(config) + 2, put=2, list=1)
     return _begun(config, _sum(driver, ranks))
 
