@@ -38,7 +38,7 @@ def spending(made: Plan) -> Spending | None:
         return None
     refuse_taken(made.config)
     once = {step.step: step for step in steps}
-    trained = sum(map(_worker_seconds, once.values()))
+    trained = sum(step.worker_seconds for step in once.values())
     status = read_status(url)
     # With starts, and steps that were done again; a run of an earlier version does not say so.
     spent = max(trained, status.worker_seconds if status else 0.0)
@@ -54,11 +54,7 @@ def _stage_seconds(made: Plan, index: int, steps: Sequence[StepRecord]) -> float
     """
     newest = max(step.stage for step in steps)
     model = min(index, newest)
-    mine = [_worker_seconds(step) for step in steps if step.stage == model] or list(map(_worker_seconds, steps))
+    mine = [step.worker_seconds for step in steps if step.stage == model] or [step.worker_seconds for step in steps]
     each, bounds, of = sum(mine) / len(mine), made.stages[index].bounds, made.stages[model].bounds
     slower = bounds.seconds / of.seconds if bounds and of and index != model else 1.0
     return each * slower * made.stages[index].steps
-
-
-def _worker_seconds(step: StepRecord) -> float:
-    return (step.seconds or 0.0) * (step.workers or 0)

@@ -166,9 +166,8 @@ def _price(made: "Plan", price: float) -> str:
         return f"{hours:,.2f} worker-hours, {hours * price:,.2f}"
 
     least, run = least_worker_hours(made), spending(made)
-    lines = [f"Price, at {price:,.2f} for a worker and an hour", f"at least      {cost(least)}" if least else ""]
-    if least is None:
-        lines[1] = "at least      unknown, as this device's rates are: what has been measured counts"
+    bound = cost(least) if least else "unknown, as this device's rates are: what has been measured counts"
+    lines = [f"Price, at {price:,.2f} for a worker and an hour", f"at least      {bound}"]
     if run is None:
         lines.append(f"so far        nothing: {made.config.run.url} has no steps yet")
     else:

@@ -38,7 +38,7 @@ def cost(steps: Sequence[StepRecord], config: RunConfig | None) -> Cost:
     """The sum over steps that have a time and a number of workers."""
     return Cost(
         sum(step.seconds or 0.0 for step in steps),
-        sum((step.seconds or 0.0) * (step.workers or 0) for step in steps),
+        sum(step.worker_seconds for step in steps),
         None if config is None else model_flops(steps, config),
         sum(step.bucket_read_bytes or 0 for step in steps),
         sum(step.bucket_written_bytes or 0 for step in steps),

@@ -71,6 +71,11 @@ class StepRecord:
         """Whether this step changed no weight because its loss or gradient was not finite."""
         return self.grad_norm is None or (self.bits_per_base is None and self.predicted_bases != 0)
 
+    @property
+    def worker_seconds(self) -> float:
+        """Of all workers together; 0 if not recorded, as by earlier versions."""
+        return (self.seconds or 0.0) * (self.workers or 0)
+
     def to_line(self) -> bytes:
         """The line for metrics.jsonl; columns of the valid split only if there was an evaluation."""
         values = {field.name: _value(getattr(self, field.name), str(field.type)) for field in fields(self)}

@@ -4,7 +4,7 @@ import pytest
 from ray.exceptions import ActorDiedError, RayTaskError
 from ray.train import ControllerError, WorkerGroupError
 
-from hdna.errors import InputError, LostWorkerError
+from hdna.errors import InputError, LeavingNodeError, LostWorkerError
 from hdna_cluster.failures import first_cause
 
 LOST = LostWorkerError("rank 0 of 2: another worker died")
@@ -43,6 +43,13 @@ def test_a_lost_worker_is_told_from_one_that_failed(failure: Exception, reason: 
     assert isinstance(first_cause(lost, "runs/x", "/logs"), LostWorkerError)
     bug = WorkerGroupError("'exp_avg'", {0: LOST, 1: KeyError("exp_avg")})
     assert not isinstance(first_cause(bug, "runs/x", "/logs"), LostWorkerError)
+
+
+def test_a_group_that_has_saved_for_a_node_that_leaves_says_so_itself_and_goes_on() -> None:
+    """Rank 0 says it; the others may lose it when it ends."""
+    leaving = WorkerGroupError("leaving", {0: LeavingNodeError("runs/x: saved at step 410"), 1: LOST})
+    assert line(leaving) == "runs/x: saved at step 410"
+    assert isinstance(first_cause(leaving, "runs/x", "/logs"), LostWorkerError), "it goes on with others"
 
 
 def test_too_little_memory_says_what_to_lower() -> None:
