@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 import time
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from statistics import median
 
@@ -47,8 +48,9 @@ def prepare(folder: Path) -> None:
     write_shards([str(folder / "store.zarr")], str(folder / "shards"), window=1 << 16)
 
 
-def read(url: str, cache: str, step_s: float) -> None:
-    """All steps, in this process."""
+def read(url: str, cache: str, step_s: float, ready: Barrier) -> None:
+    """All steps, in this process, once all are ready."""
+    ready.wait()
     stage = Stage(context_length=CONTEXT, until_tokens=STEPS * BATCH * CONTEXT)
     reader = WindowReader([load_shard_set(url)], "train", ShardCache(Path(cache)))
     order = DataOrder(reader.tables, Curriculum([stage], BATCH * CONTEXT), 2222, [], True)
@@ -62,14 +64,17 @@ def read(url: str, cache: str, step_s: float) -> None:
 
 
 def steps_per_second(url: str, step_s: float) -> float:
-    """Of all readers together, from the first one's start to the last one's end."""
+    """Of all readers together, from their imports' end to the last one's end."""
+    spawn = multiprocessing.get_context("spawn")  # a fork would inherit the bucket's client without its threads
+    ready = spawn.Barrier(READERS + 1)
     with tempfile.TemporaryDirectory() as caches:
         made = [
-            multiprocessing.Process(target=read, args=(url, f"{caches}/{number}", step_s)) for number in range(READERS)
+            spawn.Process(target=read, args=(url, f"{caches}/{number}", step_s, ready)) for number in range(READERS)
         ]
-        began = time.perf_counter()
         for process in made:
             process.start()
+        ready.wait()
+        began = time.perf_counter()
         for process in made:
             process.join()
         assert all(process.exitcode == 0 for process in made)
@@ -91,15 +96,17 @@ def main() -> None:
     """A row for each pace."""
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     print(f"{os.cpu_count()} cores, {READERS} readers, {STEPS} steps of {BATCH} x {CONTEXT} bases each")
-    print(f"{'':16}{'undisturbed':>14}{'30 % 503':>12}{'ratio':>8}   steps a second, all readers")
+    print(f"{'':16}{'undisturbed':>14}{'30 % 503':>12}{'ratio':>8}   steps a second, all readers; requests refused")
     with tempfile.TemporaryDirectory(prefix="hdna-readers-") as folder, moto_bucket() as bucket:
         prepare(Path(folder))
         for path in sorted(Path(folder, "shards").iterdir()):
             storage.upload(path, f"{bucket}/shards/{path.name}")
         with faulty_network() as proxy:
             for name, step_s in (("training", 0.5), ("reading alone", 0.0)):
+                before = proxy.faults, len(proxy.requests)
                 good, bad = measured(proxy, f"{bucket}/shards", step_s)
-                print(f"{name:16}{good:14.1f}{bad:12.1f}{bad / good:8.2f}", flush=True)
+                refused, asked = proxy.faults - before[0], len(proxy.requests) - before[1]
+                print(f"{name:16}{good:14.1f}{bad:12.1f}{bad / good:8.2f}   {refused} of {asked}", flush=True)
 
 
 if __name__ == "__main__":
