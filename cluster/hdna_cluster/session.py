@@ -28,6 +28,8 @@ def ray_session() -> Iterator[Any]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     # Otherwise, a call after an interrupt's shutdown would restart Ray and hang.
     os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
+    # After a node is lost, Ray Train asks at first for workers on it too, for 60 s by default, before it counts again.
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "10")
     import ray
 
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")

@@ -35,4 +35,12 @@ class Waiting:
         self._next = time.monotonic() + _AGAIN_S
         alive = sum(node["Resources"].get(self._kind, 0) for node in self._ray.nodes() if node["Alive"])
         free = self._ray.available_resources().get(self._kind, 0)
-        self._say(f"waiting for {self._needed:g} {self._kind}s: the cluster has {alive:g}, of which {free:g} are free")
+        self._say(what_is_missing(self._needed, alive, free, self._kind))
+
+
+def what_is_missing(needed: float, alive: float, free: float, kind: str) -> str:
+    """In words, `needed` processors of that kind, of those `alive` in the cluster and those `free` of them."""
+    if free >= needed:
+        # Ray Train counts nodes every 20 s (AutoscalingCoordinator.TICK_INTERVAL_S), and may still wait for a lost one.
+        return f"waiting for workers to start on {needed:g} of {free:g} free {kind}s"
+    return f"waiting for {needed:g} {kind}s: the cluster has {alive:g}, of which {free:g} are free"
