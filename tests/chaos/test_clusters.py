@@ -92,7 +92,7 @@ def the_driver_is_paused_and_replaced(run: ClusterRun, rng: random.Random) -> No
     for process in everything:
         process.resume()
     assert first.wait() == 1, first.said()
-    assert re.match(f"hdna: error: {run.url}: process .* has taken this run over", first.said().splitlines()[-1])
+    assert re.search(f"^hdna: error: {run.url}: process .* has taken this run over", first.said(), re.MULTILINE)
     assert list_checkpoints(run.url) == before
 
 
