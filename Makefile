@@ -9,6 +9,7 @@
 #   make fuzz-guided SECONDS=60     texts that reach new code, for so long at each door; Python 3.11 to 3.13
 #   make chaos TIMES=20             faults of processes, disks, buckets, nodes, networks and clocks, each so many times,
 #                                   and a table (hours; two nodes: as root, with `ip netns`)
+#   make gpu                        the first hour on a GPU: right, in memory, fast? JSON in bench/results
 #   make bench                      side-by-side measurements (see bench/)
 #   make docs                       the documentation as a site, in site/; fails on a broken link
 #   make clean                      remove the environment and the output of `make train` and `make docs`
@@ -37,7 +38,7 @@ SECONDS := 60
 TIMES := 20
 
 .DELETE_ON_ERROR:
-.PHONY: train test test-fast check style types coverage fuzz fuzz-guided chaos bench docs clean
+.PHONY: train test test-fast check style types coverage fuzz fuzz-guided chaos gpu bench docs clean
 
 train: $(WORK)/shards/manifest.json
 	$(BIN)/hdna train quickstart data.shards='["$(WORK)/shards"]' run.url='$(RUN)'
@@ -91,6 +92,9 @@ fuzz-guided: $(FUZZ_READY)
 
 chaos: $(READY)
 	HDNA_CHAOS_TIMES=$(TIMES) $(BIN)/python -m pytest -q -s -p no:logging -m 'fault or chaos' tests/chaos tests/cluster
+
+gpu: $(READY)
+	$(BIN)/python bench/gpu/run.py
 
 bench: $(READY)
 	$(BIN)/python bench/fft_conv.py

@@ -48,15 +48,15 @@ def lower_bounds(
 
 
 def product_flops_per_token(model: ModelConfig, recompute: bool) -> float:
-    """FLOPs per token of the layers' matrix products: 6 per weight of in_proj, out_proj and MLP.
+    """FLOPs per token of the layers' matrix products: 6 per weight of in_proj, out_proj and MLP, and those run again.
 
-    Recomputation adds 2 per weight, except fc2, whose result no gradient needs. The filter's and head's products are
-    excluded: they are small, and in fp32.
+    2 per weight of in_proj and fc1, which the backward pass computes again in tiles; `recompute` adds 2 per weight of
+    in_proj and out_proj. The filter's and head's products are excluded: they are small, and in fp32.
     """
     d, streams = model.d_model, (model.order + 1) * model.d_model
-    again = d * streams + d * d + d * model.mlp_width
-    weights = again + d * model.mlp_width
-    return model.n_layer * (6.0 * weights + (2.0 * again if recompute else 0.0))
+    into, out, mlp = d * streams, d * d, d * model.mlp_width
+    again = into + mlp + (into + out if recompute else 0)
+    return model.n_layer * (6.0 * (into + out + 2 * mlp) + 2.0 * again)
 
 
 def moved_bytes(config: RunConfig, stage: StagePlan, shape: MicroStepShape) -> float:

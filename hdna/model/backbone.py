@@ -11,21 +11,18 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from hdna.config.schema import ModelConfig
 from hdna.genome.alphabet import EMBEDDING_ROWS
 from hdna.model.filter import FilterTables
 from hdna.model.filter_cache import MicroStep
 from hdna.model.hyena import HyenaOperator
-from hdna.model.recompute import recomputed
-from hdna.ops import positional_dropout
+from hdna.model.norm import Norm
+from hdna.model.recompute import is_replay, recomputed
+from hdna.ops import gelu, positional_dropout
+from hdna.ops.tiled import Piece, Tiling
 
 INIT_STD = 0.02
-NORM_EPS = 1e-5
-MLP_POSITIONS = 2**16
-"""Positions per chunk of MLP recomputation: 65,536 rows fill any device, and at d_model 256 in bf16 their hidden layer
-takes 128 MiB per sample."""
 
 
 class EmbeddingDropout(nn.Module):
@@ -64,10 +61,15 @@ class MLP(nn.Module):
         self.fc1 = nn.Linear(config.d_model, config.mlp_width)
         self.fc2 = nn.Linear(config.mlp_width, config.d_model)
 
-    def forward(self, x_BLD: Tensor) -> Tensor:
-        """(B, L, D) → (B, L, D)."""
-        y_BLD: Tensor = self.fc2(F.gelu(self.fc1(x_BLD), approximate="tanh"))
-        return y_BLD
+    def forward(self, x_BLD: Tensor, norm: Norm) -> Tensor:
+        """Add to the residual stream (B, L, D) the MLP of its norm; kept for the backward pass is the stream alone."""
+        weights = norm.weight, norm.bias, self.fc1.weight, self.fc1.bias, self.fc2.weight, self.fc2.bias
+        tiling = Tiling(norm.before(_hidden), into_residual=True)
+        return tiling(x_BLD, *weights, result_is_needed=not is_replay())
+
+
+def _hidden(_: Piece, normed: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return gelu(F.linear(normed, weight, bias))
 
 
 class Block(nn.Module):
@@ -75,29 +77,14 @@ class Block(nn.Module):
 
     def __init__(self, config: ModelConfig, tables: FilterTables) -> None:
         super().__init__()
-        self.hyena_norm = nn.LayerNorm(config.d_model, eps=NORM_EPS)
+        self.hyena_norm = Norm(config.d_model)
         self.hyena = HyenaOperator(config, tables)
-        self.mlp_norm = nn.LayerNorm(config.d_model, eps=NORM_EPS)
+        self.mlp_norm = Norm(config.d_model)
         self.mlp = MLP(config)
 
-    def forward(self, x_BLD: Tensor, k_ODL: Tensor, recompute: bool) -> Tensor:
-        """(B, L, D) → (B, L, D), both in the residual's dtype; k_ODL: the operator's filters.
-
-        `recompute` (the block runs again in the backward pass): the MLP runs on a stretch of positions at a time, each
-        recomputed separately. That costs no extra pass, since the block's own recomputation then needs only the MLP's
-        input, and the hidden layer and its gradient, 4 D wide, take memory for one stretch, not the whole context.
-        """
-        x_BLD = x_BLD + self.hyena(self.hyena_norm(x_BLD), k_ODL)
-        if not recompute:
-            return self._transformed(x_BLD)
-        parts = [
-            checkpoint(self._transformed, part_BSD, use_reentrant=False, preserve_rng_state=False)
-            for part_BSD in x_BLD.split(MLP_POSITIONS, dim=1)
-        ]
-        return torch.cat(parts, dim=1)
-
-    def _transformed(self, x_BLD: Tensor) -> Tensor:
-        y_BLD: Tensor = x_BLD + self.mlp(self.mlp_norm(x_BLD))
+    def forward(self, x_BLD: Tensor, k_ODL: Tensor) -> Tensor:
+        """(B, L, D) → (B, L, D), both in the residual's dtype; k_ODL: the operator's filters."""
+        y_BLD: Tensor = self.mlp(self.hyena(x_BLD, self.hyena_norm, k_ODL), self.mlp_norm)
         return y_BLD
 
 
@@ -112,19 +99,18 @@ class Backbone(nn.Module):
         super().__init__()
         tables = FilterTables(config)
         self.blocks = nn.ModuleList(Block(config, tables) for _ in range(config.n_layer))
-        self.norm = nn.LayerNorm(config.d_model, eps=NORM_EPS)
+        self.norm = Norm(config.d_model)
         self.activation_checkpointing = False
         self.micro_step = MicroStep()
 
     def forward(self, x_BLD: Tensor) -> Tensor:
-        """(B, L, D) → (B, L, D)."""
+        """(B, L, D) → (B, L, D), before the final norm."""
         recompute = self.activation_checkpointing and torch.is_grad_enabled()
         for block in self.blocks:
             assert isinstance(block, Block)
-            k_ODL = block.hyena.taps(x_BLD.shape[1], self.micro_step, recompute)
-            x_BLD = recomputed(block, x_BLD, k_ODL, True) if recompute else block(x_BLD, k_ODL, False)
-        y_BLD: Tensor = self.norm(x_BLD)
-        return y_BLD
+            k_ODL = block.hyena.taps(x_BLD.shape[1], self.micro_step)
+            x_BLD = recomputed(block, x_BLD, k_ODL) if recompute else block(x_BLD, k_ODL)
+        return x_BLD
 
 
 class HyenaDNA(nn.Module):
@@ -140,15 +126,19 @@ class HyenaDNA(nn.Module):
 
     def hidden(self, input_ids: Tensor) -> Tensor:
         """Return the final norm's output (B, L, D) for int64 token ids (B, L); L over l_max raises InputError."""
-        x_BLD: Tensor = self.backbone(self.embed_dropout(self.embedding(input_ids)))
+        x_BLD: Tensor = self.backbone.norm(self._residual(input_ids))
         return x_BLD
 
     def forward(self, input_ids: Tensor) -> Tensor:
         """Return logits (B, L, V) of the token after each of (B, L) int64 ids; L over l_max raises InputError."""
-        x_BLD = self.hidden(input_ids)
+        x_BLD, norm = self._residual(input_ids), self.backbone.norm
         # 16 rows cost nothing in fp32; bf16 logits would round the loss itself to three digits.
         with torch.autocast(x_BLD.device.type, enabled=False):
-            return F.linear(x_BLD, self.embedding.weight)
+            return Tiling(norm.before(_logits))(x_BLD, norm.weight, norm.bias, self.embedding.weight)
+
+    def _residual(self, input_ids: Tensor) -> Tensor:
+        x_BLD: Tensor = self.backbone(self.embed_dropout(self.embedding(input_ids)))
+        return x_BLD
 
     def _initialise(self) -> None:
         """Draw N(0, 0.02) weights, zero biases; scale layers that write to the residual stream down with depth."""
@@ -159,3 +149,7 @@ class HyenaDNA(nn.Module):
                 nn.init.normal_(module.weight, std=std)
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def _logits(_: Piece, normed: Tensor, embedding: Tensor) -> Tensor:
+    return F.linear(normed, embedding)

@@ -1,17 +1,19 @@
 """The implicit filter: a small MLP from position to the taps of a long convolution.
 
-Shapes: M = l_max positions, S requested positions, P = emb_dim positional features, F = filter_order hidden units,
-D = d_model channels, O = order - 1 filters per channel, C = O * D.
+Shapes: M = l_max positions, S requested positions, T those of a tile, P = emb_dim positional features,
+F = filter_order hidden units, D = d_model channels, O = order - 1 filters per channel, C = O * D.
 Source: HyenaDNA (arXiv 2306.15794) and Hyena (arXiv 2302.10866, section 3.3).
 """
 
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hdna.config.schema import ModelConfig
 from hdna.errors import InputError
+from hdna.ops.tiled import Piece, Tiling
 
 SLOW_DECAY, FAST_DECAY, DECAY_TARGET = 1.5, 0.3, 0.01
 """The slowest channel decays to DECAY_TARGET over 1.5 l_max, the fastest over 0.3 l_max."""
@@ -75,11 +77,18 @@ class ImplicitFilter(nn.Module):
                 f"context of {stop} tokens is longer than the model's l_max of {l_max}: shorten the context, "
                 "or train a model with a larger model.l_max"
             )
-        x_SF = self.tables.features_MP[start:stop]
-        with torch.autocast(x_SF.device.type, enabled=False):
-            modulation_SC = torch.exp(-x_SF[:, :1] * self.tables.decay_C.abs()) + self.shift
-            for layer in self.layers:
-                x_SF = torch.sin(self.frequency * layer(x_SF))
-            k_SC = self.output(x_SF) * modulation_SC
-        k_ODS: Tensor = k_SC.T.unflatten(0, (-1, self.d_model))
+        features_SP = self.tables.features_MP[start:stop]
+        hidden = [parameter for layer in self.layers for parameter in layer.parameters()]  # each weight, then its bias
+        weights = (self.frequency, self.output.weight, self.tables.decay_C, *hidden)
+        with torch.autocast(features_SP.device.type, enabled=False):
+            k_1CS = Tiling(self._taps, channels_first=True)(features_SP[None], *weights)
+        k_ODS: Tensor = k_1CS[0].unflatten(0, (-1, self.d_model))
         return k_ODS
+
+    def _taps(self, piece: Piece, frequency_F: Tensor, output_CF: Tensor, decay_C: Tensor, *hidden: Tensor) -> Tensor:
+        """(1, C, T) from the features (1, T, P) of a tile's positions."""
+        features_TP = x_TF = piece.x[0]
+        for weight, bias in zip(hidden[::2], hidden[1::2], strict=True):
+            x_TF = torch.sin(frequency_F * F.linear(x_TF, weight, bias))
+        window_CT = torch.exp(-features_TP[:, 0] * decay_C.abs()[:, None]) + self.shift
+        return (output_CF @ x_TF.T * window_CT)[None]

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 
 @dataclass(frozen=True)
@@ -33,16 +32,12 @@ class FilterCache:
         self._leaf: Tensor | None = None
         """The same values without the graph, accumulating gradients of all micro steps but the last."""
 
-    def __call__(self, start: int, stop: int, micro_step: MicroStep, recompute: bool) -> Tensor:
-        """Taps [start, stop) as (O, D, S) in fp32.
-
-        `recompute`: generate them again in the backward pass instead of keeping the filter's hidden activations, which
-        in narrow models exceed everything else (nine times 64 numbers per position).
-        """
+    def __call__(self, start: int, stop: int, micro_step: MicroStep) -> Tensor:
+        """Taps [start, stop) as (O, D, S) in fp32."""
         if not torch.is_grad_enabled():
             return self._generate(start, stop)
         if micro_step.first:
-            self._live = self._generated(start, stop, recompute)
+            self._live = self._generate(start, stop)
             self._leaf = self._live.detach().requires_grad_()
         live, leaf = self._live, self._leaf
         assert live is not None and leaf is not None, "a step's first micro step comes first"
@@ -52,9 +47,3 @@ class FilterCache:
         if not micro_step.first:
             live.register_hook(lambda gradient: gradient if leaf.grad is None else gradient + leaf.grad)
         return live
-
-    def _generated(self, start: int, stop: int, recompute: bool) -> Tensor:
-        if not recompute:
-            return self._generate(start, stop)
-        taps_ODS: Tensor = checkpoint(self._generate, start, stop, use_reentrant=False, preserve_rng_state=False)
-        return taps_ODS

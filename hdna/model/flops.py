@@ -4,8 +4,8 @@ import math
 
 from hdna.config.schema import ModelConfig
 from hdna.genome.alphabet import EMBEDDING_ROWS
-from hdna.model.hyena import SHORT_TAPS
 from hdna.ops import smooth_size
+from hdna.ops.short_conv import TAPS
 
 
 def parameter_count(config: ModelConfig) -> int:
@@ -18,7 +18,7 @@ def parameter_count(config: ModelConfig) -> int:
     """
     d, f, w = config.d_model, config.filter_order, config.mlp_width
     streams, outputs = (config.order + 1) * d, (config.order - 1) * d
-    operator = d * streams + streams + (SHORT_TAPS + 1) * streams + outputs + d * d + d
+    operator = d * streams + streams + (TAPS + 1) * streams + outputs + d * d + d
     implicit_filter = config.emb_dim * f + f + 2 * (f * f + f) + f + outputs * f
     mlp = 2 * d * w + w + d
     return config.n_layer * (4 * d + operator + implicit_filter + mlp) + EMBEDDING_ROWS * d + 2 * d
@@ -53,7 +53,7 @@ def train_flops_per_token(config: ModelConfig, context_length: int, micro_batch_
     """
     d, f, w = config.d_model, config.filter_order, config.mlp_width
     streams, convolutions = (config.order + 1) * d, config.order - 1
-    dense = 6.0 * (d * streams + d * d + 2 * d * w + SHORT_TAPS * streams) + 3.0 * config.order * d
+    dense = 6.0 * (d * streams + d * d + 2 * d * w + TAPS * streams) + 3.0 * config.order * d
     n = smooth_size(2 * context_length - 1)
     transform = 2.5 * n * math.log2(max(n, 2)) / context_length
     products = 3 * 6 * (n / 2) / context_length

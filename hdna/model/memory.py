@@ -1,8 +1,8 @@
 """Training memory in closed form, before anything is built: activations kept for the backward pass, and model state.
 
 Shapes: B samples of one micro step, S positions on this rank (the whole context where samples are not shared),
-N = B S, D = d_model, C = (order + 1) D, W = MLP width, O = order - 1 long convolutions, F = filter_order,
-V vocabulary rows, s bytes per activation: 2 under bf16 autocast, 4 in fp32.
+N = B S, D = d_model, W = MLP width, O = order - 1 long convolutions, F = filter_order, V vocabulary rows, s bytes per
+activation: 2 under bf16 autocast, 4 in fp32.
 
 Derived from the code, operator by operator, and checked in tests against every live tensor. Excluded: the micro-batch
 itself (20 bytes a position), and what the allocator and the communication library keep for themselves.
@@ -12,14 +12,15 @@ from dataclasses import dataclass
 
 from hdna.config.schema import ModelConfig
 from hdna.genome.alphabet import EMBEDDING_ROWS
-from hdna.model import backbone
 from hdna.model.flops import parameter_count
-from hdna.model.hyena import SHORT_TAPS
+from hdna.ops import tiled
 from hdna.ops.fft_conv import CUDA_BUFFER_BYTES
+from hdna.ops.short_conv import REACH
 
 FP32 = 4
-FFT_BUFFERS = 4
-"""Simultaneous working buffers of a long convolution: two signals and two spectra."""
+FFT_BUFFERS, LONG_FFT_BUFFERS, LONG_FFT = 4, 7, 2**15
+"""Simultaneous working buffers of a long convolution: two signals and two spectra; above so many points cuFFT adds work
+space of its own (fitted to peaks on an H200)."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,12 @@ class MicroStepShape:
 def saved_bytes(config: ModelConfig, shape: MicroStepShape, recompute: bool) -> int:
     """Bytes kept from the forward to the backward pass on one rank, all layers; `recompute`: with checkpointing.
 
-    Outside the layers: the dropout mask (one byte an element), the final norm's input, statistics and output, the log
-    probabilities, and two scalars of the loss.
+    Outside the layers: the dropout mask (one byte an element), the final norm's input, the log probabilities, and two
+    scalars of the loss.
     """
     d, n = config.d_model, shape.positions
     mask = n * d if config.embed_dropout else 0
-    outside = mask + n * (d + 2) * FP32 + n * d * FP32 + n * EMBEDDING_ROWS * FP32 + 2 * FP32
+    outside = mask + n * d * FP32 + n * EMBEDDING_ROWS * FP32 + 2 * FP32
     layer = recomputed_layer_bytes(config, shape) if recompute else layer_bytes(config, shape)
     return outside + config.n_layer * (layer + _over_micro_steps(config, shape, recompute))
 
@@ -65,25 +66,12 @@ def saved_bytes(config: ModelConfig, shape: MicroStepShape, recompute: bool) -> 
 def layer_bytes(config: ModelConfig, shape: MicroStepShape) -> int:
     """One layer that keeps its activations.
 
-    Twice the residual stream (fp32), two statistics of each norm; inputs of in_proj, out_proj, fc1, fc2 and GELU; input
-    and output of the short convolution, together two positions longer than twice the slice; input and output of each
-    long convolution; the filter; the low-precision copies of the weights.
+    The residual stream before and between its two halves; inputs, filters and results of the long convolutions; the
+    halo, if ranks share samples. All else runs in tiles, and again in the backward pass.
     """
     d, n, s = config.d_model, shape.positions, shape.element_size
-    convolutions, streams = config.order - 1, (config.order + 1) * d
-    residual = 2 * n * (d + 2) * FP32
-    projections = 3 * n * d * s + 2 * n * config.mlp_width * s
-    short = streams * shape.batch * (2 * shape.length + SHORT_TAPS - 1) * s
-    outputs = convolutions * n * d * s
-    return (
-        residual
-        + projections
-        + short
-        + outputs
-        + _convolved(config, shape)
-        + _filter(config, shape)
-        + _casts(config, s)
-    )
+    convolutions = config.order - 1
+    return 2 * n * d * FP32 + _convolved(config, shape) + convolutions * n * d * s + _halo(config, shape)
 
 
 def recomputed_layer_bytes(config: ModelConfig, shape: MicroStepShape) -> int:
@@ -93,34 +81,53 @@ def recomputed_layer_bytes(config: ModelConfig, shape: MicroStepShape) -> int:
     and the halo are kept too.
     """
     d, n, s = config.d_model, shape.positions, shape.element_size
-    convolutions, streams = config.order - 1, (config.order + 1) * d
+    convolutions = config.order - 1
     inputs = n * d * FP32 + convolutions * d * shape.length * FP32
     if not shape.shared:
         return inputs
-    halo = shape.batch * streams * (SHORT_TAPS - 1) * s
     whole_taps = convolutions * d * shape.length * FP32 if shape.dealt is None else 0
-    return inputs + halo + convolutions * n * d * s + _convolved(config, shape) - whole_taps
+    return inputs + _halo(config, shape) + convolutions * n * d * s + _convolved(config, shape) - whole_taps
 
 
 def working_bytes(config: ModelConfig, shape: MicroStepShape, recompute: bool) -> int:
     """Temporary memory of the backward pass on an accelerator, on top of what is saved; an estimate.
 
-    Two gradients as wide as the MLP, or as the streams if these are wider, and two of the residual stream; the FFT's
-    buffers, signals padded to twice their length; with checkpointing, what one layer recomputes: first its block, whose
-    MLP runs on a stretch of positions at a time, then its filter; and two messages of the size of the long
-    convolution's input if ranks share samples. The peak of live tensors on small models was 0.6 to 0.95 of this plus
-    the saved bytes.
+    The largest of three moments, in the last layer. At the head: gradients of the logits and of its input. In the MLP:
+    that gradient and the next one, a tile, and what checkpointing has computed again. In the long convolution:
+    gradients of the residual stream, of its result, its input and its filter, and the FFT's buffers, without the MLP's
+    input and its own result. At the latter two the head's input and probabilities are gone. If ranks share samples, two
+    messages of the size of the long convolution's input besides.
     """
     d, n, s = config.d_model, shape.positions, shape.element_size
-    stretch = shape.batch * min(shape.length, backbone.MLP_POSITIONS) if recompute else n
-    gradients = 2 * max(stretch * config.mlp_width, n * (config.order + 1) * d) * s + 2 * n * d * FP32
-    padded = 2 * shape.batch * (d * shape.length if shape.dealt is None else shape.dealt) * FP32
-    hidden = _filter(config, shape)
-    not_at_once = 2 * (n - stretch) * config.mlp_width * s
-    block = layer_bytes(config, shape) - hidden - recomputed_layer_bytes(config, shape) - not_at_once
-    layer = max(block, hidden) if recompute else 0
+    outside = n * (d + EMBEDDING_ROWS) * FP32
+    again = layer_bytes(config, shape) - recomputed_layer_bytes(config, shape) if recompute else 0
+    mlp = again + 2 * n * d * FP32 + _tile(config, shape)
+    filters = (config.order - 1) * d * shape.length * FP32
+    unused = n * d * (FP32 + s) if recompute else 0
+    conv = n * d * FP32 + 2 * n * d * s + again - unused + filters + _transforms(config, shape)
     messages = 2 * n * d * s if shape.shared else 0
-    return gradients + FFT_BUFFERS * min(padded, CUDA_BUFFER_BYTES) + layer + messages
+    return max(outside, mlp - outside, conv - outside) + messages
+
+
+def _transforms(config: ModelConfig, shape: MicroStepShape) -> int:
+    """The FFT's buffers, signals padded to twice their length."""
+    padded = 2 * shape.batch * (config.d_model * shape.length if shape.dealt is None else shape.dealt) * FP32
+    buffers = LONG_FFT_BUFFERS if 2 * shape.length > LONG_FFT else FFT_BUFFERS
+    return buffers * min(padded, CUDA_BUFFER_BYTES)
+
+
+def _tile(config: ModelConfig, shape: MicroStepShape) -> int:
+    """What lives between input and result of a tile, and its gradients.
+
+    The MLP's hidden layer before and after GELU, its derivative, and both gradients; two streams as projected and, in
+    fp32, convolved, with the gradients of both; three layers of the filter's sines, three tensors each.
+    """
+    d, s = config.d_model, shape.element_size
+    positions = min(shape.positions, tiled.CUDA_TILE)
+    mlp = positions * (5 * config.mlp_width * s + 3 * d * FP32)
+    gates = positions * 2 * d * (2 * s + 4 * FP32) + 3 * positions * d * FP32
+    sines = min(shape.length, tiled.CUDA_TILE) * (10 * config.filter_order + 3 * (config.order - 1) * d) * FP32
+    return max(mlp, gates, sines)
 
 
 def state_bytes(config: ModelConfig, zero_stage: int, workers: int) -> tuple[int, int, int]:
@@ -144,10 +151,9 @@ def _convolved(config: ModelConfig, shape: MicroStepShape) -> int:
     return (config.order - 1) * numbers * (shape.batch * shape.element_size + FP32)
 
 
-def _filter(config: ModelConfig, shape: MicroStepShape) -> int:
-    """Three sine layers keep three tensors each; the product with the modulation keeps the latter."""
-    hidden = 9 * shape.length * config.filter_order * FP32
-    return hidden + (config.order - 1) * config.d_model * shape.length * FP32
+def _halo(config: ModelConfig, shape: MicroStepShape) -> int:
+    """The projected positions before a slice, which come from the left neighbour."""
+    return shape.batch * (config.order + 1) * config.d_model * REACH * shape.element_size if shape.shared else 0
 
 
 def _over_micro_steps(config: ModelConfig, shape: MicroStepShape, recompute: bool) -> int:
@@ -160,11 +166,3 @@ def _over_micro_steps(config: ModelConfig, shape: MicroStepShape, recompute: boo
     taps = config.d_model * shape.length
     gathered = taps if shape.dealt is None else shape.dealt + (0 if recompute else taps)
     return (config.order - 1) * gathered * FP32
-
-
-def _casts(config: ModelConfig, element_size: int) -> int:
-    """bf16 copies of the layer's weight matrices and short convolution, which autocast makes; none in fp32."""
-    if element_size == FP32:
-        return 0
-    d, streams = config.d_model, (config.order + 1) * config.d_model
-    return element_size * (d * streams + d * d + 2 * d * config.mlp_width + SHORT_TAPS * streams)

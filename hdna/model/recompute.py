@@ -37,6 +37,12 @@ class _Pass(AbstractContextManager[None]):
         _current.reset(self._tokens.pop())
 
 
+def is_replay() -> bool:
+    """Whether a block is running again, for what its backward pass needs: nobody looks at its result."""
+    current = _current.get()
+    return current is not None and current[1] is not None
+
+
 def recomputed(block: Callable[..., Tensor], *inputs: Any) -> Tensor:  # noqa: ANN401 - the block's own
     """`block(*inputs)`, its activations recomputed in the backward pass."""
     results: Results = []

@@ -2,6 +2,7 @@
 
 from hdna.ops.dropout import positional_dropout
 from hdna.ops.fft_conv import causal_fft_conv, smooth_size
-from hdna.ops.short_conv import short_conv
+from hdna.ops.gelu import gelu
+from hdna.ops.short_conv import gated_short_conv
 
-__all__ = ["causal_fft_conv", "smooth_size", "short_conv", "positional_dropout"]
+__all__ = ["causal_fft_conv", "smooth_size", "gated_short_conv", "gelu", "positional_dropout"]

@@ -90,15 +90,15 @@ def convolve(u_BDL: Tensor, k_DL: Tensor, bias_D: Tensor) -> Tensor:
 
     A filter's spectrum is computed once per block of channels.
     """
-    work, length = _work_dtype(u_BDL), u_BDL.shape[-1]
+    length = u_BDL.shape[-1]
     n = smooth_size(2 * length - 1)
-    y_BDL = torch.empty(u_BDL.shape, dtype=u_BDL.dtype, device=u_BDL.device)
-    for d, sample_blocks in _blocks(u_BDL, n * work.itemsize):
-        k_EF, bias_E1 = rfft(k_DL[d].to(work), n), bias_D[d].to(work)[:, None]
+    y_BDL, padded = torch.empty_like(u_BDL), _Padded(u_BDL, n)
+    for d, sample_blocks in _blocks(u_BDL, n * padded.dtype.itemsize):
+        k_EF, bias_E1 = rfft(padded(k_DL[d]), n), bias_D[d].to(padded.dtype)[:, None]
         for b in sample_blocks:
-            u_BEL = u_BDL[b, d].to(work)
-            y_BEL = irfft(rfft(u_BEL, n).mul_(k_EF), n)[..., :length]
-            y_BDL[b, d] = y_BEL.addcmul_(bias_E1, u_BEL)
+            u_BEN = padded(u_BDL[b, d])
+            y_BEL = irfft(rfft(u_BEN, n).mul_(k_EF), n)[..., :length]
+            y_BDL[b, d] = y_BEL.addcmul_(bias_E1, u_BEN[..., :length])
     return y_BDL
 
 
@@ -109,28 +109,27 @@ def correlate(
 
     du = k ⋆ dy + bias · dy, dk = sum over samples of u ⋆ dy, dbias = sum of u · dy.
     """
-    work, length = _work_dtype(u_BDL), u_BDL.shape[-1]
+    length = u_BDL.shape[-1]
     n = smooth_size(2 * length - 1)
     du, dk, dbias = (
-        torch.empty(x.shape, dtype=x.dtype, device=x.device) if wanted else None
-        for x, wanted in zip((u_BDL, k_DL, bias_D), needed, strict=True)
+        torch.empty_like(x) if wanted else None for x, wanted in zip((u_BDL, k_DL, bias_D), needed, strict=True)
     )
-    for d, sample_blocks in _blocks(u_BDL, n * work.itemsize):
-        k_EF = rfft(k_DL[d].to(work), n).conj_physical_() if du is not None else None
-        bias_E1 = bias_D[d].to(work)[:, None]
+    padded_u, padded_dy = _Padded(u_BDL, n), _Padded(u_BDL, n)
+    for d, sample_blocks in _blocks(u_BDL, n * padded_u.dtype.itemsize):
+        k_EF = rfft(padded_u(k_DL[d]), n).conj_physical_() if du is not None else None
+        bias_E1 = bias_D[d].to(padded_u.dtype)[:, None]
         dk_parts, dbias_parts = [], []
         for b in sample_blocks:
-            dy_BEL = dy_BDL[b, d].to(work)
-            dy_BEF = rfft(dy_BEL, n)
-            u_BEL = u_BDL[b, d].to(work)
+            u_BEN, dy_BEN = padded_u(u_BDL[b, d]), padded_dy(dy_BDL[b, d])
+            dy_BEF = rfft(dy_BEN, n)
             if dbias is not None:
-                dbias_parts.append((u_BEL * dy_BEL).sum((0, 2)))
+                dbias_parts.append((u_BEN[..., :length] * dy_BEN[..., :length]).sum((0, 2)))
             if dk is not None:
                 # Samples are added as spectra, so the filter's gradient needs one inverse transform per channel.
-                dk_parts.append(rfft(u_BEL, n).conj_physical_().mul_(dy_BEF).sum(0))
+                dk_parts.append(rfft(u_BEN, n).conj_physical_().mul_(dy_BEF).sum(0))
             if du is not None:
                 du_BEL = irfft(dy_BEF.mul_(k_EF), n)[..., :length]
-                du[b, d] = du_BEL.addcmul_(bias_E1, dy_BEL)
+                du[b, d] = du_BEL.addcmul_(bias_E1, dy_BEN[..., :length])
         if dk is not None:
             dk[d] = irfft(_sum(dk_parts), n)[..., :length]
         if dbias is not None:
@@ -138,9 +137,29 @@ def correlate(
     return du, dk, dbias
 
 
-def _work_dtype(u: Tensor) -> torch.dtype:
-    """Return fp32, or fp64 for fp64 input."""
-    return torch.float64 if u.dtype == torch.float64 else torch.float32
+class _Padded:
+    """Makes a block of signals ready for transforms of size n, in the working precision.
+
+    On a GPU in room whose zeros behind the signals are written once: left to `rfft`, each block is converted, filled
+    with zeros and copied, three passes over memory instead of one. On a CPU `rfft` pads in cache, which is faster.
+    """
+
+    def __init__(self, like: Tensor, n: int) -> None:
+        self.dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
+        self._n, self._device = n, like.device
+        self._room = torch.empty(0, dtype=self.dtype, device=like.device)
+
+    def __call__(self, signals: Tensor) -> Tensor:
+        """The signals (..., L) as (..., L or n); the next call overwrites them."""
+        if self._device.type == "cpu":
+            return signals.to(self.dtype)
+        rows, length = signals.shape[:-1].numel(), signals.shape[-1]
+        if rows * self._n > self._room.numel():
+            self._room = torch.empty(rows * self._n, dtype=self.dtype, device=self._device)
+            self._room.view(rows, self._n)[:, length:] = 0
+        room = self._room[: rows * self._n].view(*signals.shape[:-1], self._n)
+        room[..., :length] = signals
+        return room
 
 
 def _sum(parts: list[Tensor]) -> Tensor:

@@ -9,7 +9,7 @@ from hdna.model import HyenaDNA
 from hdna.model.hyena import HyenaOperator, whole_context
 from hdna.model.micro_batch import MicroBatch
 from hdna.model.recompute import run_once
-from hdna.ops import causal_fft_conv, short_conv
+from hdna.ops import causal_fft_conv
 from hdna.parallel.all_to_all import AllToAllConv
 from hdna.parallel.distributed_fft import DistributedFFTConv
 from hdna.parallel.exchange import LeftHalo
@@ -34,10 +34,10 @@ def shard_sequence(model: HyenaDNA, mesh: Mesh, long_conv: str = "all_to_all") -
         assert isinstance(operator, HyenaOperator)
         convolutions = operator.order - 1
         if mesh.sequence_group is None:
-            operator.short_conv, operator.filter_span = short_conv, whole_context
+            operator.left_halo, operator.filter_span = None, whole_context
             operator.long_convs = [causal_fft_conv] * convolutions
             continue
-        operator.short_conv = partial(_short_conv_with_halo, mesh)
+        operator.left_halo = partial(run_once, partial(_from_the_left, mesh))
         operator.filter_span = partial(_span_of_slice, mesh)
         operator.long_convs = [_long_conv(long_conv, model, mesh) for _ in range(convolutions)]
 
@@ -56,10 +56,9 @@ def _long_conv(kind: str, model: HyenaDNA, mesh: Mesh) -> LongConv:
     return AllToAllConv(mesh, lambda: model.backbone.micro_step)
 
 
-def _short_conv_with_halo(mesh: Mesh, x_BCS: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    reach = weight.shape[-1] - 1
-    halo_BCH = run_once(LeftHalo.apply, x_BCS[..., -reach:], mesh)
-    return short_conv(x_BCS, weight, bias, halo_BCH)
+def _from_the_left(mesh: Mesh, end_BCH: Tensor) -> Tensor:
+    halo_BCH: Tensor = LeftHalo.apply(end_BCH, mesh)  # type: ignore[no-untyped-call]
+    return halo_BCH
 
 
 def _span_of_slice(mesh: Mesh, length: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ takes the rank, and `busiest` picks the one that sends most.
 
 from dataclasses import dataclass
 
-from hdna.model.hyena import SHORT_TAPS
+from hdna.ops.short_conv import REACH
 from hdna.parallel import all_to_all as all_to_all_conv
 from hdna.parallel import distributed_fft as distributed_fft_conv
 
@@ -87,7 +87,7 @@ def distributed_fft(part: Slice, rank: int, accumulation: int = 1) -> Traffic:
 
 def halo(part: Slice, rank: int, accumulation: int = 1) -> Traffic:
     """The projected streams' last positions to the right, their gradient to the left: one collective each way."""
-    message = part.batch * (part.order + 1) * part.channels * (SHORT_TAPS - 1) * part.element_size
+    message = part.batch * (part.order + 1) * part.channels * REACH * part.element_size
     neighbours = (rank > 0) + (rank < part.ranks - 1)
     return Traffic(neighbours * message, 2) * accumulation
 

@@ -20,6 +20,7 @@ from hdna.checkpoint.files import MOMENTS
 from hdna.config import RunConfig
 from hdna.model import HyenaDNA
 from hdna.model.loss import weighted_nats
+from hdna.model.norm import Norm
 from hdna.parallel.mesh import Mesh, bound_waiting
 from hdna.train.optim import BETAS, parameter_groups
 
@@ -226,15 +227,16 @@ def _adamw(groups: list[dict[str, Any]], device: torch.device) -> torch.optim.Op
 
 
 def use_apex_layer_norm(model: nn.Module) -> None:
-    """Replace every LayerNorm with NVIDIA Apex's fused one, keeping its parameters."""
-    from apex.normalization import FusedLayerNorm
+    """Make every norm compute by NVIDIA Apex's fused kernel."""
+    from apex.normalization.fused_layer_norm import fused_layer_norm_affine
+
+    def fused(x: torch.Tensor, shape: Any, weight: torch.Tensor, bias: torch.Tensor, eps: float) -> torch.Tensor:  # noqa: ANN401
+        y: torch.Tensor = fused_layer_norm_affine(x, weight, bias, shape, eps)
+        return y
 
     for module in model.modules():
-        for name, child in module.named_children():
-            if isinstance(child, nn.LayerNorm):
-                fused = FusedLayerNorm(child.normalized_shape, eps=child.eps)
-                fused.weight, fused.bias = child.weight, child.bias
-                setattr(module, name, fused)
+        if isinstance(module, Norm):
+            module.implementation = fused
 
 
 def _deepspeed_config(stage: int, clip_norm: float) -> dict[str, Any]:

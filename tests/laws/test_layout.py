@@ -50,7 +50,7 @@ class Layout(NamedTuple):
     context_length: int
     activation_checkpointing: bool
     min_message_bytes: int
-    mlp_positions: int
+    tile: int
     mask_one_end: bool
     clip_norm: float
     spare: int = 0
@@ -93,7 +93,7 @@ VALUES: dict[str, tuple[Value, ...]] = {
     "context_length": (252, 300),  # neither is a power of two; 300 is cut into slices of 50, 75, 100, 150
     "activation_checkpointing": (False, True),
     "min_message_bytes": (2**22, 1),  # one group of channels, or as many as there are channels
-    "mlp_positions": (2**16, 17),  # the MLP recomputed at once, or in stretches of which the last is shorter
+    "tile": (2**16, 17),  # positions: all at once, or in tiles of which the last is shorter
     "mask_one_end": (False, True),
     "clip_norm": (1e6, 0.05),
     "spare": (0,),  # more in UNEVEN
@@ -183,7 +183,7 @@ def run_layouts(world_size: int, recipe: Path, layouts: dict[str, Layout], out: 
             step=STEP,
             overrides=layout.overrides(),
             min_message_bytes=layout.min_message_bytes,
-            mlp_positions=layout.mlp_positions,
+            tile=layout.tile,
             mask_one_end=layout.mask_one_end,
         )
         for name, layout in layouts.items()

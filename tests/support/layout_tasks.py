@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from hdna.config import load_recipe
 from hdna.data.collate import StepBatch
 from hdna.genome import alphabet
-from hdna.model import backbone
 from hdna.model.micro_batch import MicroBatch
+from hdna.ops import tiled
 from hdna.parallel import Mesh, all_to_all
 from hdna.train import engine as engine_module
 from hdna.train.step import optimizer_step
@@ -33,7 +33,7 @@ class LayoutTask(NamedTuple):
     overrides: list[str]
     """Of the recipe."""
     min_message_bytes: int
-    mlp_positions: int
+    tile: int
     mask_one_end: bool
 
 
@@ -73,7 +73,7 @@ def run_layouts(recipe: Path, layouts: Sequence[LayoutTask], out: Path) -> None:
     for layout in layouts:
         config = load_recipe(str(recipe), layout.overrides)
         all_to_all.MIN_MESSAGE_BYTES = layout.min_message_bytes
-        backbone.MLP_POSITIONS = layout.mlp_positions
+        tiled.CPU_TILE = layout.tile
         mesh = Mesh.of_this_process()
         engine, sampled = prepared(config)
         optimizer_step(engine, mesh, sampled(layout.step - 1), learning_rate=0.0)  # what it leaves must not count
