@@ -98,6 +98,7 @@ gpu: $(READY)
 
 bench: $(READY)
 	$(BIN)/python bench/fft_conv.py
+	$(BIN)/python bench/model_step.py $(if $(REFERENCE),--reference $(REFERENCE))
 	$(BIN)/python bench/data.py
 
 docs: $(DOCS_READY)

@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[2]
-PUBLISHED = ("CONTRIBUTING.md", "CHANGELOG.md", "data_prep/hg38/README.md", "bench/*.yaml", "recipes/*")
+PUBLISHED = (
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "data_prep/hg38/README.md",
+    "bench/README.md",
+    "bench/*.yaml",
+    "recipes/*",
+)
 TARGET = re.compile(r"(?<=\]\()(?![a-z]+:|#)[^)#\s]+")
 """Where a relative link leads, up to its anchor."""
 

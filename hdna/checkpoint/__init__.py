@@ -5,6 +5,7 @@ from hdna.checkpoint.files import (
     commit_checkpoint,
     load_checkpoint,
     load_newest,
+    load_run_or_checkpoint,
     load_weights,
     write_checkpoint_part,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "commit_checkpoint",
     "load_checkpoint",
     "load_newest",
+    "load_run_or_checkpoint",
     "load_weights",
     "read_state",
     "list_checkpoints",

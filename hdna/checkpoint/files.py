@@ -134,10 +134,14 @@ def load_weights(run_or_checkpoint_url: str) -> dict[str, torch.Tensor]:
 
     Raises InputError when there is none.
     """
-    url = run_or_checkpoint_url
+    return load_run_or_checkpoint(run_or_checkpoint_url).tensors[PARAMETERS]
+
+
+def load_run_or_checkpoint(url: str) -> LoadedCheckpoint:
+    """Load a checkpoint, or a run's newest intact one. Raises InputError when there is none."""
     if not storage.exists(storage.join(url, MANIFEST)):
         url = newest_checkpoint(url).url
-    return load_checkpoint(url).tensors[PARAMETERS]
+    return load_checkpoint(url)
 
 
 def newest_checkpoint(run_url: str) -> CheckpointRef:

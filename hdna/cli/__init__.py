@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from hdna.cli import checkpoints, doctor, plan, prep, recipes, report, train
+from hdna.cli import bench, checkpoints, doctor, plan, prep, recipes, report, train
 from hdna.errors import InputError, without_secrets
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app.command("recipes")(recipes.recipes)
 app.add_typer(checkpoints.app, name="checkpoints")
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
+app.add_typer(bench.app, name="bench")
 
 
 DEBUG = "HDNA_DEBUG"

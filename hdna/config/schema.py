@@ -119,6 +119,8 @@ class ParallelConfig:
     """Recompute each block in the backward pass instead of keeping its activations."""
     collective_timeout_s: int = 1800
     """Seconds that a rank waits for the others in a collective before the run ends with an error."""
+    keep_freed_memory: bool = True
+    """On CPUs with glibc: keep freed memory for the next tensor instead of returning it to the system."""
 
 
 @dataclass(frozen=True)

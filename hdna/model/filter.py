@@ -78,7 +78,10 @@ class ImplicitFilter(nn.Module):
                 "or train a model with a larger model.l_max"
             )
         features_SP = self.tables.features_MP[start:stop]
-        hidden = [parameter for layer in self.layers for parameter in layer.parameters()]  # each weight, then its bias
+        hidden: list[Tensor] = []
+        for layer in self.layers:
+            assert isinstance(layer, nn.Linear)
+            hidden += [layer.weight, layer.bias]  # by name: that is when ZeRO 3 gathers partitioned parameters
         weights = (self.frequency, self.output.weight, self.tables.decay_C, *hidden)
         with torch.autocast(features_SP.device.type, enabled=False):
             k_1CS = Tiling(self._taps, channels_first=True)(features_SP[None], *weights)

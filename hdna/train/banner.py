@@ -25,8 +25,9 @@ def start_block(
     valid: WindowReader,
     state: RunState,
     device: torch.device,
+    keeps_freed_memory: bool,
 ) -> str:
-    """Several readable lines: model, data, stages with their batch arithmetic, devices, kernels."""
+    """Several readable lines: model, data, stages with their batch arithmetic, devices, kernels, allocator."""
     curriculum = Curriculum.of(config)
     begins = f"resumes after step {state.step}" if state.step else "begins"
     lines = [
@@ -36,7 +37,8 @@ def start_block(
         f"data    {sum(s.totals['train'].bases for s in shard_sets if 'train' in s.totals):,} train bases in "
         f"{len(train):,} windows of {len(shard_sets)} shard set(s); {len(valid):,} valid windows",
         f"device  {describe_device(device)}; {config.parallel.workers} worker(s), ZeRO {config.parallel.zero_stage}, "
-        f"{config.parallel.precision}, DeepSpeed {metadata.version('deepspeed')}; {fused_kernels(device)}",
+        f"{config.parallel.precision}, DeepSpeed {metadata.version('deepspeed')}; {fused_kernels(device)}"
+        f"{'; freed memory is kept' if keeps_freed_memory else ''}",
         *(_stage_line(config, stage, train) for stage in curriculum.stages),
     ]
     return "\n".join(lines)

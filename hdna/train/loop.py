@@ -35,6 +35,7 @@ from hdna.run.step_record import StepRecord
 from hdna.run.utc import utc_now
 from hdna.storage.traffic import TRAFFIC
 from hdna.train import checkpointing
+from hdna.train.allocator import keep_freed_memory, return_freed_memory
 from hdna.train.banner import environment, start_block
 from hdna.train.engine import Engine, apex_is_nvidia, use_apex_layer_norm
 from hdna.train.optim import learning_rate
@@ -69,6 +70,7 @@ class _Training:
 
     def __init__(self, config: RunConfig, device: torch.device, report: Report, fence: Fence | None) -> None:
         self.config = config
+        self._keeps_memory = device.type == "cpu" and config.parallel.keep_freed_memory and keep_freed_memory()
         self.meshes = _meshes(config)
         self.mesh = self.meshes[1]
         self.best_effort = BestEffort(report if self.mesh.is_leader else lambda event: None)
@@ -99,8 +101,10 @@ class _Training:
         )
         self.saver = Saver(self.engine, beside, config, fence, self.metrics, self.best_effort)
         self._skipped_in_a_row = 0
+        self._stage_index = self.state.stage
         if self.mesh.is_leader:
-            text = start_block(config, shard_sets, self.train_windows, self.valid_windows, self.state, device)
+            windows = self.train_windows, self.valid_windows
+            text = start_block(config, shard_sets, *windows, self.state, device, self._keeps_memory)
             self.report(text)
             self._describe_run(device)
 
@@ -155,6 +159,9 @@ class _Training:
 
     def _enter(self, stage: StagePlan) -> None:
         """Switch to the stage's sequence parallelism, leaving parameters and optimizer state untouched."""
+        if self._keeps_memory and stage.index != self._stage_index:
+            return_freed_memory()  # the last stage's tensors had other sizes
+        self._stage_index = stage.index
         mesh = self.meshes[stage.sequence_parallel]
         if mesh is not self.mesh:
             self.mesh = mesh
