@@ -118,7 +118,7 @@ def _gate(
     """
     batch, length, width = normed.shape
     p_CN = torch.addmm(bias[:, None], weight, normed.reshape(-1, width).T)
-    p_CBT = p_CN.view(-1, batch, length)
+    p_CBT = p_CN.view(len(weight), batch, length)
     beside = None if piece.beside is None else piece.beside.transpose(0, 1)
     halo = None if piece.halo is None else piece.halo.transpose(0, 1)
     return gated_short_conv(p_CBT, short_weight, short_bias, beside, halo, piece.lead).transpose(0, 1)

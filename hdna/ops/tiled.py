@@ -37,10 +37,10 @@ class Tile:
 
 
 def tiles(batch: int, length: int, size: int) -> Iterator[Tile]:
-    """Tiles of about `size` positions; those of a sample in order."""
+    """Tiles of at most `size` positions, those of a sample in order; a single empty one of nothing."""
     samples = max(1, size // max(1, length))
-    for first in range(0, batch, samples):
-        for start in range(0, length, size):
+    for first in range(0, max(1, batch), samples):
+        for start in range(0, max(1, length), size):
             yield Tile(slice(first, first + samples), start, min(length, start + size))
 
 
@@ -124,7 +124,7 @@ class Tiling:
         part = self.function(piece, *inner)
         # In two dimensions: with three, `linear` copies an input whose channels lie outermost in memory.
         projected = F.linear(part.reshape(-1, part.shape[-1]), weight, bias)
-        return piece.x[:, piece.lead :] + projected.view(*part.shape[:2], -1)
+        return piece.x[:, piece.lead :] + projected.view(*part.shape[:2], len(weight))
 
     def backward(self, piece: Piece, weights: Sequence[Tensor], gradient: Tensor) -> list[Tensor]:
         """The gradients of those of the piece's tensors and of the weights that require one, in this order."""

@@ -37,6 +37,15 @@ def loss_gradients(model: HyenaDNA) -> dict[str, Tensor]:
     return {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None}
 
 
+def test_no_samples_give_no_logits() -> None:
+    assert build()(IDS[:0]).shape == (0, 90, 16)
+
+
+def test_one_token_is_a_sequence() -> None:
+    model = build()
+    torch.testing.assert_close(model(IDS[:, :1]), model(IDS)[:, :1])
+
+
 @pytest.mark.parametrize("order", [2, 3, 4])
 def test_a_token_changes_no_earlier_logits(order: int) -> None:
     model = build(replace(CONFIG, order=order))
