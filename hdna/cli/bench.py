@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +13,9 @@ app = typer.Typer(
     help="Time the model against attention, or compare its results with fp64, on this machine.",
 )
 
-Out = Annotated[Path | None, typer.Option(help="Write the rows, and what they depend on, to this JSON file.")]
+Out = Annotated[
+    str | None, typer.Option(metavar="URL", help="Write the rows, and what they depend on, to this JSON file.")
+]
 
 
 @app.command()
@@ -56,12 +57,13 @@ def attention(
     setting = Setting(width, layers, head_dim, bf16=device.type == "cuda")
     _head(device, f"{layers} layers, width {width}, heads of {head_dim}, {'bf16' if setting.bf16 else 'fp32'}")
     typer.echo(f"{'context':>10} {'hyena s':>10} {'attention s':>12} {'ratio':>8}  attention by")
-    rows = []
+    rows: list[dict[str, Any]] = []
+    _write(out, device, {"setting": vars(setting)}, rows)
     for row in compare(setting, lengths, device, limit, repeats):
         rows.append({**vars(row), "ratio": row.ratio})
         numbers = f"{_number(row.hyena_seconds):>10} {_number(row.attention_seconds):>12} {_number(row.ratio):>8}"
         typer.echo(f"{row.context_length:10,} {numbers}  {row.attention}")
-    _write(out, device, {"setting": vars(setting)}, rows)
+        _write(out, device, {"setting": vars(setting)}, rows)
 
 
 @app.command()
@@ -91,7 +93,8 @@ def numerics(
     device = torch.device("cpu")
     _head(device, f"{length:,} random bases")
     typer.echo(f"{'':32} {'logits':>9} {'gradients':>9} {'bits/base':>10} {'minus fp64':>11}")
-    rows = []
+    rows: list[dict[str, Any]] = []
+    _write(out, device, {"length": length}, rows)
     for card in cards(model, loaded.tensors["parameters"], length):
         rows.append(vars(card))
         errors = f"{card.logits_error:9.1e} {card.gradient_error:9.1e}"
@@ -105,13 +108,14 @@ def _head(device: Any, setting: str) -> None:  # noqa: ANN401 - torch is importe
     typer.echo(", ".join(f"{key} {value}" for key, value in conditions(device).items()) + f"; {setting}")
 
 
-def _write(out: Path | None, device: Any, setting: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:  # noqa: ANN401
+def _write(out: str | None, device: Any, setting: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:  # noqa: ANN401
+    """Once before the first row too: a place that cannot be written is found before anything is timed."""
     if out is None:
         return
+    from hdna import storage
     from hdna.benchmark.timing import conditions
 
-    out.write_text(json.dumps({**conditions(device), **setting, "rows": rows}, indent=1) + "\n")
-    typer.echo(f"wrote {out}")
+    storage.write(out, (json.dumps({**conditions(device), **setting, "rows": rows}, indent=1) + "\n").encode())
 
 
 def _number(value: float | None) -> str:

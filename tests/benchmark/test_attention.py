@@ -69,7 +69,13 @@ def test_the_command_prints_a_row_for_each_length_and_writes_them(tmp_path: Path
     written = json.loads(out.read_text())
     assert [row["context_length"] for row in written["rows"]] == [512]
     assert written["setting"] == {"width": 16, "layers": 1, "head_dim": 8, "bf16": False, "batch": 1}
-    assert result.output.splitlines()[-2].split()[0] == "512"
+    assert result.output.splitlines()[-1].split()[0] == "512"
+
+
+def test_a_place_that_cannot_be_written_is_found_before_anything_is_timed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = CliRunner().invoke(app, ["bench", "attention", "--out", str(tmp_path / "file" / "attention.json")])
+    assert isinstance(result.exception, InputError) and "attention.json" in str(result.exception)
 
 
 def test_heads_that_do_not_divide_the_width_are_refused() -> None:
