@@ -2,7 +2,7 @@
 
 Each length 2^k is also measured at 2^k - 1, where the reference trains and its FFT sizes have large prime factors;
 ratios are of the reference's time to ours at the same length. Peak memory, on a GPU, is that of each model's live
-tensors above its parameters and input.
+tensors above its parameters and input; on a CPU, without a reference, the resident size of the whole process so far.
 
 Examples:
   OMP_NUM_THREADS=2 python bench/model_step.py --reference standalone_hyenadna.py
@@ -11,6 +11,7 @@ Examples:
 
 import argparse
 import json
+import resource
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -55,6 +56,8 @@ def measure(config: ModelConfig, length: int, args: argparse.Namespace) -> dict[
         runs["reference"] = step_of(ReferenceModel(args.reference, config).to(device), ids_BL, args.precision == "bf16")
     peaks = {name: _peak(run, device) for name, run in runs.items()}
     medians = interleaved(runs, device, args.repeats)
+    if device.type == "cpu":
+        peaks = {} if args.reference else {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
     flops = train_flops_per_token(config, length, batch) * ids_BL.numel()
     return {
         "length": length,

@@ -151,16 +151,9 @@ class _Tiled(torch.autograd.Function):
     """Both passes of a Tiling."""
 
     @staticmethod
-    def forward(
-        ctx: Any,  # noqa: ANN401
-        tiling: Tiling,
-        x: Tensor,
-        beside: Tensor | None,
-        halo: Tensor | None,
-        *weights: Tensor,
-    ) -> Tensor:
-        ctx.save_for_backward(x, beside, halo, *weights)
-        ctx.tiling, ctx.precision = tiling, _autocast_of(x)
+    def forward(ctx: Any, tiling: Tiling, *tensors: Tensor) -> Tensor:  # noqa: ANN401
+        x, beside, halo, *weights = tensors
+        _note(ctx, tiling, tensors)
         result: Tensor | None = None
         for tile in _tiles_of(x):
             part = tiling.forward(tiling.piece(tile, x, beside, halo), weights)
@@ -200,17 +193,15 @@ class _Noted(_Tiled):
     """The backward pass alone."""
 
     @staticmethod
-    def forward(
-        ctx: Any,  # noqa: ANN401
-        tiling: Tiling,
-        x: Tensor,
-        beside: Tensor | None,
-        halo: Tensor | None,
-        *weights: Tensor,
-    ) -> Tensor:
-        ctx.save_for_backward(x, beside, halo, *weights)
-        ctx.tiling, ctx.precision = tiling, _autocast_of(x)
-        return torch.empty_like(x)
+    def forward(ctx: Any, tiling: Tiling, *tensors: Tensor) -> Tensor:  # noqa: ANN401
+        _note(ctx, tiling, tensors)
+        return torch.empty_like(tensors[0])
+
+
+def _note(ctx: Any, tiling: Tiling, tensors: Sequence[Tensor]) -> None:  # noqa: ANN401
+    """What the backward pass needs: x, beside, halo and the weights, and the precision in force."""
+    ctx.save_for_backward(*tensors)
+    ctx.tiling, ctx.precision = tiling, _autocast_of(tensors[0])
 
 
 def _gradients(result: Tensor, inputs: Sequence[Tensor | None], gradient: Tensor) -> list[Tensor]:

@@ -1,7 +1,7 @@
 """The C library's allocator, told to keep freed memory for the next tensor.
 
 By default glibc maps every tensor above 32 MiB anew and returns it when freed, so that each one's pages fault in again:
-7.1 s of a step of 131,072 tokens instead of 5.6, on two cores (2 layers, width 128, fp32; `bench/model_step.py`).
+7.5 s of a step of 131,072 tokens instead of 5.9, on two cores (`python bench/model_step.py --lengths 131072`).
 """
 
 import ctypes

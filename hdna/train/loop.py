@@ -101,7 +101,6 @@ class _Training:
         )
         self.saver = Saver(self.engine, beside, config, fence, self.metrics, self.best_effort)
         self._skipped_in_a_row = 0
-        self._stage_index = self.state.stage
         if self.mesh.is_leader:
             windows = self.train_windows, self.valid_windows
             text = start_block(config, shard_sets, *windows, self.state, device, self._keeps_memory)
@@ -159,9 +158,8 @@ class _Training:
 
     def _enter(self, stage: StagePlan) -> None:
         """Switch to the stage's sequence parallelism, leaving parameters and optimizer state untouched."""
-        if self._keeps_memory and stage.index != self._stage_index:
-            return_freed_memory()  # the last stage's tensors had other sizes
-        self._stage_index = stage.index
+        if self._keeps_memory and stage.index != self.state.stage:
+            return_freed_memory()  # the last step's stage had tensors of other sizes
         mesh = self.meshes[stage.sequence_parallel]
         if mesh is not self.mesh:
             self.mesh = mesh

@@ -66,7 +66,7 @@ def test_saved_bytes_include_the_filters_kept_over_micro_steps(recompute: bool) 
 @pytest.mark.parametrize(("recompute", "tiles"), [(False, 1), (True, 1), (False, 8), (True, 8)])
 @pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("config", MODELS, ids=lambda config: f"order {config.order}")
-def test_the_peak_of_a_micro_step_is_below_the_estimate_and_not_far(
+def test_the_peak_of_a_micro_step_is_near_the_estimate(
     config: ModelConfig, bf16: bool, recompute: bool, tiles: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Working memory is estimated for accelerators, where it was seen within a tenth; here tensors are tiny, and bf16
