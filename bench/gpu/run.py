@@ -21,7 +21,7 @@ import torch
 
 from hdna.benchmark.timing import conditions
 
-STAGES = ("golden", "layouts", "steps", "convolution", "attention", "precision")
+STAGES = ("golden", "layouts", "graphs", "steps", "convolution", "attention", "precision")
 """Modules beside this one, what must be right first."""
 LIMIT_S = 600
 

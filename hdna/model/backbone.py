@@ -16,6 +16,7 @@ from hdna.config.schema import ModelConfig
 from hdna.genome.alphabet import EMBEDDING_ROWS
 from hdna.model.filter import FilterTables
 from hdna.model.filter_cache import MicroStep
+from hdna.model.graphed import GraphedBlocks
 from hdna.model.hyena import HyenaOperator
 from hdna.model.norm import Norm
 from hdna.model.recompute import is_replay, recomputed
@@ -65,7 +66,7 @@ class MLP(nn.Module):
         """Add to the residual stream (B, L, D) the MLP of its norm; kept for the backward pass is the stream alone."""
         weights = norm.weight, norm.bias, self.fc1.weight, self.fc1.bias, self.fc2.weight, self.fc2.bias
         tiling = Tiling(norm.before(_hidden), into_residual=True)
-        return tiling(x_BLD, *weights, result_is_needed=not is_replay())
+        return tiling(x_BLD, *weights, result_is_needed=torch.compiler.is_compiling() or not is_replay())
 
 
 def _hidden(_: Piece, normed: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -93,6 +94,7 @@ class Backbone(nn.Module):
 
     `activation_checkpointing` (False): recompute each block in the backward pass instead of keeping its activations.
     `micro_step`: set by the training loop, the position of the next forward pass within its optimizer step.
+    `graphed`: what runs the blocks where gradients are wanted, if not they themselves.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -102,13 +104,19 @@ class Backbone(nn.Module):
         self.norm = Norm(config.d_model)
         self.activation_checkpointing = False
         self.micro_step = MicroStep()
+        self.graphed: GraphedBlocks | None = None
 
     def forward(self, x_BLD: Tensor) -> Tensor:
         """(B, L, D) → (B, L, D), before the final norm."""
+        filters = [block.hyena.taps(x_BLD.shape[1], self.micro_step) for block in self.blocks]  # type: ignore[union-attr,operator]
+        if self.graphed is not None and torch.is_grad_enabled():
+            return self.graphed(x_BLD, *filters)
+        return self.run(x_BLD, *filters)
+
+    def run(self, x_BLD: Tensor, *filters: Tensor) -> Tensor:
+        """The blocks one after another, each with its filters (O, D, L)."""
         recompute = self.activation_checkpointing and torch.is_grad_enabled()
-        for block in self.blocks:
-            assert isinstance(block, Block)
-            k_ODL = block.hyena.taps(x_BLD.shape[1], self.micro_step)
+        for block, k_ODL in zip(self.blocks, filters, strict=True):
             x_BLD = recomputed(block, x_BLD, k_ODL) if recompute else block(x_BLD, k_ODL)
         return x_BLD
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hdna.config.schema import ModelConfig
 from hdna.errors import InputError
+from hdna.ops import windowed
 from hdna.ops.tiled import Piece, Tiling
 
 SLOW_DECAY, FAST_DECAY, DECAY_TARGET = 1.5, 0.3, 0.01
@@ -93,5 +94,4 @@ class ImplicitFilter(nn.Module):
         features_TP = x_TF = piece.x[0]
         for weight, bias in zip(hidden[::2], hidden[1::2], strict=True):
             x_TF = torch.sin(frequency_F * F.linear(x_TF, weight, bias))
-        window_CT = torch.exp(-features_TP[:, 0] * decay_C.abs()[:, None]) + self.shift
-        return (output_CF @ x_TF.T * window_CT)[None]
+        return windowed(output_CF @ x_TF.T, features_TP[:, 0], decay_C.abs(), self.shift)[None]

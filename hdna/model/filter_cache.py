@@ -34,7 +34,7 @@ class FilterCache:
 
     def __call__(self, start: int, stop: int, micro_step: MicroStep) -> Tensor:
         """Taps [start, stop) as (O, D, S) in fp32."""
-        if not torch.is_grad_enabled():
+        if not torch.is_grad_enabled() or (micro_step.first and micro_step.last):
             return self._generate(start, stop)
         if micro_step.first:
             self._live = self._generate(start, stop)
@@ -44,6 +44,5 @@ class FilterCache:
         if not micro_step.last:
             return leaf
         self._live = self._leaf = None
-        if not micro_step.first:
-            live.register_hook(lambda gradient: gradient if leaf.grad is None else gradient + leaf.grad)
+        live.register_hook(lambda gradient: gradient if leaf.grad is None else gradient + leaf.grad)
         return live

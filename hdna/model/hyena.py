@@ -16,8 +16,8 @@ from hdna.config.schema import ModelConfig
 from hdna.model.filter import FilterTables, ImplicitFilter
 from hdna.model.filter_cache import FilterCache, MicroStep
 from hdna.model.norm import Norm
-from hdna.ops import causal_fft_conv, gated_short_conv
-from hdna.ops.short_conv import REACH, TAPS
+from hdna.ops import causal_fft_conv, gated_short_conv, kernels
+from hdna.ops.short_conv import LEAD, REACH, TAPS
 from hdna.ops.tiled import Piece, Tiling
 
 
@@ -78,14 +78,14 @@ class HyenaOperator(nn.Module):
     ) -> Tensor:
         """The product (B, D, L) of two streams, or of one and what is `beside` it."""
         channels = slice(streams.start * self.width, streams.stop * self.width)
-        tiling = Tiling(norm.before(_gate), channels_first=True, lead=REACH)
+        tiling = Tiling(norm.before(_gate), channels_first=True, lead=LEAD)
         halo = None if halo_BCH is None else halo_BCH[:, channels]
         return tiling(x_BLD, norm.weight, norm.bias, *self._stream(channels), beside=beside_BDL, halo=halo)
 
     def _output(self, x_BLD: Tensor, norm: Norm, halo_BCH: Tensor | None, v_BDL: Tensor) -> Tensor:
         """The residual stream plus the projection of the first stream times v."""
         channels = slice(0, self.width)
-        tiling = Tiling(norm.before(_gate_by_position), lead=REACH, into_residual=True)
+        tiling = Tiling(norm.before(_gate_by_position), lead=LEAD, into_residual=True)
         halo = None if halo_BCH is None else halo_BCH[:, channels]
         weights = (*self._stream(channels), self.out_proj.weight, self.out_proj.bias)
         return tiling(x_BLD, norm.weight, norm.bias, *weights, beside=v_BDL, halo=halo)
@@ -117,11 +117,15 @@ def _gate(
     (B, L, C) to (B, C, L) took a quarter of a step on a GPU.
     """
     batch, length, width = normed.shape
-    p_CN = torch.addmm(bias[:, None], weight, normed.reshape(-1, width).T)
+    normed_DN = normed.reshape(-1, width).T
+    # On a GPU `addmm` first writes the bias to all of its result, a pass that the kernel which reads p does without.
+    fused = kernels.run_on(normed)
+    p_CN = weight @ normed_DN if fused else torch.addmm(bias[:, None], weight, normed_DN)
     p_CBT = p_CN.view(len(weight), batch, length)
     beside = None if piece.beside is None else piece.beside.transpose(0, 1)
     halo = None if piece.halo is None else piece.halo.transpose(0, 1)
-    return gated_short_conv(p_CBT, short_weight, short_bias, beside, halo, piece.lead).transpose(0, 1)
+    shift = bias if fused else None
+    return gated_short_conv(p_CBT, short_weight, short_bias, beside, halo, piece.lead, shift).transpose(0, 1)
 
 
 def _gate_by_position(piece: Piece, normed: Tensor, *stream: Tensor) -> Tensor:

@@ -38,8 +38,14 @@ def keep_mask(shape: tuple[int, int, int], p: float, seed: int, samples_B: Tenso
     p is rounded to a multiple of 2^-32. `samples_B` contains each row's int64 index; `first_position` is the global
     position of column 0 of the slice.
     """
-    batch, length, channels = shape
-    device = samples_B.device
+    mask_BSD: Tensor = _keep_mask(samples_B, *shape[1:], p, _signed64(seed), first_position)
+    return mask_BSD
+
+
+@torch.library.custom_op("hdna::keep_mask", mutates_args=())
+def _keep_mask(samples_B: Tensor, length: int, channels: int, p: float, seed: int, first_position: int) -> Tensor:
+    """The mask as an operator: torch.compile would do integers that wrap around as if they did not."""
+    batch, device = len(samples_B), samples_B.device
     positions_S = torch.arange(first_position, first_position + length, device=device)
     samples_B1 = _mix64(samples_B.long() * _GAMMA + _signed64(seed * _MIX_A))[:, None]
     rows_R = _mix64(samples_B1 + positions_S * _GAMMA).to(torch.int32).flatten()
@@ -49,7 +55,12 @@ def keep_mask(shape: tuple[int, int, int], p: float, seed: int, samples_B: Tenso
     for r in range(0, batch * length, step):
         # The last product mixes the high bits best, and these decide the comparison.
         torch.ge(_mix32(rows_R[r : r + step, None] + columns_D), round(p * 2**32) - 2**31, out=mask_RD[r : r + step])
-    return mask_RD.view(shape)
+    return mask_RD.view(batch, length, channels)
+
+
+@_keep_mask.register_fake
+def _(samples_B: Tensor, length: int, channels: int, p: float, seed: int, first_position: int) -> Tensor:
+    return samples_B.new_empty(len(samples_B), length, channels, dtype=torch.bool)
 
 
 def _mix32(x: Tensor) -> Tensor:

@@ -1,20 +1,21 @@
 """Causal long convolution by FFT, with its own backward pass.
 
-Shapes: B batch, D channels, E channels of one block, L context length, N FFT size, F = N // 2 + 1 frequencies.
+Shapes: B batch, D channels, E channels of one block, L context length, F frequencies.
 
-It differs from `irfft(rfft(u) * rfft(k))` under autograd in three ways: the FFT size is the next smooth number from
-2L - 1 up (any such size is exact; 2L may have a large prime factor and be several times slower); the backward pass uses
-real transforms (autograd runs the adjoint of rfft as a full complex one); and it keeps u and k rather than their
-spectra, which are four times as large in bf16 and twice in fp32.
+It differs from `irfft(rfft(u) * rfft(k))` under autograd in three ways: the FFT size is a smooth number (2L may have a
+large prime factor and be several times slower); the backward pass uses transforms like the forward's (autograd runs the
+adjoint of rfft as a full complex one); and it keeps u and k rather than their spectra, which are four times as large in
+bf16 and twice in fp32.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
-from torch.fft import irfft, rfft
+
+from hdna.ops import kernels, padded_fft
 
 CPU_BUFFER_BYTES = 8 * 2**20
 """Largest working buffer on a CPU. A buffer of E channels, R samples and N points takes R * E * N * 4 bytes (N real
@@ -25,11 +26,6 @@ in cache. Example: B = 8, L = 8192 gives N = 16384, so a channel takes 512 KiB a
 CUDA_BUFFER_BYTES = 256 * 2**20
 """Largest working buffer on an accelerator, whose allocator caches any size: enough rows to fill the device, while
 the four or so live buffers stay near 1 GiB at a context of a million."""
-
-
-def smooth_size(n: int) -> int:
-    """Return the smallest FFT size 2^a * {1, 3, 5, 9, 15} of at least n (n >= 1)."""
-    return min(m << max(0, (-(-n // m) - 1).bit_length()) for m in (1, 3, 5, 9, 15))
 
 
 def causal_fft_conv(u: Tensor, k: Tensor, bias: Tensor) -> Tensor:
@@ -54,7 +50,7 @@ def causal_fft_conv(u: Tensor, k: Tensor, bias: Tensor) -> Tensor:
     if u.ndim != 3 or k.shape != u.shape[1:] or bias.shape != u.shape[1:2]:
         raise ValueError(f"shapes (B, D, L), (D, L), (D,) wanted, got {[tuple(x.shape) for x in (u, k, bias)]}")
     with torch.autocast(u.device.type, enabled=False):
-        y_BDL: Tensor = _CausalFFTConv.apply(u, k, bias)  # type: ignore[no-untyped-call]
+        y_BDL: Tensor = _long_conv(u, k, bias)
     return y_BDL
 
 
@@ -70,96 +66,82 @@ def _blocks(u_BDL: Tensor, row_bytes: int) -> Iterator[tuple[slice, list[slice]]
         yield slice(d, d + width), sample_blocks
 
 
-class _CausalFFTConv(torch.autograd.Function):
-    """The two passes below, as autograd sees them."""
-
-    @staticmethod
-    def forward(ctx: Any, u_BDL: Tensor, k_DL: Tensor, bias_D: Tensor) -> Tensor:  # noqa: ANN401
-        ctx.save_for_backward(u_BDL, k_DL, bias_D)
-        return convolve(u_BDL, k_DL, bias_D)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, dy_BDL: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        u_BDL, k_DL, bias_D = ctx.saved_tensors
-        return correlate(u_BDL, k_DL, bias_D, dy_BDL, ctx.needs_input_grad)
-
-
 def convolve(u_BDL: Tensor, k_DL: Tensor, bias_D: Tensor) -> Tensor:
     """The forward pass outside autograd, for callers with their own backward pass.
 
     A filter's spectrum is computed once per block of channels.
     """
-    length = u_BDL.shape[-1]
-    n = smooth_size(2 * length - 1)
-    y_BDL, padded = torch.empty_like(u_BDL), _Padded(u_BDL, n)
-    for d, sample_blocks in _blocks(u_BDL, n * padded.dtype.itemsize):
-        k_EF, bias_E1 = rfft(padded(k_DL[d]), n), bias_D[d].to(padded.dtype)[:, None]
+    fft, y_BDL = _transforms(u_BDL), torch.empty_like(u_BDL)
+    n = fft.size(u_BDL.shape[-1])
+    for d, sample_blocks in _blocks(u_BDL, fft.row_bytes(n, u_BDL.dtype)):
+        k_EF = fft.spectrum(k_DL[d], n)
         for b in sample_blocks:
-            u_BEN = padded(u_BDL[b, d])
-            y_BEL = irfft(rfft(u_BEN, n).mul_(k_EF), n)[..., :length]
-            y_BDL[b, d] = y_BEL.addcmul_(bias_E1, u_BEN[..., :length])
+            u_BEF = fft.spectrum(u_BDL[b, d], n)
+            fft.multiply(u_BEF, k_EF)
+            fft.write(y_BDL[b, d], u_BEF, n, u_BDL[b, d], bias_D[d])
     return y_BDL
 
 
-def correlate(
-    u_BDL: Tensor, k_DL: Tensor, bias_D: Tensor, dy_BDL: Tensor, needed: Sequence[bool] = (True, True, True)
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """The `needed` gradients of u, k and bias, from dy, the gradient of `convolve`'s result.
+def correlate(u_BDL: Tensor, k_DL: Tensor, bias_D: Tensor, dy_BDL: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of u, k and bias, from dy, the gradient of `convolve`'s result.
 
     du = k ⋆ dy + bias · dy, dk = sum over samples of u ⋆ dy, dbias = sum of u · dy.
     """
-    length = u_BDL.shape[-1]
-    n = smooth_size(2 * length - 1)
-    du, dk, dbias = (
-        torch.empty_like(x) if wanted else None for x, wanted in zip((u_BDL, k_DL, bias_D), needed, strict=True)
-    )
-    padded_u, padded_dy = _Padded(u_BDL, n), _Padded(u_BDL, n)
-    for d, sample_blocks in _blocks(u_BDL, n * padded_u.dtype.itemsize):
-        k_EF = rfft(padded_u(k_DL[d]), n).conj_physical_() if du is not None else None
-        bias_E1 = bias_D[d].to(padded_u.dtype)[:, None]
+    fft, (du, dk, dbias) = _transforms(u_BDL), map(torch.empty_like, (u_BDL, k_DL, bias_D))
+    n = fft.size(u_BDL.shape[-1])
+    for d, sample_blocks in _blocks(u_BDL, fft.row_bytes(n, u_BDL.dtype)):
+        k_EF = fft.spectrum(k_DL[d], n)
         dk_parts, dbias_parts = [], []
         for b in sample_blocks:
-            u_BEN, dy_BEN = padded_u(u_BDL[b, d]), padded_dy(dy_BDL[b, d])
-            dy_BEF = rfft(dy_BEN, n)
-            if dbias is not None:
-                dbias_parts.append((u_BEN[..., :length] * dy_BEN[..., :length]).sum((0, 2)))
-            if dk is not None:
-                # Samples are added as spectra, so the filter's gradient needs one inverse transform per channel.
-                dk_parts.append(rfft(u_BEN, n).conj_physical_().mul_(dy_BEF).sum(0))
-            if du is not None:
-                du_BEL = irfft(dy_BEF.mul_(k_EF), n)[..., :length]
-                du[b, d] = du_BEL.addcmul_(bias_E1, dy_BEN[..., :length])
-        if dk is not None:
-            dk[d] = irfft(_sum(dk_parts), n)[..., :length]
-        if dbias is not None:
-            dbias[d] = _sum(dbias_parts)
+            u_BEL, dy_BEL = u_BDL[b, d], dy_BDL[b, d]
+            dbias_parts.append(fft.dots(u_BEL, dy_BEL))
+            dy_BEF = fft.spectrum(dy_BEL, n)
+            dk_parts.append(fft.correlate(fft.spectrum(u_BEL, n), dy_BEF, k_EF))
+            fft.write(du[b, d], dy_BEF, n, dy_BEL, bias_D[d])
+        fft.write(dk[d], _sum(dk_parts), n)
+        dbias[d] = _sum(dbias_parts)
     return du, dk, dbias
 
 
-class _Padded:
-    """Makes a block of signals ready for transforms of size n, in the working precision.
+@torch.library.custom_op("hdna::causal_fft_conv", mutates_args=())
+def _long_conv(u: Tensor, k: Tensor, bias: Tensor) -> Tensor:
+    """`convolve` as an operator, which torch.compile and torch.export take as it is."""
+    return convolve(u, k, bias)
 
-    On a GPU in room whose zeros behind the signals are written once: left to `rfft`, each block is converted, filled
-    with zeros and copied, three passes over memory instead of one. On a CPU `rfft` pads in cache, which is faster.
-    """
 
-    def __init__(self, like: Tensor, n: int) -> None:
-        self.dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
-        self._n, self._device = n, like.device
-        self._room = torch.empty(0, dtype=self.dtype, device=like.device)
+@torch.library.custom_op("hdna::causal_fft_conv_backward", mutates_args=())
+def _long_conv_backward(u: Tensor, k: Tensor, bias: Tensor, dy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return correlate(u, k, bias, dy)
 
-    def __call__(self, signals: Tensor) -> Tensor:
-        """The signals (..., L) as (..., L or n); the next call overwrites them."""
-        if self._device.type == "cpu":
-            return signals.to(self.dtype)
-        rows, length = signals.shape[:-1].numel(), signals.shape[-1]
-        if rows * self._n > self._room.numel():
-            self._room = torch.empty(rows * self._n, dtype=self.dtype, device=self._device)
-            self._room.view(rows, self._n)[:, length:] = 0
-        room = self._room[: rows * self._n].view(*signals.shape[:-1], self._n)
-        room[..., :length] = signals
-        return room
+
+@_long_conv.register_fake
+def _(u: Tensor, k: Tensor, bias: Tensor) -> Tensor:
+    return torch.empty_like(u)
+
+
+@_long_conv_backward.register_fake
+def _(u: Tensor, k: Tensor, bias: Tensor, dy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.empty_like(u), torch.empty_like(k), torch.empty_like(bias)
+
+
+def _keep(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:  # noqa: ANN401
+    ctx.save_for_backward(*inputs)
+
+
+def _gradients(ctx: Any, dy: Tensor) -> tuple[Tensor, ...]:  # noqa: ANN401
+    return tuple(_long_conv_backward(*ctx.saved_tensors, dy))
+
+
+_long_conv.register_autograd(_gradients, setup_context=_keep)
+
+
+def _transforms(u_BDL: Tensor) -> ModuleType:
+    """What takes signals to spectra and back where u lies."""
+    if not kernels.run_on(u_BDL):
+        return padded_fft
+    from hdna.ops.kernels import right_angle_fft
+
+    return right_angle_fft
 
 
 def _sum(parts: list[Tensor]) -> Tensor:

@@ -18,8 +18,8 @@ _CUBIC = 0.044715 * _LINEAR
 
 
 def gelu(h: Tensor) -> Tensor:
-    """GELU of each element, in the dtype of h; on GPUs torch's own kernel."""
-    if h.device.type != "cpu" or h.dtype.itemsize < 4:
+    """GELU of each element, in the dtype of h; on GPUs and under torch.compile torch's own."""
+    if h.device.type != "cpu" or h.dtype.itemsize < 4 or torch.compiler.is_compiling():
         return F.gelu(h, approximate="tanh")
     result: Tensor = _Gelu.apply(h)  # type: ignore[no-untyped-call]
     return result

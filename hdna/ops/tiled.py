@@ -97,7 +97,11 @@ class Tiling:
         """The function of whole sequences; `weights` are the parameters it gets.
 
         With `result_is_needed` false, only what the backward pass needs is noted, and the result like x is undefined.
+        Under torch.compile there are no tiles: the compiler decides what to fuse, keep and compute again.
         """
+        if torch.compiler.is_compiling():
+            part = self.forward(Piece(x_BLD, beside, halo, 0), weights)
+            return x_BLD + part if self.into_residual else part
         run = _Tiled if result_is_needed else _Noted
         result: Tensor = run.apply(self, x_BLD, beside, halo, *weights)  # type: ignore[no-untyped-call]
         return result
@@ -117,17 +121,20 @@ class Tiling:
         )
 
     def forward(self, piece: Piece, weights: Sequence[Tensor]) -> Tensor:
-        """The result for a tile."""
+        """The result for a tile, into a residual stream what is added to x."""
         if not self.into_residual:
             return self.function(piece, *weights)
         *inner, weight, bias = weights
         part = self.function(piece, *inner)
         # In two dimensions: with three, `linear` copies an input whose channels lie outermost in memory.
         projected = F.linear(part.reshape(-1, part.shape[-1]), weight, bias)
-        return piece.x[:, piece.lead :] + projected.view(*part.shape[:2], len(weight))
+        return projected.view(*part.shape[:2], len(weight))
 
     def backward(self, piece: Piece, weights: Sequence[Tensor], gradient: Tensor) -> list[Tensor]:
-        """The gradients of those of the piece's tensors and of the weights that require one, in this order."""
+        """The gradients of those of the piece's tensors and of the weights that require one, in this order.
+
+        Into a residual stream, that of x lacks the share of x itself, which is `gradient`.
+        """
         if not self.into_residual:
             part = self.function(piece, *weights)
             return _gradients(part, (*piece.tensors, *weights), gradient.to(part.dtype))
@@ -136,15 +143,23 @@ class Tiling:
         with torch.no_grad():
             dpart, dweight, dbias = _projected_back(part, weight, gradient)
             shares = _gradients(part, (*piece.tensors, *inner), dpart)
-            if piece.x.requires_grad:
-                shares[0][:, piece.lead :] += gradient
             return shares + [share for share, of in ((dweight, weight), (dbias, bias)) if of.requires_grad]
 
-    def empty(self, part: Tensor, batch: int, length: int) -> Tensor:
-        """Room for the result, of which `part` is a tile's; channels outermost in memory if they come first."""
+    def empty(self, part: Tensor, x: Tensor) -> Tensor:
+        """Room for the result of x, of which `part` is a tile's; channels outermost in memory if they come first."""
+        if self.into_residual:
+            return torch.empty_like(x)
         if self.channels_first:
-            return part.new_empty(part.shape[1], batch, length).transpose(0, 1)
-        return part.new_empty(batch, length, part.shape[2])
+            return part.new_empty(part.shape[1], *x.shape[:2]).transpose(0, 1)
+        return part.new_empty(*x.shape[:2], part.shape[2])
+
+    def write(self, whole: Tensor, tile: Tile, piece: Piece, part: Tensor) -> None:
+        """A tile's result to its place."""
+        place = tile.of(whole, self.out_dim)
+        if self.into_residual:
+            torch.add(piece.x[:, piece.lead :], part, out=place)
+        else:
+            place.copy_(part)
 
 
 class _Tiled(torch.autograd.Function):
@@ -156,12 +171,13 @@ class _Tiled(torch.autograd.Function):
         _note(ctx, tiling, tensors)
         result: Tensor | None = None
         for tile in _tiles_of(x):
-            part = tiling.forward(tiling.piece(tile, x, beside, halo), weights)
-            if part.shape[0] == len(x) and part.shape[tiling.out_dim] == x.shape[1]:
+            piece = tiling.piece(tile, x, beside, halo)
+            part = tiling.forward(piece, weights)
+            if not tiling.into_residual and part.shape[0] == len(x) and part.shape[tiling.out_dim] == x.shape[1]:
                 return part  # the only tile
             if result is None:
-                result = tiling.empty(part, len(x), x.shape[1])
-            tile.of(result, tiling.out_dim).copy_(part)
+                result = tiling.empty(part, x)
+            tiling.write(result, tile, piece, part)
         assert result is not None
         return result
 
@@ -176,16 +192,21 @@ class _Tiled(torch.autograd.Function):
             for tensor, wanted in zip((x, beside, halo), needed[:3], strict=True)
         ]
         sums: list[Tensor | None] = [None] * len(leaves)
-        for tile in _tiles_of(x):
-            piece = tiling.piece(tile, x, beside, halo).leaves(needed[:3])
-            with torch.enable_grad(), torch.autocast(x.device.type, **ctx.precision):
-                shares = iter(tiling.backward(piece, leaves, tile.of(gradient, tiling.out_dim)))
-            for write, tensor, whole in zip((_write_x, _write_beside, _write_halo), piece.tensors, found, strict=True):
-                if whole is not None and tensor is not None:
-                    write(tile, piece.lead, whole, next(shares))
-            for number, leaf in enumerate(leaves):
-                if leaf.requires_grad:
-                    sums[number] = _sum(sums[number], next(shares))
+        # One region of autocast for all tiles: it rounds the weights once.
+        with torch.autocast(x.device.type, **ctx.precision):
+            for tile in _tiles_of(x):
+                piece, part = tiling.piece(tile, x, beside, halo).leaves(needed[:3]), tile.of(gradient, tiling.out_dim)
+                with torch.enable_grad():
+                    shares = iter(tiling.backward(piece, leaves, part))
+                if found[0] is not None:
+                    _write_x(tile, piece.lead, found[0], next(shares), part if tiling.into_residual else None)
+                if found[1] is not None:
+                    tile.of(found[1], 2).copy_(next(shares))
+                if found[2] is not None and piece.halo is not None:
+                    found[2][tile.samples].copy_(next(shares))
+                for number, leaf in enumerate(leaves):
+                    if leaf.requires_grad:
+                        sums[number] = _sum(sums[number], next(shares))
         return None, *found, *sums
 
 
@@ -219,19 +240,15 @@ def _projected_back(part_BTE: Tensor, weight_DE: Tensor, gradient_BTD: Tensor) -
     return dpart_NE.view(part_BTE.shape), dweight_DE, gradient_BTD.sum((0, 1)).to(weight_DE.dtype)
 
 
-def _write_x(tile: Tile, lead: int, whole: Tensor, share: Tensor) -> None:
-    """The lead's gradient adds to that of the tile before."""
-    tile.of(whole, 1).copy_(share[:, lead:])
+def _write_x(tile: Tile, lead: int, whole: Tensor, share: Tensor, residual: Tensor | None) -> None:
+    """A tile's gradient to its place; the lead's adds to that of the tile before."""
+    place, own = tile.of(whole, 1), share[:, lead:]
+    if residual is None:
+        place.copy_(own)
+    else:
+        torch.add(own, residual, out=place)
     if lead:
         whole[tile.samples].narrow(1, tile.start - lead, lead).add_(share[:, :lead])
-
-
-def _write_beside(tile: Tile, _: int, whole: Tensor, share: Tensor) -> None:
-    tile.of(whole, 2).copy_(share)
-
-
-def _write_halo(tile: Tile, _: int, whole: Tensor, share: Tensor) -> None:
-    whole[tile.samples].copy_(share)
 
 
 def _tiles_of(x: Tensor) -> Iterator[Tile]:

@@ -187,14 +187,14 @@ class Engine:
 
 
 def fused_kernels(device: torch.device) -> str:
-    """Which fused AdamW and LayerNorm a run on `device` uses, and why: for the start block and the doctor."""
+    """Which AdamW and kernels a run on `device` uses, and why: for the start block and the doctor."""
     if device.type != "cuda":
         return "torch AdamW and LayerNorm (no GPU)"
     if apex_is_nvidia():
-        return "NVIDIA Apex FusedAdam and FusedLayerNorm"
+        return "NVIDIA Apex FusedAdam and FusedLayerNorm, Triton kernels"
     if find_spec("apex") is not None:
-        return "torch fused AdamW and LayerNorm (the installed `apex` is PyPI's unrelated project, not NVIDIA's)"
-    return "torch fused AdamW and LayerNorm (NVIDIA Apex is not installed)"
+        return "torch fused AdamW, Triton kernels (the installed `apex` is PyPI's unrelated project, not NVIDIA's)"
+    return "torch fused AdamW, Triton kernels (NVIDIA Apex is not installed)"
 
 
 def apex_is_nvidia() -> bool:
@@ -230,8 +230,8 @@ def use_apex_layer_norm(model: nn.Module) -> None:
     """Make every norm compute by NVIDIA Apex's fused kernel."""
     from apex.normalization.fused_layer_norm import fused_layer_norm_affine
 
-    def fused(x: torch.Tensor, shape: Any, weight: torch.Tensor, bias: torch.Tensor, eps: float) -> torch.Tensor:  # noqa: ANN401
-        y: torch.Tensor = fused_layer_norm_affine(x, weight, bias, shape, eps)
+    def fused(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float) -> torch.Tensor:
+        y: torch.Tensor = fused_layer_norm_affine(x, weight, bias, x.shape[-1:], eps)
         return y
 
     for module in model.modules():

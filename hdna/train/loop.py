@@ -23,6 +23,7 @@ from hdna.evaluate.markov import baselines
 from hdna.genome.shard_set import load_shard_set
 from hdna.model import HyenaDNA
 from hdna.model.filter_cache import MicroStep
+from hdna.model.graphed import GraphedBlocks
 from hdna.model.micro_batch import MicroBatch
 from hdna.parallel import Mesh, shard_sequence
 from hdna.parallel.mesh import lost_ranks_explained
@@ -101,6 +102,8 @@ class _Training:
         )
         self.saver = Saver(self.engine, beside, config, fence, self.metrics, self.best_effort)
         self._skipped_in_a_row = 0
+        self._entered: int | None = None
+        """The stage that the model is set up for."""
         if self.mesh.is_leader:
             windows = self.train_windows, self.valid_windows
             text = start_block(config, shard_sets, *windows, self.state, device, self._keeps_memory)
@@ -164,6 +167,16 @@ class _Training:
         if mesh is not self.mesh:
             self.mesh = mesh
             shard_sequence(self.engine.module.model, mesh, self.config.parallel.long_conv)
+        if stage.index != self._entered:
+            self._entered, backbone = stage.index, self.engine.module.model.backbone
+            backbone.graphed = None  # its memory goes before another's comes
+            if self._is_graphed(stage):
+                backbone.graphed = GraphedBlocks(backbone.run, list(backbone.blocks.parameters()))
+
+    def _is_graphed(self, stage: StagePlan) -> bool:
+        """Whether a stage replays CUDA graphs: its blocks talk to no other rank."""
+        parallel, kind = self.config.parallel, self.engine.device.type
+        return kind == "cuda" and parallel.cuda_graphs and parallel.zero_stage < 3 and stage.sequence_parallel == 1
 
     def _step(self, batch: StepBatch, waited: float) -> StepRecord:
         """One optimizer step, after a wait of `waited` seconds for its data."""

@@ -23,7 +23,7 @@ DOORS = {
     "WebDataset": ("webdataset", "hdna/data/open_shard.py"),
     "DeepSpeed": ("deepspeed", "hdna/train/engine.py"),
     "NVIDIA Apex": ("apex", "hdna/train/engine.py"),
-    "Triton": ("triton", "hdna/ops/triton_short_conv.py"),
+    "Triton": ("triton", "hdna/ops/kernels/"),
     "Ray": ("ray", "cluster/hdna_cluster/"),
     "matplotlib": ("matplotlib", "hdna/report/plots.py"),
     "safetensors": ("safetensors", "hdna/checkpoint/files.py"),

@@ -1,8 +1,10 @@
 """Counts live memory: the bytes of every tensor made within a block of code and not yet freed."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 import torch
+from torch._library.custom_ops import OPDEFS
+from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from torch.utils.weak import WeakIdKeyDictionary
@@ -11,7 +13,8 @@ from torch.utils.weak import WeakIdKeyDictionary
 class LiveBytes(TorchDispatchMode):
     """Sees the result of every operation, also inside autograd functions and recomputation.
 
-    Hooks on saved tensors would miss what an inner hook, that of activation checkpointing, keeps elsewhere.
+    Hooks on saved tensors would miss what an inner hook, that of activation checkpointing, keeps elsewhere. Of hdna's
+    own operators it runs the function, into which torch would not let it see.
     """
 
     def __init__(self) -> None:
@@ -20,13 +23,18 @@ class LiveBytes(TorchDispatchMode):
 
     def __torch_dispatch__(
         self,
-        operation: Callable[..., object],
+        operation: OpOverload,
         types: Collection[type],
         args: tuple[object, ...] = (),
         kwargs: dict[str, object] | None = None,
     ) -> object:
         given = {id(x.untyped_storage()) for x in tree_iter((args, kwargs)) if isinstance(x, torch.Tensor)}
-        result = operation(*args, **(kwargs or {}))
+        own = OPDEFS.get(operation.name())
+        if own is None:
+            result = operation(*args, **(kwargs or {}))
+        else:
+            with self:
+                result = own._init_fn(*args, **(kwargs or {}))
         for tensor in tree_iter(result):
             if isinstance(tensor, torch.Tensor) and id(tensor.untyped_storage()) not in given:
                 self._storages[tensor.untyped_storage()] = None
@@ -47,7 +55,7 @@ class PeakBytes(LiveBytes):
 
     def __torch_dispatch__(
         self,
-        operation: Callable[..., object],
+        operation: OpOverload,
         types: Collection[type],
         args: tuple[object, ...] = (),
         kwargs: dict[str, object] | None = None,
