@@ -1,5 +1,6 @@
 """Ray Train's workers: what each of them runs, and waiting for their end."""
 
+import os
 import tempfile
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,11 @@ from hdna.run.lease import Fence
 from hdna_cluster import notice
 from hdna_cluster.failures import first_cause
 from hdna_cluster.mailbox import Sender
+
+
+_POLLED_OFTEN, _POLLED_EVERY_S = 64, "0.5"
+"""Up to so many workers are looked after so often, instead of Ray Train's 2 s: a run ends, and goes on after a lost
+worker, a second earlier. Its controller asks each worker every time, which a thousand would make a burden."""
 
 
 def fit(config: RunConfig, resources: dict[str, float], fence: Fence, mailbox: Any, logs: str) -> None:  # noqa: ANN401
@@ -28,6 +34,8 @@ def fit(config: RunConfig, resources: dict[str, float], fence: Fence, mailbox: A
     from hdna_cluster.network import NodeNetworkConfig
 
     gpu, parallel = "GPU" in resources, config.parallel
+    if parallel.workers <= _POLLED_OFTEN:
+        os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", _POLLED_EVERY_S)
     workers = (parallel.min_workers, parallel.workers) if parallel.min_workers else parallel.workers
     with tempfile.TemporaryDirectory(prefix="hdna-ray-") as scratch:
         trainer = TorchTrainer(

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import nullcontext
 from datetime import timedelta
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -26,6 +27,8 @@ from hdna.train.optim import BETAS, parameter_groups
 
 _BUCKET_ELEMENTS = 1 << 24
 """Size of ZeRO's buffers: its default of 5e8 would take 2 GB beside a model of 26 MB."""
+_MUON = "deepspeed.runtime.zero.muon.muon_optimizer"
+"""DeepSpeed imports it with every optimizer, to ask whether it is that one: 1.3 s of a start, if it were compiled."""
 
 
 class NatsOfBatch(nn.Module):
@@ -213,8 +216,18 @@ def _import_deepspeed(device: torch.device) -> Any:  # noqa: ANN401 - DeepSpeed 
     # On CPU, DeepSpeed would compile this extension at start-up: 28-56 s and a C++ compiler, and a process killed
     # meanwhile leaves a lock on which every later start hangs. gloo does as well here.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    _import_without_compiler(_MUON)
     deepspeed.init_distributed(dist_init_required=False, verbose=False)
     return deepspeed
+
+
+def _import_without_compiler(name: str) -> None:
+    """Import a module whose decorators would load torch's compiler for functions that nobody here calls."""
+    compiles, torch.compile = torch.compile, lambda *_, **__: lambda function: function
+    try:
+        import_module(name)
+    finally:
+        torch.compile = compiles
 
 
 def _adamw(groups: list[dict[str, Any]], device: torch.device) -> torch.optim.Optimizer:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hdna.train.engine import apex_is_nvidia, fused_kernels
+from hdna.train.engine import _MUON, apex_is_nvidia, fused_kernels
 
 
 def test_the_extension_that_would_be_compiled_at_start_can_be_switched_off() -> None:
@@ -19,6 +19,13 @@ def test_zero_links_its_optimizer_state_by_the_name_we_call() -> None:
     from deepspeed.runtime.zero.stage_1_and_2 import DeepSpeedZeroOptimizer
 
     assert callable(DeepSpeedZeroOptimizer._lazy_init_hp_params_optimizer_state)
+
+
+def test_the_module_that_is_kept_from_loading_the_compiler_is_there() -> None:
+    """Were it renamed, every start would load torch's compiler again, for 1.3 s."""
+    import deepspeed
+
+    assert Path(deepspeed.__file__).parents[1].joinpath(*_MUON.split(".")).with_suffix(".py").is_file()
 
 
 def test_pypis_unrelated_apex_is_told_from_nvidias(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
