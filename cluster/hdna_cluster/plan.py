@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from hdna.config import RunConfig, Stage
 from hdna.config.slices import MIN_SLICE, divisors
 from hdna.data.curriculum import Curriculum, StagePlan
+from hdna.data.step_flops import step_flops
 from hdna.devices import Device
-from hdna.model.flops import train_flops_per_token
 from hdna.model.memory import MicroStepShape, saved_bytes, state_bytes, working_bytes
 from hdna.parallel.traffic import Slice, Traffic, busiest
 from hdna_cluster.scale_bucket import shards_per_step
@@ -95,13 +95,12 @@ def estimate(config: RunConfig, stage: StagePlan, device: Device) -> StageEstima
     working = working_bytes(model, shape, parallel.activation_checkpointing)
     state = state_bytes(model, parallel.zero_stage, parallel.workers)
     total = sum(state) + saved[parallel.activation_checkpointing] + working
-    per_token = train_flops_per_token(model, stage.context_length, largest)
     bytes_sent = sent[parallel.long_conv].bytes_sent * model.n_layer
     return StageEstimate(
         stage=stage,
         data_ranks=data_ranks,
         accumulation=accumulation,
-        step_flops=per_token * config.optim.global_batch_tokens,
+        step_flops=step_flops(config, stage, data_ranks),
         bounds=lower_bounds(config, stage, shape, accumulation, bytes_sent, device),
         sent=sent,
         saved=saved,

@@ -14,7 +14,6 @@ from hdna_cluster import notice
 from hdna_cluster.failures import first_cause
 from hdna_cluster.mailbox import Sender
 
-
 _POLLED_OFTEN, _POLLED_EVERY_S = 64, "0.5"
 """Up to so many workers are looked after so often, instead of Ray Train's 2 s: a run ends, and goes on after a lost
 worker, a second earlier. Its controller asks each worker every time, which a thousand would make a burden."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from hdna.config import RunConfig
 from hdna.data.curriculum import Curriculum
+from hdna.data.step_flops import step_flops
 from hdna.devices import device_called
-from hdna.model.flops import train_flops_per_token
 from hdna.report import markup
 from hdna.report.history import History
 from hdna.report.markup import Html
@@ -46,10 +46,7 @@ def cost(steps: Sequence[StepRecord], config: RunConfig | None) -> Cost:
 
 
 def model_flops(steps: Sequence[StepRecord], config: RunConfig) -> float | None:
-    """FLOPs of the steps' forward and backward passes over all workers; None if the recipe has too few stages.
-
-    The workers count only through the micro-batch: its samples share one filter.
-    """
+    """FLOPs of the steps' forward and backward passes over all workers; None if the recipe has too few stages."""
     stages, flops = Curriculum.of(config).stages, 0.0
     layouts = Counter((step.stage, step.workers or 1, step.sequence_parallel) for step in steps)
     for (index, workers, ranks), count in layouts.items():
@@ -57,9 +54,7 @@ def model_flops(steps: Sequence[StepRecord], config: RunConfig) -> float | None:
             return None
         stage = stages[index]
         data_ranks = max(1, workers // (ranks or stage.sequence_parallel))
-        samples = stage.largest_micro_batch(data_ranks)
-        each = train_flops_per_token(config.model, stage.context_length, samples)
-        flops += count * config.optim.global_batch_tokens * each
+        flops += count * step_flops(config, stage, data_ranks)
     return flops
 
 

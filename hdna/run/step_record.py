@@ -49,6 +49,10 @@ class StepRecord:
     """Targets of the global batch with a weight above 0."""
     tokens_per_second: float | None = None
     """Over all workers, including the wait for data."""
+    tflops_per_worker: float | None = None
+    """Model TFLOP/s of one worker, including the wait for data: forward and backward pass, without recomputation."""
+    mfu: float | None = None
+    """Its share of the device's dense rate; None if the device's data sheet is not known."""
     data_wait_fraction: float | None = None
     """Share of the step's time spent waiting for data."""
     memory_gib: float | None = None

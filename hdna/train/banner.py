@@ -10,9 +10,10 @@ from hdna import __version__
 from hdna.checkpoint.state import RunState
 from hdna.config import RunConfig
 from hdna.data.curriculum import Curriculum, StagePlan
+from hdna.data.step_flops import step_flops
 from hdna.data.stream import WindowReader
 from hdna.genome.shard_set import ShardSet
-from hdna.model.flops import parameter_count, train_flops_per_token
+from hdna.model.flops import parameter_count
 from hdna.train.engine import fused_kernels
 
 _VERSIONS = ("torch", "deepspeed", "ray", "zarr", "webdataset", "numpy")
@@ -52,8 +53,7 @@ def _stage_line(config: RunConfig, stage: StagePlan, train: WindowReader) -> str
     at_most = "" if largest * micro_steps * ranks == stage.samples else "up to "
     crops = sum(int(table.crops(stage.context_length).sum()) for table in train.tables)
     epochs = (stage.end_step - stage.first_step) * stage.samples / crops
-    flops_per_token = train_flops_per_token(config.model, stage.context_length, largest)
-    flops = flops_per_token * config.optim.global_batch_tokens
+    flops = step_flops(config, stage, ranks)
     return (
         f"stage {stage.index} steps {stage.first_step + 1}-{stage.end_step}: {at_most}{largest} samples x "
         f"{stage.context_length:,} tokens x {micro_steps} micro steps x {ranks} data rank(s){shared} = "

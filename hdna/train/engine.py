@@ -7,7 +7,7 @@ context.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import timedelta
 from importlib import import_module
@@ -223,11 +223,15 @@ def _import_deepspeed(device: torch.device) -> Any:  # noqa: ANN401 - DeepSpeed 
 
 def _import_without_compiler(name: str) -> None:
     """Import a module whose decorators would load torch's compiler for functions that nobody here calls."""
-    compiles, torch.compile = torch.compile, lambda *_, **__: lambda function: function
+    compiles, torch.compile = torch.compile, _as_it_is  # type: ignore[assignment]
     try:
         import_module(name)
     finally:
         torch.compile = compiles
+
+
+def _as_it_is(*_: object, **__: object) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return lambda function: function
 
 
 def _adamw(groups: list[dict[str, Any]], device: torch.device) -> torch.optim.Optimizer:

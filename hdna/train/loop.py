@@ -16,7 +16,9 @@ from hdna.data.cache import ShardCache
 from hdna.data.collate import Collator, StepBatch
 from hdna.data.curriculum import Curriculum, StagePlan
 from hdna.data.order import DataOrder
+from hdna.data.step_flops import step_flops
 from hdna.data.stream import WindowReader, prefetched
+from hdna.devices import device_called
 from hdna.errors import InputError
 from hdna.evaluate.bits import Score, evaluation_crops, score
 from hdna.evaluate.markov import baselines
@@ -37,7 +39,7 @@ from hdna.run.utc import utc_now
 from hdna.storage.traffic import TRAFFIC
 from hdna.train import checkpointing
 from hdna.train.allocator import keep_freed_memory, return_freed_memory
-from hdna.train.banner import environment, start_block
+from hdna.train.banner import describe_device, environment, start_block
 from hdna.train.engine import Engine, apex_is_nvidia, use_apex_layer_norm
 from hdna.train.optim import learning_rate
 from hdna.train.saver import Saver
@@ -101,6 +103,8 @@ class _Training:
             Metrics(config.run.url, self.state.step, self.best_effort, fence) if self.mesh.is_leader else None
         )
         self.saver = Saver(self.engine, beside, config, fence, self.metrics, self.best_effort)
+        known = device_called(describe_device(device))
+        self._peak_flops = known.peak_flops(config.parallel.precision) if known else None
         self._skipped_in_a_row = 0
         self._entered: int | None = None
         """The stage that the model is set up for."""
@@ -189,6 +193,7 @@ class _Training:
         self.state.tokens += tokens
         self._count(result)
         seconds = time.perf_counter() - began
+        flops = step_flops(self.config, stage, self.mesh.data_parallel_size) / self.mesh.world_size / (seconds + waited)
         return StepRecord(
             step=self.state.step,
             tokens=self.state.tokens,
@@ -201,6 +206,8 @@ class _Training:
             grad_norm=result.grad_norm if math.isfinite(result.grad_norm) else None,
             predicted_bases=result.bases,
             tokens_per_second=tokens / (seconds + waited),
+            tflops_per_worker=flops / 1e12,
+            mfu=flops / self._peak_flops if self._peak_flops else None,
             data_wait_fraction=waited / (seconds + waited),
             memory_gib=_peak_memory(self.engine.device) / 2**30,
             skipped=self.state.skipped,

@@ -35,6 +35,8 @@ _MEASURES = (
     "learning_rate",
     "grad_norm",
     "tokens_per_second",
+    "tflops_per_worker",
+    "mfu",
     "data_wait_fraction",
     "memory_gib",
     "seconds",
