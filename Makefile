@@ -97,7 +97,6 @@ gpu: $(READY)
 	$(BIN)/python bench/gpu/run.py
 
 bench: $(READY)
-	$(BIN)/python bench/fft_conv.py
 	$(BIN)/python bench/model_step.py $(if $(REFERENCE),--reference $(REFERENCE))
 	$(BIN)/python bench/data.py
 

@@ -6,15 +6,14 @@ One process, two threads, the quickstart recipe for 40 steps of each context len
 steps of the same model alone, so that a busy machine slows both.
 """
 
-import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 import torch
-import torch.distributed as dist  # noqa: TID251 - the ranks of a bench
+from one_rank import one_rank
 
 from hdna.config import load_recipe
 from hdna.data.curriculum import Curriculum, StagePlan
@@ -43,10 +42,7 @@ def alone(model: HyenaDNA, stage: StagePlan) -> float:
 def main() -> None:
     """Print a line for each stage."""
     torch.set_num_threads(2)
-    os.environ |= {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
-    meeting = Path(tempfile.mkdtemp(prefix="hdna-loop-"), "meeting")
-    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=0, world_size=1)
-    with tempfile.TemporaryDirectory() as folder:
+    with one_rank(torch.device("cpu")), TemporaryDirectory() as folder:
         overrides = [f"data.shards=[{Path(sys.argv[1]).resolve()}]", f"run.url={folder}/run"]
         overrides += ["checkpoint.every_steps=1000", "evaluate.every_steps=1000"]
         overrides += [f"curriculum.{stage}.until_tokens={(stage + 1) * STEPS * BATCH_TOKENS}" for stage in (0, 1)]
@@ -70,7 +66,6 @@ def main() -> None:
             f"context {stages[number].context_length:5}: step {steps * 1e3:6.1f} ms, model alone {models * 1e3:6.1f}: "
             f"{models / steps:.3f} of the step; {BATCH_TOKENS / steps:,.0f} tokens/s"
         )
-    dist.destroy_process_group()
 
 
 if __name__ == "__main__":

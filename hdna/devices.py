@@ -22,6 +22,11 @@ class Device:
     link_rate: float | None = None
     """Bytes per second a device can send to others in its node (NVLink), one way."""
 
+    @property
+    def is_gpu(self) -> bool:
+        """Whether torch runs CUDA there."""
+        return self.torch_name is not None
+
     def peak_flops(self, precision: str) -> float | None:
         """FLOP/s of dense matrix products in a recipe's `parallel.precision`."""
         return self.bf16_flops if precision == "bf16" else self.fp32_flops

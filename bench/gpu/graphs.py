@@ -1,20 +1,25 @@
 """Steps whose blocks replay CUDA graphs beside the same steps launched kernel by kernel: same weights, less time.
 
 Three optimizer steps of two micro steps each in fp32, so that accumulated gradients and changed weights are seen; then
-the time of a step in bf16. A third model, launched as well, shows how far two such runs are apart by themselves.
+the time of a step in bf16. A third model, launched as well, shows how far two such runs are apart by themselves. Last,
+the same steps under DeepSpeed's ZeRO 1, whose rank on a GPU talks through NCCL.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from one_rank import one_rank
+from steps import NARROW, RECIPE
 
 from hdna.benchmark.timing import interleaved
+from hdna.config.recipe import parse_recipe
 from hdna.config.schema import ModelConfig
 from hdna.model import HyenaDNA
 from hdna.model.filter_cache import MicroStep
-from hdna.model.graphed import GraphedBlocks
+from hdna.train.engine import Engine
 
 CASES = ((8, 1024, False), (256, 1024, False), (8, 32768, True))
 """Samples, context length, activation checkpointing; 8 layers of width 256."""
@@ -26,6 +31,7 @@ TOLERANCE = 1e-4
 def measure(device: torch.device, reduced: bool) -> dict[str, Any]:
     """A row for each case; on a CPU, which has no graphs, all sides are the same."""
     rows = [_row(device, *case) for case in (REDUCED if reduced else CASES)]
+    rows.append(_under_deepspeed(device, reduced))
     problems = [
         f"{row['case']}: {row['of']} differs by {row['difference']:.1e}, without graphs by {row['by_itself']:.1e}"
         for row in rows
@@ -43,38 +49,64 @@ def _row(device: torch.device, batch: int, length: int, recompute: bool) -> dict
     for step in range(3):
         for model in models.values():
             _step(model, ids_BL.roll(step, 1), bf16=False)
-    difference, name = _largest_difference(models["graphed"], models["launched"])
-    by_itself, _ = _largest_difference(models["again"], models["launched"])
+    tensors = {name: dict(model.named_parameters()) for name, model in models.items()}
+    difference, of = _largest(tensors["graphed"], tensors["launched"])
+    by_itself, _ = _largest(tensors["again"], tensors["launched"])
     del models["again"]
     for model in models.values():
-        if model.backbone.graphed is not None:
-            model.backbone.graphed = _graphed(model)  # the other holds fp32
+        model.backbone.use_cuda_graphs(model is models["graphed"] and device.type == "cuda")  # the former holds fp32
         _step(model, ids_BL, bf16=True)
     runs = {name: partial(_step, model, ids_BL, bf16=True) for name, model in models.items()}
     case = f"{layers} x {width}, {batch} x {length:,}, {'recomputed' if recompute else 'kept'}"
     seconds = interleaved(runs, device, 5)
-    return {"case": case, "difference": difference, "of": name, "by_itself": by_itself, "seconds": seconds}
+    return {"case": case, "difference": difference, "of": of, "by_itself": by_itself, "seconds": seconds}
+
+
+def _under_deepspeed(device: torch.device, reduced: bool) -> dict[str, Any]:
+    length = 64 if reduced else 1024
+    recipe = RECIPE.format(model=NARROW, length=length, batch=2, tokens=4 * length, precision="fp32", recompute="false")
+    config = parse_recipe(recipe, "bench/gpu/graphs.py")
+    ids_BL = torch.randint(7, 11, (2, length), generator=torch.Generator().manual_seed(0)).to(device)
+    models, seconds = [], {}
+    with one_rank(device):
+        for name in ("graphed", "launched", "again"):
+            torch.manual_seed(0)
+            model = HyenaDNA(config.model).to(device)
+            engine = Engine(model, config, device)
+            model.backbone.use_cuda_graphs(name == "graphed" and device.type == "cuda")
+            run = partial(_engine_step, engine, ids_BL)
+            for _ in range(3):
+                run()
+            models.append(dict(engine.parameters()))
+            seconds[name] = interleaved({name: run}, device, 5)[name]
+    (difference, of), (by_itself, _) = (_largest(models[other], models[1]) for other in (0, 2))
+    case = f"{NARROW}, 2 x {length:,}, ZeRO 1"
+    return {"case": case, "difference": difference, "of": of, "by_itself": by_itself, "seconds": seconds}
+
+
+def _engine_step(engine: Engine, ids_BL: torch.Tensor) -> None:
+    engine.set_accumulation(2)
+    for number in range(2):
+        engine.module.model.backbone.micro_step = MicroStep(first=number == 0, last=number == 1)
+        nats = engine.nats(ids_BL, ids_BL.roll(-1 - number, 1), torch.ones(ids_BL.shape, device=ids_BL.device))
+        engine.backward(nats, float(2 * ids_BL.numel()), last=number == 1)
+    engine.step(1e-4)
 
 
 def _model(config: ModelConfig, recompute: bool, device: torch.device, graphed: bool) -> HyenaDNA:
     torch.manual_seed(0)
     model = HyenaDNA(config).to(device)
     model.backbone.activation_checkpointing = recompute
-    if graphed and device.type == "cuda":
-        model.backbone.graphed = _graphed(model)
+    model.backbone.use_cuda_graphs(graphed and device.type == "cuda")
     return model
 
 
-def _graphed(model: HyenaDNA) -> GraphedBlocks:
-    return GraphedBlocks(model.backbone.run, list(model.backbone.blocks.parameters()))
-
-
-def _largest_difference(model: HyenaDNA, other: HyenaDNA) -> tuple[float, str]:
-    differences = []
-    for (name, mine), theirs in zip(model.named_parameters(), other.parameters(), strict=True):
-        difference = (mine - theirs).detach().abs().max() / theirs.detach().abs().max()
-        differences.append((float(difference), name))
-    return max(differences)
+def _largest(tensors: Mapping[str, torch.Tensor], others: Mapping[str, torch.Tensor]) -> tuple[float, str]:
+    """The largest difference relative to a tensor's largest value, and the tensor's name."""
+    return max(
+        (float((tensors[name] - other).detach().abs().max() / other.detach().abs().max()), name)
+        for name, other in others.items()
+    )
 
 
 def _step(model: HyenaDNA, ids_BL: torch.Tensor, bf16: bool) -> None:

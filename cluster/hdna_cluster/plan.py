@@ -11,6 +11,7 @@ from hdna.config.slices import MIN_SLICE, divisors
 from hdna.data.curriculum import Curriculum, StagePlan
 from hdna.data.step_flops import step_flops
 from hdna.devices import Device
+from hdna.model.graphed import LARGEST, can_replay
 from hdna.model.memory import MicroStepShape, saved_bytes, state_bytes, working_bytes
 from hdna.parallel.traffic import Slice, Traffic, busiest
 from hdna_cluster.scale_bucket import shards_per_step
@@ -88,7 +89,7 @@ def estimate(config: RunConfig, stage: StagePlan, device: Device) -> StageEstima
     data_ranks = parallel.workers // stage.sequence_parallel
     accumulation = stage.accumulation(data_ranks)
     largest = stage.largest_micro_batch(data_ranks)
-    shape = micro_step_shape(config, stage, largest, accumulation)
+    shape = micro_step_shape(config, stage, largest, accumulation, device.is_gpu)
     part = Slice(shape.batch, model.d_model, shape.length, stage.sequence_parallel, shape.element_size, model.order)
     sent = {kind: busiest(kind, part, accumulation) for kind in ("all_to_all", "distributed_fft")}
     saved = {recompute: saved_bytes(model, shape, recompute) for recompute in (False, True)}
@@ -111,9 +112,12 @@ def estimate(config: RunConfig, stage: StagePlan, device: Device) -> StageEstima
     )
 
 
-def micro_step_shape(config: RunConfig, stage: StagePlan, samples: int, accumulation: int) -> MicroStepShape:
+def micro_step_shape(
+    config: RunConfig, stage: StagePlan, samples: int, accumulation: int, on_gpu: bool
+) -> MicroStepShape:
     """A micro step of `samples` samples on the rank with the most channels."""
     ranks = stage.sequence_parallel
+    graphed = on_gpu and can_replay(config.parallel, ranks) and samples * stage.context_length <= LARGEST
     most_channels = -(-config.model.d_model // ranks)
     dealt = ranks > 1 and config.parallel.long_conv == "all_to_all"
     return MicroStepShape(
@@ -122,6 +126,7 @@ def micro_step_shape(config: RunConfig, stage: StagePlan, samples: int, accumula
         bf16=config.parallel.precision == "bf16",
         dealt=most_channels * stage.context_length if dealt else None,
         shared=ranks > 1,
+        graphed=graphed,
         accumulates=accumulation > 1,
     )
 

@@ -102,6 +102,7 @@ def _fastest(setting: Setting, backends: list[SDPBackend], device: torch.device)
 def _hyena(setting: Setting, length: int, device: torch.device) -> Callable[[], None]:
     model = HyenaDNA(_config(setting, length)).to(device)
     model.backbone.activation_checkpointing = True
+    model.backbone.use_cuda_graphs(device.type == "cuda", setting.batch * length)
     return _step(model, setting, length, device)
 
 

@@ -121,9 +121,9 @@ class ParallelConfig:
     """Seconds that a rank waits for the others in a collective before the run ends with an error."""
     keep_freed_memory: bool = True
     """On CPUs with glibc: keep freed memory for the next tensor instead of returning it to the system."""
-    cuda_graphs: bool = True
+    cuda_graphs: bool = False
     """On CUDA GPUs: record the blocks of a stage's first micro step and replay them as one launch, without sequence
-    parallelism or ZeRO 3 and up to 524,288 tokens a micro step."""
+    parallelism or ZeRO 3 and up to 262,144 tokens a micro step. Not yet seen under DeepSpeed."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from hdna.config.schema import ModelConfig
 from hdna.genome.alphabet import EMBEDDING_ROWS
 from hdna.model.filter import FilterTables
 from hdna.model.filter_cache import MicroStep
-from hdna.model.graphed import GraphedBlocks
+from hdna.model.graphed import LARGEST, GraphedBlocks
 from hdna.model.hyena import HyenaOperator
 from hdna.model.norm import Norm
 from hdna.model.recompute import is_replay, recomputed
@@ -94,7 +94,6 @@ class Backbone(nn.Module):
 
     `activation_checkpointing` (False): recompute each block in the backward pass instead of keeping its activations.
     `micro_step`: set by the training loop, the position of the next forward pass within its optimizer step.
-    `graphed`: what runs the blocks where gradients are wanted, if not they themselves.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -104,16 +103,20 @@ class Backbone(nn.Module):
         self.norm = Norm(config.d_model)
         self.activation_checkpointing = False
         self.micro_step = MicroStep()
-        self.graphed: GraphedBlocks | None = None
+        self._graphed: GraphedBlocks | None = None
 
     def forward(self, x_BLD: Tensor) -> Tensor:
         """(B, L, D) → (B, L, D), before the final norm."""
         filters = [block.hyena.taps(x_BLD.shape[1], self.micro_step) for block in self.blocks]  # type: ignore[union-attr,operator]
-        if self.graphed is not None and torch.is_grad_enabled():
-            return self.graphed(x_BLD, *filters)
-        return self.run(x_BLD, *filters)
+        if self._graphed is not None and torch.is_grad_enabled():
+            return self._graphed(x_BLD, *filters)
+        return self._run(x_BLD, *filters)
 
-    def run(self, x_BLD: Tensor, *filters: Tensor) -> Tensor:
+    def use_cuda_graphs(self, wanted: bool, largest: int = LARGEST) -> None:
+        """From the next pass with gradients on, record and replay the blocks, up to so many positions; or do not."""
+        self._graphed = GraphedBlocks(self._run, tuple(self.blocks.parameters()), largest) if wanted else None
+
+    def _run(self, x_BLD: Tensor, *filters: Tensor) -> Tensor:
         """The blocks one after another, each with its filters (O, D, L)."""
         recompute = self.activation_checkpointing and torch.is_grad_enabled()
         for block, k_ODL in zip(self.blocks, filters, strict=True):

@@ -8,14 +8,18 @@ the addresses of its inputs, and replayed: it fits steps of one shape, whose par
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-LARGEST = 2**19
-"""Positions of the largest batch worth it: above, launches hide behind the kernels (2.6 % of a step of 2^20)."""
+from hdna.config.schema import ParallelConfig
+
+LARGEST = 2**18
+"""Positions of the largest batch worth it: above, launches mostly hide behind the kernels, while the gradients of all
+filters, which here live at once, take as much again as a sample's kept activations."""
 _WARM_UPS = 2
 """Runs before recording: kernels are compiled and FFTs planned in the first, which a recording does not allow."""
 
@@ -23,18 +27,23 @@ Run = Callable[..., Tensor]
 """From x (B, L, D) and the filters (O, D, L) of each block to (B, L, D)."""
 
 
+def can_replay(parallel: ParallelConfig, sequence_parallel: int) -> bool:
+    """Whether a stage's blocks may be recorded on a GPU: they talk to no other rank, and parameters stay in place."""
+    return parallel.cuda_graphs and parallel.zero_stage < 3 and sequence_parallel == 1
+
+
 class GraphedBlocks:
     """Runs blocks of a stage of training: graphed for the first shape it meets, as they are for others."""
 
-    def __init__(self, run: Run, parameters: Sequence[Tensor]) -> None:
-        self._run, self._parameters = run, tuple(parameters)
+    def __init__(self, run: Run, parameters: Sequence[Tensor], largest: int = LARGEST) -> None:
+        self._run, self._parameters, self._largest = run, tuple(parameters), largest
         self._shape: torch.Size | None = None
         self._recorded: _Recorded | None = None
 
     def __call__(self, x_BLD: Tensor, *filters: Tensor) -> Tensor:
         """Like `run`."""
         self._shape = self._shape or x_BLD.shape
-        if x_BLD.shape != self._shape or x_BLD.shape[:2].numel() > LARGEST:
+        if x_BLD.shape != self._shape or x_BLD.shape[:2].numel() > self._largest:
             return self._run(x_BLD, *filters)
         if self._recorded is None or self._recorded.is_stale(self._parameters):
             self._recorded = None  # its memory goes before another's comes
@@ -58,10 +67,10 @@ class _Recorded:
         with precision:
             self._warm_up(run)
             self._forward, self._backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._forward):
+            with _recording(self._forward):
                 self._output = run(*self.inputs)
             self._gradient = torch.empty_like(self._output)
-            with torch.cuda.graph(self._backward, pool=self._forward.pool()):
+            with _recording(self._backward, pool=self._forward.pool()):
                 found = iter(self._gradients(self._output, self._gradient))
         self._found = [next(found) if tensor.requires_grad else None for tensor in (*self.inputs, *parameters)]
         # What it holds for the backward pass stays in place in the graphs' memory.
@@ -92,11 +101,11 @@ class _Recorded:
         return self._output.detach()
 
     def backward(self, gradient: Tensor) -> list[Tensor | None]:
-        """The gradients of inputs and parameters; all but x's, which is not kept, as copies."""
+        """The gradients of inputs, in memory that the next pass overwrites, and of parameters, as copies to keep."""
         self._gradient.copy_(gradient)
         self._backward.replay()
-        first, *others = self._found
-        return [first, *(None if share is None else share.clone() for share in others)]
+        count = len(self.inputs)
+        return [*self._found[:count], *(None if share is None else share.clone() for share in self._found[count:])]
 
 
 class _Replayed(torch.autograd.Function):
@@ -111,6 +120,12 @@ class _Replayed(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         return None, *ctx.recorded.backward(gradient)
+
+
+def _recording(graph: torch.cuda.CUDAGraph, **memory: Any) -> AbstractContextManager[None]:  # noqa: ANN401
+    """Of this thread alone: NCCL's watchdog asks about events at any time, which would end a global recording."""
+    recording: AbstractContextManager[None] = torch.cuda.graph(graph, capture_error_mode="thread_local", **memory)
+    return recording
 
 
 def _addresses(parameters: Sequence[Tensor]) -> tuple[int, ...]:

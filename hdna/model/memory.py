@@ -36,6 +36,8 @@ class MicroStepShape:
     (`all_to_all`); None: channels stay in place."""
     shared: bool = False
     """Whether ranks share samples, by either strategy."""
+    graphed: bool = False
+    """Whether the blocks are replayed as CUDA graphs."""
     accumulates: bool = False
     """Whether the optimizer step has several micro steps, over which filters and their gradients are kept."""
 
@@ -106,7 +108,15 @@ def working_bytes(config: ModelConfig, shape: MicroStepShape, recompute: bool) -
     unused = n * d * (FP32 + s) if recompute else 0
     conv = n * d * FP32 + 2 * n * d * s + again - unused + filters + _transforms(config, shape)
     messages = 2 * n * d * s if shape.shared else 0
-    return max(outside, mlp - outside, conv - outside) + messages
+    return max(outside, mlp - outside, conv - outside) + messages + _graphs(config, shape)
+
+
+def _graphs(config: ModelConfig, shape: MicroStepShape) -> int:
+    """What graphs keep in place: the gradient they start from, and those of all layers' filters."""
+    if not shape.graphed:
+        return 0
+    filters = config.n_layer * (config.order - 1) * config.d_model * shape.length
+    return (shape.positions * config.d_model + filters) * FP32
 
 
 def _transforms(config: ModelConfig, shape: MicroStepShape) -> int:

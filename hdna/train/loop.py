@@ -25,7 +25,7 @@ from hdna.evaluate.markov import baselines
 from hdna.genome.shard_set import load_shard_set
 from hdna.model import HyenaDNA
 from hdna.model.filter_cache import MicroStep
-from hdna.model.graphed import GraphedBlocks
+from hdna.model.graphed import can_replay
 from hdna.model.micro_batch import MicroBatch
 from hdna.parallel import Mesh, shard_sequence
 from hdna.parallel.mesh import lost_ranks_explained
@@ -172,15 +172,9 @@ class _Training:
             self.mesh = mesh
             shard_sequence(self.engine.module.model, mesh, self.config.parallel.long_conv)
         if stage.index != self._entered:
-            self._entered, backbone = stage.index, self.engine.module.model.backbone
-            backbone.graphed = None  # its memory goes before another's comes
-            if self._is_graphed(stage):
-                backbone.graphed = GraphedBlocks(backbone.run, list(backbone.blocks.parameters()))
-
-    def _is_graphed(self, stage: StagePlan) -> bool:
-        """Whether a stage replays CUDA graphs: its blocks talk to no other rank."""
-        parallel, kind = self.config.parallel, self.engine.device.type
-        return kind == "cuda" and parallel.cuda_graphs and parallel.zero_stage < 3 and stage.sequence_parallel == 1
+            self._entered = stage.index
+            graphs = self.engine.device.type == "cuda" and can_replay(self.config.parallel, stage.sequence_parallel)
+            self.engine.module.model.backbone.use_cuda_graphs(graphs)
 
     def _step(self, batch: StepBatch, waited: float) -> StepRecord:
         """One optimizer step, after a wait of `waited` seconds for its data."""

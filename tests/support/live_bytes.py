@@ -3,18 +3,18 @@
 from collections.abc import Collection
 
 import torch
-from torch._library.custom_ops import OPDEFS
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from torch.utils.weak import WeakIdKeyDictionary
 
+from support.own_operators import run_within
+
 
 class LiveBytes(TorchDispatchMode):
     """Sees the result of every operation, also inside autograd functions and recomputation.
 
-    Hooks on saved tensors would miss what an inner hook, that of activation checkpointing, keeps elsewhere. Of hdna's
-    own operators it runs the function, into which torch would not let it see.
+    Hooks on saved tensors would miss what an inner hook, that of activation checkpointing, keeps elsewhere.
     """
 
     def __init__(self) -> None:
@@ -29,12 +29,7 @@ class LiveBytes(TorchDispatchMode):
         kwargs: dict[str, object] | None = None,
     ) -> object:
         given = {id(x.untyped_storage()) for x in tree_iter((args, kwargs)) if isinstance(x, torch.Tensor)}
-        own = OPDEFS.get(operation.name())
-        if own is None:
-            result = operation(*args, **(kwargs or {}))
-        else:
-            with self:
-                result = own._init_fn(*args, **(kwargs or {}))
+        result = run_within(self, operation, args, kwargs)
         for tensor in tree_iter(result):
             if isinstance(tensor, torch.Tensor) and id(tensor.untyped_storage()) not in given:
                 self._storages[tensor.untyped_storage()] = None

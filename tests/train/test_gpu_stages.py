@@ -10,7 +10,11 @@ import pytest
 REPO = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("stage", ["golden", "layouts", "steps", "convolution", "attention", "precision"])
+STAGES = ["golden", "layouts", "graphs", "steps", "convolution", "attention", "precision"]
+THROUGH_RAY = [pytest.param(stage, marks=pytest.mark.ray) for stage in ("quickstart", "pretraining")]
+
+
+@pytest.mark.parametrize("stage", [*STAGES, *THROUGH_RAY])
 def test_a_stage_runs_reduced_on_a_cpu(stage: str, tmp_path: Path) -> None:
     command = [sys.executable, str(REPO / "bench" / "gpu" / "run.py"), "--reduced", "--out", str(tmp_path)]
     done = subprocess.run([*command, "--stages", stage], capture_output=True, text=True, check=False)
