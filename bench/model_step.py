@@ -1,10 +1,11 @@
 """Forward and backward of the language model, and of its long convolution, beside others, in one process.
 
 Beside the model: the reference at the same length 2^k and at 2^k - 1, where it trains and its FFT sizes have large
-prime factors; a Transformer of the same depth and width with the first attention that torch has of flash, cuDNN's and
-the memory-efficient one. Beside the convolution: torch.fft under autograd, and FlashFFTConv where it is installed.
-Medians of interleaved runs; ratios are of the other's time to ours, per token. Another side is left out where its next
-step would take longer than --limit, or needs more memory than there is; where ours takes longer, one run counts.
+prime factors; ours under torch.compile, without tiles; a Transformer of the same depth and width with the first
+attention that torch has of flash, cuDNN's and the memory-efficient one. Beside the convolution: torch.fft under
+autograd, and FlashFFTConv where it is installed. Medians of interleaved runs; ratios are of the other's time to ours,
+per token. Another side is left out where its next step would take longer than --limit, or needs more memory than there
+is; where ours takes longer, one run counts.
 
 Examples:
   OMP_NUM_THREADS=2 python bench/model_step.py --reference standalone_hyenadna.py --out step.json
@@ -62,13 +63,20 @@ class Sides:
             builds |= {"reference": partial(self._reference, self.length)}
             builds |= {"reference_odd": partial(self._reference, self.length - 1)}
         if not self.args.alone:
-            builds["attention"] = self._attention
+            builds |= {"compiled": self._compiled, "attention": self._attention}
         return builds
 
     def _ours(self) -> Run:
         model = HyenaDNA(self.config(self.length)).to(self.device)
         model.backbone.activation_checkpointing = self.args.checkpointing
         model.backbone.use_cuda_graphs(self.device.type == "cuda")
+        return self._step(model, self.length)
+
+    def _compiled(self) -> Run:
+        torch.compiler.reset()  # another length is another program, compiled as for the first time
+        torch.compiler.config.force_disable_caches = True
+        model = HyenaDNA(self.config(self.length)).to(self.device)
+        model.compile(fullgraph=True)
         return self._step(model, self.length)
 
     def _reference(self, length: int) -> Run:
@@ -108,21 +116,23 @@ def rows(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for length in sorted(args.lengths):
         sides = Sides(args, length)
         growth = (length * sides.batch) / before if before else 1.0
-        runs, peaks = {}, {}
+        runs, peaks, first = {}, {}, {}
         for name, build in sides.builds().items():
             power = 2 if name == "attention" else 1
             too_long = expected.get(name, 0.0) * growth**power > args.limit
             if name != "ours" and (too_long or not _fits(sides)):
                 continue
             try:
-                runs[name], peaks[name] = _warmed_up(build, device)
+                runs[name], peaks[name], first[name] = _warmed_up(build, device)
             except torch.OutOfMemoryError:
                 torch.cuda.empty_cache()
         medians = interleaved(runs, device, args.repeats if expected.get("ours", 0.0) * growth <= args.limit else 1)
         expected = {name: medians.get(name, float("inf")) for name in sides.builds()}
         before = length * sides.batch
         del runs
-        yield _row(sides, medians, peaks, peak_flops) | ({} if args.alone else {"conv_ms": _convolutions(sides)})
+        row = _row(sides, medians, peaks, peak_flops)
+        row["compiling_seconds"] = first["compiled"] - medians["compiled"] if "compiled" in medians else None
+        yield row if args.alone else row | {"conv_ms": _convolutions(sides)}
 
 
 def _row(sides: Sides, medians: dict[str, float], peaks: dict[str, int], peak_flops: float) -> dict[str, Any]:
@@ -159,17 +169,16 @@ def _convolutions(sides: Sides) -> dict[str, float]:
     return {name: 1e3 * taken for name, taken in interleaved(runs, sides.device, sides.args.repeats).items()}
 
 
-def _warmed_up(build: Callable[[], Run], device: torch.device) -> tuple[Run, int]:
-    """A run that has run, and the bytes of its peak: on a GPU of its tensors, on a CPU of the process so far."""
-    if device.type != "cuda":
-        run = build()
-        run()
-        return run, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    torch.cuda.reset_peak_memory_stats(device)
-    before = torch.cuda.memory_allocated(device)
+def _warmed_up(build: Callable[[], Run], device: torch.device) -> tuple[Run, int, float]:
+    """A run that has run; the bytes of its peak, of its tensors or, on a CPU, of the process so far; its seconds."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
     run = build()
-    run()
-    return run, torch.cuda.max_memory_allocated(device) - before
+    taken = seconds(run, device)
+    if device.type == "cuda":
+        return run, torch.cuda.max_memory_allocated(device) - before, taken
+    return run, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, taken
 
 
 def _fits(sides: Sides) -> bool:
@@ -201,17 +210,19 @@ def _line(row: dict[str, Any]) -> str:
     return (
         f"{row['length']:>9,} {row['batch']:>3} {row['seconds']['ours']:>9.4f} {row['tokens_per_second']:>10,.0f} "
         f"{row['tflops']:>8.3f} {row['mfu']:>6.1%} {number(ratios.get('reference'), '.2f'):>10} "
-        f"{number(ratios.get('reference_odd'), '.2f'):>10} {number(ratios.get('attention'), '.2f'):>10} "
+        f"{number(ratios.get('reference_odd'), '.2f'):>10} {number(ratios.get('compiled'), '.2f'):>10} "
+        f"{number(row['compiling_seconds'], '.0f'):>9} {number(ratios.get('attention'), '.2f'):>10} "
         f"{row['kept_bytes_per_token']:>10,.0f} {peak:>9.2f} {number(conv.get('ours'), '.2f'):>9} "
         f"{number(conv.get('torch'), '.2f'):>9} {number(conv.get('flash'), '.2f'):>9}"
     )
 
 
 HEAD = (
-    f"{'':>9} {'':>3} {'ours':>9} {'':>10} {'':>8} {'':>6} {'beside: reference at':>21} {'':>10} {'kept B':>10} "
-    f"{'':>9} {'gated convolution, ms':>29}\n"
+    f"{'':>9} {'':>3} {'ours':>9} {'':>10} {'':>8} {'':>6} {'beside: reference at':>21} {'ours':>10} {'compiling':>9} "
+    f"{'':>10} {'kept B':>10} {'':>9} {'gated convolution, ms':>29}\n"
     f"{'context':>9} {'B':>3} {'s':>9} {'tokens/s':>10} {'TFLOP/s':>8} {'MFU':>6} {'L':>10} {'L - 1':>10} "
-    f"{'attention':>10} {'per token':>10} {'peak GiB':>9} {'ours':>9} {'torch':>9} {'flash':>9}"
+    f"{'compiled':>10} {'s':>9} {'attention':>10} {'per token':>10} {'peak GiB':>9} "
+    f"{'ours':>9} {'torch':>9} {'flash':>9}"
 )
 
 

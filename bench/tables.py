@@ -13,13 +13,15 @@ from typing import Any
 
 HERE = Path(__file__).parent
 RESULTS, README, FIGURE = HERE / "results", HERE / "README.md", HERE / "results" / "speed.svg"
+SIDES = ("reference", "reference_odd", "compiled", "attention")
+MARK = re.compile(r"<!-- ([\w/-]+/[\w-]+) -->\n.*?<!-- end -->", re.DOTALL)
 Rows = list[dict[str, Any]]
 
 
 def model_step(rows: Rows) -> str:
     """Ours in seconds, others by how many times as long they take for a token."""
     head = ["context (samples)", "hdna, s", "tokens/s", "TFLOP/s", "of the peak"]
-    head += ["reference, L", "reference, L - 1", "attention", "kept, bytes a token"]
+    head += ["reference, L", "reference, L - 1", "compiled", "attention", "kept, bytes a token"]
     return _table(
         head,
         (
@@ -29,7 +31,7 @@ def model_step(rows: Rows) -> str:
                 f"{row['tokens_per_second']:,.0f}",
                 f"{row['tflops']:.3f}",
                 f"{row['mfu']:.0%}",
-                *(_times(row["ratios"].get(name)) for name in ("reference", "reference_odd", "attention")),
+                *(_times(row["ratios"].get(name)) for name in SIDES),
                 f"{row['kept_bytes_per_token']:,.0f}",
             ]
             for row in rows
@@ -94,23 +96,6 @@ def attention(rows: Rows) -> str:
     )
 
 
-def graphs(rows: Rows) -> str:
-    """Seconds of two micro steps and an update, launched kernel by kernel and replayed."""
-    head = ["model, samples × context", "launched, s", "replayed, s", "times"]
-    return _table(
-        head,
-        (
-            [
-                row["case"].replace(" x ", " × "),
-                _number(row["seconds"]["launched"]),
-                _number(row["seconds"]["graphed"]),
-                _times(row["seconds"]["launched"] / row["seconds"]["graphed"]),
-            ]
-            for row in rows
-        ),
-    )
-
-
 TABLES: dict[str, Callable[[Rows], str]] = {
     "cpu-2-cores/model_step": model_step,
     "cpu-2-cores/model_step_tuned": model_step,
@@ -118,7 +103,6 @@ TABLES: dict[str, Callable[[Rows], str]] = {
     "nvidia-h200/model_step": model_step,
     "nvidia-h200/steps": steps,
     "nvidia-h200/convolution": convolution,
-    "nvidia-h200/graphs": graphs,
 }
 """The file of each below RESULTS, and what makes its table."""
 
@@ -130,7 +114,7 @@ def rendered(text: str) -> str:
         rows = json.loads((RESULTS / f"{match[1]}.json").read_text())["rows"]
         return f"<!-- {match[1]} -->\n{TABLES[match[1]](rows)}\n<!-- end -->"
 
-    return re.sub(r"<!-- ([\w/-]+) -->\n.*?<!-- end -->", table, text, flags=re.DOTALL)
+    return MARK.sub(table, text)
 
 
 def draw() -> None:

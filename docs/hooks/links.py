@@ -20,6 +20,7 @@ PUBLISHED = (
     "data_prep/hg38/README.md",
     "bench/README.md",
     "bench/*.yaml",
+    "bench/results/*.svg",
     "recipes/*",
 )
 TARGET = re.compile(r"(?<=\]\()(?![a-z]+:|#)[^)#\s]+")

@@ -88,6 +88,8 @@ def correlate(u_BDL: Tensor, k_DL: Tensor, bias_D: Tensor, dy_BDL: Tensor) -> tu
     du = k ⋆ dy + bias · dy, dk = sum over samples of u ⋆ dy, dbias = sum of u · dy.
     """
     fft, (du, dk, dbias) = _transforms(u_BDL), map(torch.empty_like, (u_BDL, k_DL, bias_D))
+    if not len(u_BDL):
+        return du, dk.zero_(), dbias.zero_()
     n = fft.size(u_BDL.shape[-1])
     for d, sample_blocks in _blocks(u_BDL, fft.row_bytes(n, u_BDL.dtype)):
         k_EF = fft.spectrum(k_DL[d], n)

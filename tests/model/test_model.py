@@ -93,6 +93,14 @@ def test_filter_spans_are_parts_of_the_whole_filter() -> None:
     torch.testing.assert_close(generate(40, 77), generate(0, 96)[..., 40:77])
 
 
+def test_an_empty_batch_has_empty_logits_and_no_gradient() -> None:
+    model = build()
+    logits = model(torch.zeros(0, 32, dtype=torch.int64))
+    assert logits.shape == (0, 32, 16)
+    logits.sum().backward()
+    assert all(p.grad is None or not p.grad.any() for p in model.parameters())
+
+
 def test_too_long_a_context_names_both_numbers() -> None:
     with pytest.raises(InputError, match=r"97.*96"):
         build()(torch.zeros(1, 97, dtype=torch.int64))
