@@ -17,11 +17,12 @@ from torch import Tensor
 
 from hdna.ops import kernels, padded_fft
 
-CPU_BUFFER_BYTES = 8 * 2**20
+CPU_BUFFER_BYTES = 16 * 2**20
 """Largest working buffer on a CPU. A buffer of E channels, R samples and N points takes R * E * N * 4 bytes (N real
-fp32 numbers, or N / 2 complex ones). glibc's malloc serves requests above 32 MiB by a fresh mmap whose pages fault in
-again on every call: 351 ms against 214 at B = 1, D = 32, L = 131072 with blocks of 64 and 8 MiB. 8 MiB also keeps more
-in cache. Example: B = 8, L = 8192 gives N = 16384, so a channel takes 512 KiB and a block has 16 of them."""
+fp32 numbers, or N / 2 complex ones). glibc's malloc, left as it is, serves requests above 32 MiB by a fresh mmap whose
+pages fault in again on every call: 1,007 ms with buffers of 64 MiB against 587 with 16 at B = 1, D = 128, L = 131,072,
+forward and backward. Told to keep freed memory, 529 with 16 and 624 with 8, where FFTs of few rows at a time leave a
+thread idle. Example: B = 8, L = 8192 gives N = 16384, so a channel takes 512 KiB and a block has 32 of them."""
 
 CUDA_BUFFER_BYTES = 256 * 2**20
 """Largest working buffer on an accelerator, whose allocator caches any size: enough rows to fill the device, while
