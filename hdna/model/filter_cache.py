@@ -40,7 +40,7 @@ class FilterCache:
             self._live = self._generate(start, stop)
             self._leaf = self._live.detach().requires_grad_()
             # A first gradient would be kept as it is, in memory that CUDA graphs write to again (`graphed`).
-            self._leaf.register_hook(torch.clone)
+            self._leaf.register_hook(lambda gradient: None if gradient is None else gradient.clone())
         live, leaf = self._live, self._leaf
         assert live is not None and leaf is not None, "a step's first micro step comes first"
         if not micro_step.last:
