@@ -1,12 +1,15 @@
 """Checkpoints: full fp32 parameters and Adam moments by name, independent of world size and ZeRO stage, no pickles."""
 
 from hdna.checkpoint.files import (
+    MOMENTS,
+    PARAMETERS,
     LoadedCheckpoint,
     commit_checkpoint,
     load_checkpoint,
     load_newest,
     load_run_or_checkpoint,
     load_weights,
+    tensors_of,
     write_checkpoint_part,
 )
 from hdna.checkpoint.listing import (
@@ -24,6 +27,9 @@ __all__ = [
     "LoadedCheckpoint",
     "CheckpointRef",
     "RunState",
+    "PARAMETERS",
+    "MOMENTS",
+    "tensors_of",
     "write_checkpoint_part",
     "commit_checkpoint",
     "load_checkpoint",

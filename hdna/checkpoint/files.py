@@ -164,11 +164,16 @@ def _shared_by_two_runs(url: str) -> InputError:
     return InputError(f"{url}: another run is writing this checkpoint: two runs must not share a run URL")
 
 
-def _read_part(manifest: Manifest, path: str) -> dict[str, torch.Tensor]:
+def tensors_of(data: bytes, url: str, advice: str) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file. Raises InputError, with `advice`, when it is none."""
     try:
-        return load(manifest.read(path))
+        return load(data)
     except SafetensorError as error:
-        raise InputError(f"{storage.join(manifest.url, path)}: {error}: use an earlier checkpoint") from None
+        raise InputError(f"{url}: {error}: {advice}") from None
+
+
+def _read_part(manifest: Manifest, path: str) -> dict[str, torch.Tensor]:
+    return tensors_of(manifest.read(path), storage.join(manifest.url, path), "use an earlier checkpoint")
 
 
 def _check_moments(url: str, tensors: dict[str, dict[str, torch.Tensor]]) -> None:

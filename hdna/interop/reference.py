@@ -15,6 +15,7 @@ from torch import Tensor
 from hdna.config.schema import ModelConfig
 from hdna.errors import InputError
 from hdna.genome.alphabet import EMBEDDING_ROWS
+from hdna.interop.vocabulary import with_all_rows
 from hdna.model.filter import decay_rates, positional_features
 
 _FILTER = "mixer.filter_fn.implicit_filter"
@@ -62,7 +63,7 @@ def from_reference(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Raises:
         InputError: a key is unknown; copies of one parameter differ; the head is not tied to the embedding; the
-            vocabulary does not have 16 rows; a positional table was trained away from its closed form.
+            vocabulary cannot have 16 rows; a positional table was trained away from its closed form.
 
     """
     renamed: dict[str, Tensor] = {}
@@ -82,9 +83,12 @@ def from_reference(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 f"{key!r} differs from another copy of the same parameter ({name}); this model shares them"
             )
         renamed[name] = value
-    rows = len(renamed.get("embedding.weight", range(EMBEDDING_ROWS)))
-    if rows != EMBEDDING_ROWS:
-        raise InputError(f"the embedding has {rows} rows, but published HyenaDNA weights have {EMBEDDING_ROWS}")
+    embedding = renamed.get("embedding.weight")
+    if embedding is not None and len(embedding) != EMBEDDING_ROWS:
+        weight, bias = renamed.get("backbone.norm.weight"), renamed.get("backbone.norm.bias")
+        if weight is None or bias is None:
+            raise InputError(f"the embedding has {len(embedding)} rows; to add some, the final norm is needed too")
+        renamed["embedding.weight"] = with_all_rows(embedding, weight, bias)
     return renamed
 
 

@@ -1,11 +1,11 @@
 """Every published layout of HyenaDNA weights loads strictly; what cannot be right is refused by name."""
 
-import re
 from collections.abc import Callable
 
 import pytest
 import torch
 from safetensors.torch import load, save
+from support.layouts import hugging_face, hugging_face_tied, training_checkpoint
 from torch import Tensor
 
 from hdna.config.schema import ModelConfig
@@ -28,24 +28,6 @@ def model() -> HyenaDNA:
 @pytest.fixture
 def standalone(model: HyenaDNA) -> State:
     return to_reference(model.state_dict(), CONFIG)
-
-
-def training_checkpoint(state: State) -> State:
-    """Lightning's prefix, the head stored beside the embedding, and the `.layer.` of gradient checkpointing."""
-    inner = {re.sub(r"(layers\.\d+\.(mixer|mlp))\.", r"\1.layer.", key): value for key, value in state.items()}
-    return {f"model.{key}": value for key, value in inner.items()} | {"model.lm_head.weight": state[EMBEDDING]}
-
-
-def hugging_face(state: State) -> State:
-    """The port's prefix, its head beside it, and the frequency stored once."""
-    return {f"hyena.{key}": value for key, value in state.items() if not re.search(r"filter\.[35]\.freq", key)} | {
-        "lm_head.weight": state[EMBEDDING].clone()
-    }
-
-
-def hugging_face_tied(state: State) -> State:
-    """The same, with the tied head left out."""
-    return {key: value for key, value in hugging_face(state).items() if key != "lm_head.weight"}
 
 
 @pytest.mark.parametrize("layout", [dict, training_checkpoint, hugging_face, hugging_face_tied])

@@ -1,0 +1,58 @@
+"""The geometry of published weights, from the shapes of their tensors.
+
+Shapes: D = d_model, W = MLP width, F = filter_order, P = emb_dim.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from hdna.config.schema import ModelConfig
+from hdna.errors import InputError
+
+_PUBLISHED = {"d_model": "d_model", "n_layer": "n_layer", "d_inner": "d_inner", "hyena_order": "order"}
+"""Keys of a `config.json` that shapes decide as well, and ours: what differs does not belong together."""
+
+
+def model_config(
+    renamed: Mapping[str, Tensor], l_max: int | None, published: Mapping[str, Any], shift: float
+) -> ModelConfig:
+    """The model that the tensors, by our names, are the parameters of.
+
+    `l_max`: the length of the stored positional tables, if there are any; else `config.json` says it. The modulation's
+    `shift` is stored nowhere.
+
+    Raises InputError when a tensor is missing, or `config.json` says something else.
+    """
+    first = "backbone.blocks.0."
+    missing = [name for name in ("embedding.weight", f"{first}hyena.short_weight") if name not in renamed]
+    if missing:
+        raise InputError(f"the weights lack {missing[0]}: not a whole language model")
+    width = renamed["embedding.weight"].shape[1]
+    config = ModelConfig(
+        d_model=width,
+        n_layer=1 + max(int(name.split(".")[2]) for name in renamed if name.startswith("backbone.blocks.")),
+        order=renamed[f"{first}hyena.short_weight"].shape[0] // width - 1,
+        l_max=l_max or _stated_l_max(published),
+        shift=shift,
+        d_inner=renamed[f"{first}mlp.fc1.weight"].shape[0],
+        emb_dim=renamed[f"{first}hyena.filter.layers.0.weight"].shape[1],
+        filter_order=renamed[f"{first}hyena.filter.layers.0.weight"].shape[0],
+    )
+    for key, ours in _PUBLISHED.items():
+        stated = published.get(key)
+        if stated is not None and stated != getattr(config, ours):
+            raise InputError(f"config.json says {key} {stated}, but the weights have {getattr(config, ours)}")
+    return config
+
+
+def _stated_l_max(published: Mapping[str, Any]) -> int:
+    layer = published.get("layer")
+    stated = published.get("max_seq_len") or (layer.get("l_max") if isinstance(layer, Mapping) else None)
+    if not isinstance(stated, int) or stated < 1:
+        raise InputError(
+            "neither the weights nor a config.json beside them say l_max, on which the filter depends: "
+            "put the published config.json beside the file"
+        )
+    return stated
