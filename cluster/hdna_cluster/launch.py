@@ -80,8 +80,9 @@ def _with_absolute_urls(config: RunConfig) -> RunConfig:
             )
         return str(storage.local_path(url))
 
+    init_from = config.run.init_from
     return replace(
         config,
-        run=replace(config.run, url=absolute(config.run.url)),
+        run=replace(config.run, url=absolute(config.run.url), init_from=init_from and absolute(init_from)),
         data=replace(config.data, shards=[absolute(url) for url in config.data.shards]),
     )

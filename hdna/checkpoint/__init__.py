@@ -10,6 +10,7 @@ from hdna.checkpoint.files import (
     load_run_or_checkpoint,
     load_weights,
     tensors_of,
+    weights_url,
     write_checkpoint_part,
 )
 from hdna.checkpoint.listing import (
@@ -30,6 +31,7 @@ __all__ = [
     "PARAMETERS",
     "MOMENTS",
     "tensors_of",
+    "weights_url",
     "write_checkpoint_part",
     "commit_checkpoint",
     "load_checkpoint",

@@ -50,10 +50,12 @@ class LoadedCheckpoint:
     url: str
     tensors: dict[str, dict[str, torch.Tensor]]
     state: RunState
+    checksum: str = ""
+    """sha256 of its manifest."""
 
     def to_bytes(self) -> bytes:
         """All of it as one message to other ranks."""
-        about = json.dumps([self.url, self.state.to_json()]).encode()
+        about = json.dumps([self.url, self.state.to_json(), self.checksum]).encode()
         flat = {f"{kind}.{name}": tensor for kind, named in self.tensors.items() for name, tensor in named.items()}
         return save({_ABOUT: torch.frombuffer(bytearray(about), dtype=torch.uint8), **flat})
 
@@ -61,12 +63,12 @@ class LoadedCheckpoint:
     def from_bytes(cls, message: bytes) -> "LoadedCheckpoint":
         """What `to_bytes` has packed."""
         flat = load(message)
-        url, state = json.loads(bytes(flat.pop(_ABOUT).tolist()))
+        url, state, checksum = json.loads(bytes(flat.pop(_ABOUT).tolist()))
         tensors: dict[str, dict[str, torch.Tensor]] = {kind: {} for kind in (PARAMETERS, *MOMENTS)}
         for key, tensor in flat.items():
             kind, _, name = key.partition(".")
             tensors[kind][name] = tensor
-        return cls(url, tensors, RunState(**state))
+        return cls(url, tensors, RunState(**state), checksum)
 
 
 def write_checkpoint_part(url: str, part: int, parts: int, tensors: dict[str, torch.Tensor]) -> FileEntry:
@@ -109,7 +111,7 @@ def load_checkpoint(url: str) -> LoadedCheckpoint:
                     raise InputError(f"{storage.join(url, path)}: unexpected tensor {key}: use an earlier checkpoint")
                 tensors[kind][name] = tensor
     _check_moments(url, tensors)
-    return LoadedCheckpoint(url, tensors, parse_state(manifest))
+    return LoadedCheckpoint(url, tensors, parse_state(manifest), manifest.checksum)
 
 
 def load_newest(run_url: str) -> tuple[LoadedCheckpoint | None, list[str]]:
@@ -139,9 +141,12 @@ def load_weights(run_or_checkpoint_url: str) -> dict[str, torch.Tensor]:
 
 def load_run_or_checkpoint(url: str) -> LoadedCheckpoint:
     """Load a checkpoint, or a run's newest intact one. Raises InputError when there is none."""
-    if not storage.exists(storage.join(url, MANIFEST)):
-        url = newest_checkpoint(url).url
-    return load_checkpoint(url)
+    return load_checkpoint(weights_url(url))
+
+
+def weights_url(url: str) -> str:
+    """The URL of a checkpoint itself, or of a run's newest intact one. Raises InputError when there is none."""
+    return url if storage.exists(storage.join(url, MANIFEST)) else newest_checkpoint(url).url
 
 
 def newest_checkpoint(run_url: str) -> CheckpointRef:

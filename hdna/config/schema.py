@@ -18,6 +18,9 @@ class RunSection:
     resume: Literal["auto", "never", "force"] = "auto"
     """auto: continue the run at `url` if it belongs to this recipe; never: `url` must be free;
     force: continue even if the recipe has changed (the model may not)."""
+    init_from: str | None = None
+    """Run, checkpoint or import (`hdna import`) whose weights a new run begins with; moments, data and schedule are
+    new."""
 
 
 @dataclass(frozen=True)

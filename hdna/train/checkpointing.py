@@ -42,14 +42,14 @@ def refuse_unfit(saved: LoadedCheckpoint, config: RunConfig, data: dict[str, str
         )
 
 
-def load_parameters(model: HyenaDNA, saved: LoadedCheckpoint, run_url: str) -> None:
+def load_parameters(model: HyenaDNA, saved: LoadedCheckpoint) -> None:
     """Give a model a checkpoint's parameters. Raises InputError when they are another model's."""
     try:
         model.load_state_dict(saved.tensors[PARAMETERS])
     except RuntimeError as error:
         raise InputError(
-            f"{run_url}: its newest checkpoint is of another model ({str(error).splitlines()[-1].strip()}): choose "
-            f"another run.url"
+            f"{saved.url}: is of another model ({str(error).splitlines()[-1].strip()}): choose another run.url, or "
+            f"other weights to begin from"
         ) from None
 
 

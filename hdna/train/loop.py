@@ -43,6 +43,7 @@ from hdna.train.banner import describe_device, environment, start_block
 from hdna.train.engine import Engine, apex_is_nvidia, use_apex_layer_norm
 from hdna.train.optim import learning_rate
 from hdna.train.saver import Saver
+from hdna.train.source import WEIGHTS_FROM, described, load_source
 from hdna.train.step import StepResult, micro_batch_nats, optimizer_step, share_of_step
 
 PREFETCHED_STEPS = 32
@@ -97,7 +98,10 @@ class _Training:
         saved = checkpointing.shared(self.mesh, device, found)
         self.state = saved.state if saved else RunState(seed=config.run.seed)
         self.state.recipe, self.state.data = dump_recipe(config), data
-        self.engine = _engine(config, device, saved)
+        begun_from = load_source(config) if self.mesh.is_leader and not saved else None
+        source = None if saved else checkpointing.shared(self.mesh, device, begun_from)
+        self._source = described(source) if source else ""
+        self.engine = _engine(config, device, saved, source)
         beside = Mesh.beside_training(timedelta(seconds=config.parallel.collective_timeout_s))
         self.metrics = (
             Metrics(config.run.url, self.state.step, self.best_effort, fence) if self.mesh.is_leader else None
@@ -112,6 +116,8 @@ class _Training:
             windows = self.train_windows, self.valid_windows
             text = start_block(config, shard_sets, *windows, self.state, device, self._keeps_memory)
             self.report(text)
+            if self._source:
+                self.report(f"weights from {self._source}")
             self._describe_run(device)
 
     def run(self, should_stop: Callable[[], bool]) -> RunState:
@@ -264,7 +270,8 @@ class _Training:
 
     def _describe_run(self, device: torch.device) -> None:
         url = self.config.run.url
-        write_json(url, ENVIRONMENT, environment(device))
+        source = self._source or read_json(url, ENVIRONMENT).get(WEIGHTS_FROM)
+        write_json(url, ENVIRONMENT, environment(device) | ({WEIGHTS_FROM: source} if source else {}))
         if not read_json(url, BASELINES):
             found = baselines(self.train_windows, self.valid_windows, self.config.evaluate.max_bases)
             if found:
@@ -278,14 +285,17 @@ def _meshes(config: RunConfig) -> dict[int, Mesh]:
     return {degree: Mesh.of_this_process(degree, timeout) for degree in degrees}
 
 
-def _engine(config: RunConfig, device: torch.device, saved: LoadedCheckpoint | None) -> Engine:
+def _engine(
+    config: RunConfig, device: torch.device, saved: LoadedCheckpoint | None, source: LoadedCheckpoint | None
+) -> Engine:
+    """The model under DeepSpeed: with a saved run's weights and moments, a source's weights, or new ones."""
     torch.manual_seed(config.run.seed)
     model = HyenaDNA(config.model)
     model.backbone.activation_checkpointing = config.parallel.activation_checkpointing
     if device.type == "cuda" and apex_is_nvidia():
         use_apex_layer_norm(model)
-    if saved:
-        checkpointing.load_parameters(model, saved, config.run.url)
+    if weights := saved or source:
+        checkpointing.load_parameters(model, weights)
     engine = Engine(model.to(device), config, device)
     if saved:
         checkpointing.restore(engine, saved)

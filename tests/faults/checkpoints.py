@@ -83,7 +83,7 @@ class CheckpointManifest(Subject):
             return self.older(passed_over)
         saved = load_checkpoint(ref.url)
         refuse_unfit(saved, self.config, DATA)
-        load_parameters(self.model, saved, str(self.home))
+        load_parameters(self.model, saved)
         return HARMLESS if meaning(saved) == self.meaning else TAKEN
 
     def older(self, passed_over: list[str]) -> str:

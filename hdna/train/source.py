@@ -1,0 +1,35 @@
+"""The weights that a new run begins from: another run's, a checkpoint's, or imported ones (`run.init_from`)."""
+
+from hdna.checkpoint import LoadedCheckpoint, load_run_or_checkpoint, read_state, weights_url
+from hdna.config import RunConfig
+from hdna.config.recipe import flatten, parse_recipe
+from hdna.errors import InputError
+
+WEIGHTS_FROM = "weights from"
+"""Their entry in environment.json."""
+_OF_TRAINING = "model.embed_dropout"
+"""The one key of a model that is no part of its geometry."""
+
+
+def refuse_other_model(config: RunConfig) -> None:
+    """Raise InputError, naming every key, when `run.init_from` is not of this recipe's model."""
+    if config.run.init_from is None:
+        return
+    url = weights_url(config.run.init_from)
+    theirs = flatten(parse_recipe(read_state(url).recipe, f"the recipe in {url}"))
+    ours = flatten(config)
+    keys = sorted(key for key in ours if key.startswith("model.") and key != _OF_TRAINING)
+    different = [key for key in keys if ours[key] != theirs.get(key)]
+    if different:
+        listed = "; ".join(f"its {key} is {theirs.get(key)}, this recipe's is {ours[key]}" for key in different)
+        raise InputError(f"run.init_from={config.run.init_from}: another model: {listed}")
+
+
+def load_source(config: RunConfig) -> LoadedCheckpoint | None:
+    """The checkpoint that a new run begins from, if any."""
+    return None if config.run.init_from is None else load_run_or_checkpoint(config.run.init_from)
+
+
+def described(source: LoadedCheckpoint) -> str:
+    """Where the weights are from, for the start block and environment.json."""
+    return f"{source.url}, step {source.state.step:,}, {source.state.tokens:,} tokens, sha256 {source.checksum}"
