@@ -77,7 +77,8 @@ def _value(hint: Any, limits: tuple[float, float]) -> dict[str, Any]:  # noqa: A
         return {"type": "string", "enum": list(arguments)}
     if origin is types.UnionType:
         value = _value(arguments[0], limits)
-        return value | {"type": [*value["type"], "null"]}
+        kinds = value["type"] if isinstance(value["type"], list) else [value["type"]]
+        return value | {"type": [*kinds, "null"]}
     if hint in (int, float):
         return _number("integer" if hint is int else "number", *limits)
     return {"type": "boolean"} if hint is bool else {"type": "string", "minLength": 1}

@@ -270,7 +270,8 @@ class _Training:
 
     def _describe_run(self, device: torch.device) -> None:
         url = self.config.run.url
-        source = self._source or read_json(url, ENVIRONMENT).get(WEIGHTS_FROM)
+        begun = self.config.run.init_from is not None
+        source = self._source or (read_json(url, ENVIRONMENT).get(WEIGHTS_FROM) if begun else None)
         write_json(url, ENVIRONMENT, environment(device) | ({WEIGHTS_FROM: source} if source else {}))
         if not read_json(url, BASELINES):
             found = baselines(self.train_windows, self.valid_windows, self.config.evaluate.max_bases)
