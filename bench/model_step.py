@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import resource
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
@@ -75,6 +76,7 @@ class Sides:
     def _compiled(self) -> Run:
         torch.compiler.reset()  # another length is another program, compiled as for the first time
         torch.compiler.config.force_disable_caches = True
+        warnings.filterwarnings("ignore", "dynamo_pgo force disabled")
         model = HyenaDNA(self.config(self.length)).to(self.device)
         model.compile(fullgraph=True)
         return self._step(model, self.length)
