@@ -1,5 +1,7 @@
 """The weights that a new run begins from: another run's, a checkpoint's, or imported ones (`run.init_from`)."""
 
+from typing import Any
+
 from hdna.checkpoint import LoadedCheckpoint, load_run_or_checkpoint, read_state, weights_url
 from hdna.config import RunConfig
 from hdna.config.recipe import flatten, parse_recipe
@@ -16,13 +18,18 @@ def refuse_other_model(config: RunConfig) -> None:
     if config.run.init_from is None:
         return
     url = weights_url(config.run.init_from)
-    theirs = flatten(parse_recipe(read_state(url).recipe, f"the recipe in {url}"))
-    ours = flatten(config)
-    keys = sorted(key for key in ours if key.startswith("model.") and key != _OF_TRAINING)
-    different = [key for key in keys if ours[key] != theirs.get(key)]
+    theirs = _geometry(parse_recipe(read_state(url).recipe, f"the recipe in {url}"))
+    ours = _geometry(config)
+    different = [key for key in sorted(ours) if ours[key] != theirs.get(key)]
     if different:
         listed = "; ".join(f"its {key} is {theirs.get(key)}, this recipe's is {ours[key]}" for key in different)
         raise InputError(f"run.init_from={config.run.init_from}: another model: {listed}")
+
+
+def _geometry(config: RunConfig) -> dict[str, Any]:
+    """The keys of the model that its weights depend on; a width left open as the number that it stands for."""
+    keys = {key: value for key, value in flatten(config).items() if key.startswith("model.") and key != _OF_TRAINING}
+    return keys | {"model.d_inner": config.model.mlp_width}
 
 
 def load_source(config: RunConfig) -> LoadedCheckpoint | None:

@@ -90,6 +90,7 @@ def test_another_geometry_is_refused_key_by_key_before_anything_starts(source: s
         preflight(load_recipe(str(tiny_recipe), [f"run.init_from={source}", *overrides]))
 
     config("model.embed_dropout=0.3")
+    config("model.d_inner=64")  # what null stands for
     with pytest.raises(
         InputError, match=r"its model\.d_model is 16, .* 32; its model\.n_layer is 2, this recipe's is 3"
     ):
