@@ -4,7 +4,6 @@ NCCL refuses two processes on one GPU, so they talk through gloo, whose collecti
 1e-6 and gradients within 1e-5 of one process with the whole batch.
 """
 
-import socket
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -36,10 +35,8 @@ def measure(device: torch.device, reduced: bool) -> dict[str, Any]:
     with TemporaryDirectory() as folder:
         for number, (ranks, degree, long_conv) in enumerate(LAYOUTS.values()):
             out = Path(folder, f"{number}.pt")
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                port = free.getsockname()[1]
-            arguments = (ranks, degree, long_conv, config, str(device), port, out)
+            meeting = f"file://{folder}/{number}.store"  # a port that is free now may be taken by then
+            arguments = (ranks, degree, long_conv, config, str(device), meeting, out)
             start_processes(_rank, arguments, nprocs=ranks, start_method="spawn")
         found = [torch.load(Path(folder, f"{number}.pt")) for number in range(len(LAYOUTS))]  # noqa: TID251 - our own
     rows, problems = [], []
@@ -54,11 +51,11 @@ def measure(device: torch.device, reduced: bool) -> dict[str, Any]:
 
 
 def _rank(
-    rank: int, ranks: int, degree: int, long_conv: str, config: ModelConfig, device_name: str, port: int, out: Path
+    rank: int, ranks: int, degree: int, long_conv: str, config: ModelConfig, device_name: str, meeting: str, out: Path
 ) -> None:
     device = torch.device(device_name)
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=ranks)
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=ranks)
     torch.manual_seed(0)
     model = HyenaDNA(config).to(device)
     ids_BL = torch.randint(alphabet.A, alphabet.T + 1, (BATCH, config.l_max + 1)).to(device)
