@@ -1,6 +1,5 @@
 """torch.compile takes the whole model, and the operators that it takes as they are say the truth about themselves."""
 
-import pytest
 import torch
 from torch import Tensor
 
@@ -19,14 +18,13 @@ def test_operators_pass_torchs_check() -> None:
     torch.library.opcheck(dropout._keep_mask, (torch.arange(2), 5, 3, 0.1, 7, 0))
 
 
-@pytest.mark.parametrize("order", [2, 3])
-def test_the_model_compiles_as_one_graph_with_the_same_values_and_gradients(order: int) -> None:
+def test_the_model_compiles_as_one_graph_with_the_same_values_and_gradients() -> None:
     """With torch's reference backend, which needs no C++ compiler; three steps, whose dropout differs.
 
     Tolerance: without tiles, sums over positions are taken in another order.
     """
     torch.manual_seed(0)
-    model = HyenaDNA(ModelConfig(d_model=16, n_layer=2, l_max=64, order=order, embed_dropout=0.1))
+    model = HyenaDNA(ModelConfig(d_model=16, n_layer=1, l_max=64, order=3, embed_dropout=0.1))
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
     ids = torch.randint(7, 11, (2, 50))
     for seed in range(3):
