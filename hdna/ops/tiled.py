@@ -142,8 +142,8 @@ class Tiling:
         part = self.function(piece, *inner)
         with torch.no_grad():
             dpart, dweight, dbias = _projected_back(part, weight, gradient)
-            shares = _gradients(part, (*piece.tensors, *inner), dpart)
-            return shares + [share for share, of in ((dweight, weight), (dbias, bias)) if of.requires_grad]
+            own = [share for share, of in ((dweight, weight), (dbias, bias)) if of.requires_grad]
+            return _gradients(part, (*piece.tensors, *inner), dpart) + own
 
     def empty(self, part: Tensor, x: Tensor) -> Tensor:
         """Room for the result of x, of which `part` is a tile's; channels outermost in memory if they come first."""

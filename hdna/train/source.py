@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hdna.checkpoint import LoadedCheckpoint, load_run_or_checkpoint, read_state, weights_url
+from hdna.checkpoint import LoadedCheckpoint, list_checkpoints, load_run_or_checkpoint, read_state, weights_url
 from hdna.config import RunConfig
 from hdna.config.recipe import flatten, parse_recipe
 from hdna.errors import InputError
@@ -14,8 +14,11 @@ _OF_TRAINING = "model.embed_dropout"
 
 
 def refuse_other_model(config: RunConfig) -> None:
-    """Raise InputError, naming every key, when `run.init_from` is not of this recipe's model."""
-    if config.run.init_from is None:
+    """Raise InputError, naming every key, when `run.init_from` is not of this recipe's model.
+
+    A run with checkpoints of its own goes on from these, wherever its source is by now.
+    """
+    if config.run.init_from is None or list_checkpoints(config.run.url):
         return
     url = weights_url(config.run.init_from)
     theirs = _geometry(parse_recipe(read_state(url).recipe, f"the recipe in {url}"))

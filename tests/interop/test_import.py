@@ -17,6 +17,7 @@ from hdna.checkpoint import load_weights
 from hdna.cli import app
 from hdna.config import load_recipe
 from hdna.config.schema import ModelConfig
+from hdna.errors import InputError
 from hdna.interop import from_reference, to_reference
 from hdna.interop.vocabulary import FLOOR
 from hdna.model import HyenaDNA
@@ -172,4 +173,7 @@ def test_a_taken_place_is_refused(tmp_path: Path) -> None:
 def test_from_reference_needs_the_final_norm_to_add_rows() -> None:
     _, state = standalone(ModelConfig(d_model=8, n_layer=1, l_max=40, filter_order=4))
     key = "backbone.embeddings.word_embeddings.weight"
-    assert len(from_reference(state | {key: state[key][:12]})["embedding.weight"]) == 16
+    short = state | {key: state[key][:12]}
+    assert len(from_reference(short)["embedding.weight"]) == 16
+    with pytest.raises(InputError, match="the final norm is needed too"):
+        from_reference({name: value for name, value in short.items() if "ln_f" not in name})

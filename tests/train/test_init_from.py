@@ -71,6 +71,11 @@ def test_where_the_weights_are_from_is_kept_also_over_a_resume(source: str, tiny
     assert read_json(run, ENVIRONMENT)["weights from"] == said
 
 
+def test_a_run_that_has_begun_needs_its_source_no_more(source: str, tiny_recipe: Path, tmp_path: Path) -> None:
+    run = begun(tiny_recipe, tmp_path / "run", source)
+    preflight(load_recipe(str(tiny_recipe), [f"run.url={run}", "run.init_from=/gone/by/now"]))
+
+
 def test_an_import_is_a_beginning_like_any_other(tiny_recipe: Path, tmp_path: Path) -> None:
     config = load_recipe(str(tiny_recipe)).model
     torch.manual_seed(3)

@@ -20,6 +20,11 @@ def run_on(x: Tensor) -> bool:
     return x.device.type == "cuda" and x.dtype != torch.float64 and _has_triton()
 
 
+def by_position(tensor: Tensor) -> Tensor:
+    """The same with positions, its last dimension, next to each other in memory."""
+    return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
+
+
 @cache
 def _has_triton() -> bool:
     return find_spec("triton") is not None

@@ -19,6 +19,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.fft import fft, ifft
 
+from hdna.ops.kernels import by_position
 from hdna.ops.smooth_size import smooth_size
 
 _BLOCK = 512
@@ -138,7 +139,7 @@ def row_bytes(n: int, _: torch.dtype) -> int:
 
 def spectrum(signals: Tensor, n: int) -> Tensor:
     """(E, L) or (B, E, L) in any floating dtype → the same with n complex numbers each."""
-    signals = _by_position(signals)
+    signals = by_position(signals)
     rows, channels, length, s_b, s_c = _rows(signals)
     z = torch.empty(*signals.shape[:-1], n, dtype=torch.complex64, device=signals.device)
     sizes = rows, channels, length, n, math.pi / (2 * n), s_b, s_c
@@ -166,7 +167,7 @@ def write(out: Tensor, spectrum: Tensor, n: int, signals: Tensor | None = None, 
     """Out (..., L) becomes the signals of a spectrum plus, of each channel, `scale` times other signals."""
     z = torch.view_as_real(ifft(spectrum, norm="forward"))  # the products have divided by n
     rows, channels, length, o_b, o_c = _rows(out)
-    other = out if signals is None else _by_position(signals)
+    other = out if signals is None else by_position(signals)
     sizes = rows, channels, length, n, math.pi / (2 * n), o_b, o_c, *_rows(other)[3:]
     grid = triton.cdiv(rows, _ROWS), triton.cdiv(length, _BLOCK)
     scale = out if scale_E is None else scale_E
@@ -178,7 +179,7 @@ def dots(u_BEL: Tensor, dy_BEL: Tensor) -> Tensor:
     batch, channels, length = u_BEL.shape
     grid = (batch * channels, triton.cdiv(length, 4 * _BLOCK))
     sums = torch.empty(batch, channels, grid[1], dtype=torch.float32, device=u_BEL.device)
-    u, dy = _by_position(u_BEL), _by_position(dy_BEL)
+    u, dy = by_position(u_BEL), by_position(dy_BEL)
     _dots[grid](u, dy, sums, channels, length, *u.stride()[:2], *dy.stride()[:2], BLOCK=4 * _BLOCK)
     return sums.sum((0, 2))
 
@@ -195,8 +196,3 @@ def _rows(signals: Tensor) -> tuple[int, int, int, int, int]:
     *batch, channels, length = signals.shape
     s_b = signals.stride(0) if batch else 0
     return math.prod(batch) * channels, channels, length, s_b, signals.stride(-2)
-
-
-def _by_position(signals: Tensor) -> Tensor:
-    """The same with positions next to each other in memory."""
-    return signals if signals.stride(-1) == 1 else signals.contiguous()

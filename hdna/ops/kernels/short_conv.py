@@ -11,6 +11,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from hdna.ops.kernels import by_position
+
 _BLOCK = 1024
 
 
@@ -130,7 +132,7 @@ def backward(
     gradient: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
     """The gradients of p, shift, weight, bias and `beside`."""
-    gradient = _rows(gradient)
+    gradient = by_position(gradient)
     batch, length = p.shape[1:]
     channels = len(p) // 2 if beside is None else len(p)
     dp = p.new_empty(p.shape)
@@ -151,13 +153,8 @@ def _arguments(
 ) -> tuple[list[Tensor], list[int], dict[str, Any]]:
     """Tensors, strides of channels and samples, and what a kernel is compiled for."""
     assert p.stride(2) == 1 and weight.is_contiguous()
-    other = p if beside is None else _rows(beside)
+    other = p if beside is None else by_position(beside)
     edge = p if halo is None else halo.contiguous()
     strides = [stride for tensor in (p, other, edge) for stride in tensor.stride()[:2]]
     kind = {"PAIR": beside is None, "HAS_HALO": halo is not None, "BLOCK": _BLOCK}
     return [p, shift, weight, bias, other, edge], strides, kind
-
-
-def _rows(tensor: Tensor) -> Tensor:
-    """The same with positions next to each other in memory."""
-    return tensor if tensor.stride(2) == 1 else tensor.contiguous()
