@@ -117,7 +117,8 @@ def micro_step_shape(
 ) -> MicroStepShape:
     """A micro step of `samples` samples on the rank with the most channels."""
     ranks = stage.sequence_parallel
-    graphed = on_gpu and can_replay(config.parallel, ranks) and samples * stage.context_length <= LARGEST
+    one_shape = not config.curriculum[stage.index].shorter_contexts
+    graphed = on_gpu and one_shape and can_replay(config.parallel, ranks) and samples * stage.context_length <= LARGEST
     most_channels = -(-config.model.d_model // ranks)
     dealt = ranks > 1 and config.parallel.long_conv == "all_to_all"
     return MicroStepShape(
@@ -167,8 +168,9 @@ def _degrees(stage: Stage, workers: int) -> list[int]:
     return sorted(r for r in ranks if r > stage.sequence_parallel and stage.context_length % (MIN_SLICE * r) == 0)
 
 
-def _staged(config: RunConfig, index: int, **changes: int) -> RunConfig:
+def _staged(config: RunConfig, index: int, micro_batch_size: int, sequence_parallel: int | None = None) -> RunConfig:
     """The recipe with one stage changed."""
     stages = list(config.curriculum)
-    stages[index] = replace(stages[index], **changes)
+    ranks = sequence_parallel or stages[index].sequence_parallel
+    stages[index] = replace(stages[index], micro_batch_size=micro_batch_size, sequence_parallel=ranks)
     return replace(config, curriculum=stages)

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from hdna.cli import bench, checkpoints, doctor, import_weights, plan, prep, recipes, report, train
+from hdna.cli import adapt, bench, checkpoints, doctor, import_weights, plan, prep, recipes, report, train
 from hdna.errors import InputError, without_secrets
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app = typer.Typer(
 app.add_typer(prep.app, name="prep")
 app.command("plan")(plan.plan)
 app.command("train")(train.train)
+app.command("adapt")(adapt.adapt)
 app.command("recipes")(recipes.recipes)
 app.command("import")(import_weights.import_weights)
 app.add_typer(checkpoints.app, name="checkpoints")

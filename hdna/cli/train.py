@@ -29,11 +29,11 @@ def train(recipe: Recipe, overrides: Overrides = None) -> None:
     config = load_recipe(recipe, overrides or [])
     started = time.monotonic()
     with Progress() as display:
-        launch(config, lambda event: _report(display, event))
+        launch(config, lambda event: shown(display, event))
     typer.echo(f"{config.run.url}: done in {time.monotonic() - started:.0f} s; now: hdna report {config.run.url}")
 
 
-def _report(display: Progress, event: Event) -> None:
+def shown(display: Progress, event: Event) -> None:
     """Show an event. Raises an error, which ends no run, when the terminal is gone."""
     try:
         _show(display, event)
@@ -59,7 +59,10 @@ def _line(record: StepRecord, steps: int) -> str:
         loss = f"{record.bits_per_base:.4f} bits/base"
     else:
         loss = "not finite: skipped" if record.predicted_bases else "nothing but N"
+    by_context = (record.valid_bits_by_context or {}).items()
     valid = f", valid {record.valid_bits_per_base:.4f}" if record.valid_bits_per_base is not None else ""
+    if by_context:
+        valid = ", valid " + " ".join(f"{bits:.4f} at {int(context):,}" for context, bits in by_context)
     return (
         f"step {record.step}/{steps} context {record.context_length:,}: {loss}{valid}, "
         f"{record.tokens_per_second or 0:,.0f} tokens/s"

@@ -19,6 +19,8 @@ from hdna.errors import InputError, without_secrets
 Where = Callable[..., str]
 """Where a key was written: `where("optim", "clip_norm")` returns `recipe.yaml:31: optim.clip_norm`."""
 
+CONTEXT_PERIOD = 64
+"""Steps within which each context of a stage has its exact share."""
 _BELOW_ONE = 1.0 - 1e-9
 _NO_LIMIT = float("inf")
 
@@ -29,6 +31,7 @@ RANGES: dict[type, dict[str, tuple[float, float]]] = {
         "n_layer": (1, _NO_LIMIT),
         "order": (2, _NO_LIMIT),
         "l_max": (2, _NO_LIMIT),
+        "filter_l_max": (2, _NO_LIMIT),
         "shift": (0, _NO_LIMIT),
         "embed_dropout": (0, _BELOW_ONE),
         "d_inner": (1, _NO_LIMIT),
@@ -40,6 +43,8 @@ RANGES: dict[type, dict[str, tuple[float, float]]] = {
         "context_length": (1, _NO_LIMIT),
         "until_tokens": (1, _NO_LIMIT),
         "micro_batch_size": (1, _NO_LIMIT),
+        "shorter_contexts": (1, _NO_LIMIT),
+        "context_weights": (0, _NO_LIMIT),
         "sequence_parallel": (1, _NO_LIMIT),
     },
     OptimConfig: {
@@ -47,6 +52,7 @@ RANGES: dict[type, dict[str, tuple[float, float]]] = {
         "weight_decay": (0, _NO_LIMIT),
         "warmup_fraction": (0, 1),
         "clip_norm": (1e-12, _NO_LIMIT),
+        "filter_learning_rate": (0, _NO_LIMIT),
         "global_batch_tokens": (1, _NO_LIMIT),
     },
     ParallelConfig: {
@@ -73,6 +79,13 @@ def check(config: RunConfig, where: Where) -> None:
             _check_ranges(section, where, name)
     if config.model.emb_dim % 2 == 0:
         raise InputError(f"{where('model', 'emb_dim')}: {config.model.emb_dim}: want an odd number of at least 3")
+    if config.model.filter_span > config.model.l_max:
+        raise InputError(
+            f"{where('model', 'filter_l_max')}: {config.model.filter_l_max} is more than model.l_max="
+            f"{config.model.l_max}: want the l_max of the weights that the model was extended from"
+        )
+    if config.optim.filter_learning_rate is not None and not config.optim.learning_rate:
+        raise InputError(f"{where('optim', 'filter_learning_rate')}: optim.learning_rate is 0: leave it out")
     _check_data(config, where)
     fewest, most = config.parallel.min_workers, config.parallel.workers
     if fewest is not None and fewest > most:
@@ -89,10 +102,11 @@ def check(config: RunConfig, where: Where) -> None:
 
 def _check_ranges(section: object, where: Where, *path: str) -> None:
     for key, (low, high) in RANGES[type(section)].items():
-        value = getattr(section, key)
-        if value is not None and not low <= value <= high:
-            bound = f"at least {low:,}" if high == _NO_LIMIT else f"between {low:,} and {high:,}"
-            raise InputError(f"{where(*path, key)}: {value} is out of range: want {bound}")
+        found = getattr(section, key)
+        for value in found if isinstance(found, list) else [found]:
+            if value is not None and not low <= value <= high:
+                bound = f"at least {low:,}" if high == _NO_LIMIT else f"between {low:,} and {high:,}"
+                raise InputError(f"{where(*path, key)}: {value} is out of range: want {bound}")
 
 
 def _check_data(config: RunConfig, where: Where) -> None:
@@ -126,23 +140,48 @@ def _check_stage(config: RunConfig, index: int, stage: Stage, begin: int, where:
         raise InputError(
             f"{at('until_tokens')}: {stage.until_tokens}: want more than the {begin} tokens the stage begins at"
         )
-    _check_slices(config, stage, at)
-    if config.optim.global_batch_tokens % stage.context_length:
+    _check_shorter_contexts(stage, at)
+    _check_workers(config, stage, at)
+    for key, context in (
+        ("context_length", stage.context_length),
+        *(("shorter_contexts", c) for c in stage.shorter_contexts),
+    ):
+        try:
+            slice_length(context, stage.sequence_parallel)
+        except InputError as error:
+            raise InputError(f"{at(key)}: {error}") from None
+        if config.optim.global_batch_tokens % context:
+            raise InputError(
+                f"{at(key)}: {context} does not divide "
+                f"optim.global_batch_tokens={config.optim.global_batch_tokens}: change one of them"
+            )
+
+
+def _check_shorter_contexts(stage: Stage, at: Callable[[str], str]) -> None:
+    """The contexts of a stage differ, and each has its turn."""
+    shorter, weights = stage.shorter_contexts, stage.context_weights
+    if len({stage.context_length, *shorter}) <= len(shorter) or any(c >= stage.context_length for c in shorter):
         raise InputError(
-            f"{at('context_length')}: {stage.context_length} does not divide "
-            f"optim.global_batch_tokens={config.optim.global_batch_tokens}: change one of them"
+            f"{at('shorter_contexts')}: {shorter}: want different lengths below context_length={stage.context_length}"
+        )
+    if not weights:
+        return
+    if len(weights) != 1 + len(shorter) or not all(0 < weight < _NO_LIMIT for weight in weights):
+        raise InputError(
+            f"{at('context_weights')}: {weights}: want one positive weight for context_length and one for each of "
+            f"shorter_contexts={shorter}, or []"
+        )
+    if min(weights) * CONTEXT_PERIOD < sum(weights):
+        raise InputError(
+            f"{at('context_weights')}: {weights}: the smallest is less than one step of {CONTEXT_PERIOD}: raise it"
         )
 
 
-def _check_slices(config: RunConfig, stage: Stage, at: Callable[[str], str]) -> None:
-    """Workers must form at least one group of sequence_parallel, which cuts a sample into equal slices."""
+def _check_workers(config: RunConfig, stage: Stage, at: Callable[[str], str]) -> None:
+    """Workers must form at least one group of sequence_parallel."""
     ranks, workers = stage.sequence_parallel, config.parallel.min_workers or config.parallel.workers
     if ranks > workers:
         raise InputError(
             f"{at('sequence_parallel')}: {ranks} is more than the {workers} workers that the run may have to do with: "
             f"lower it, or raise parallel.{'min_' if config.parallel.min_workers else ''}workers"
         )
-    try:
-        slice_length(stage.context_length, ranks)
-    except InputError as error:
-        raise InputError(f"{at('context_length')}: {error}") from None

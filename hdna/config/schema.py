@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+Part = Literal["embedding", "filter", "hyena", "mlp", "norm"]
+"""A part of the model that can be frozen: the embedding with the head tied to it, the implicit filters, the rest of the
+Hyena operators, the MLPs, the norms."""
 LOWEST = "lowest"
 """Metadata of a number that may be written as a range, {min: 2, max: 8}: the key that its lower end is for."""
 
@@ -35,6 +38,9 @@ class ModelConfig:
     """Order of the Hyena recurrence: `order` gates, `order - 1` long convolutions."""
     l_max: int = 1026
     """Longest context in tokens. The implicit filter depends on it, so a curriculum fixes it at its final length."""
+    filter_l_max: int | None = None
+    """Context that the filter's positions are fractions of; null: l_max, or, in a run that begins from weights of a
+    shorter context, theirs, so that their filter goes on beyond its end."""
     shift: float = 0.05
     """Constant added to the filter's exponential modulation: 0.05 in the published port, 0.0 in the original
     training code."""
@@ -53,6 +59,11 @@ class ModelConfig:
     def mlp_width(self) -> int:
         """Hidden width of the block's MLP."""
         return self.d_inner or 4 * self.d_model
+
+    @property
+    def filter_span(self) -> int:
+        """Positions over which the filter's time goes from 0 to 1."""
+        return self.filter_l_max or self.l_max
 
 
 @dataclass(frozen=True)
@@ -84,6 +95,12 @@ class Stage:
     sequence_parallel: int = 1
     """Ranks that share one sample, each with a slice of context_length / sequence_parallel positions; at most
     parallel.workers."""
+    shorter_contexts: list[int] = field(default_factory=list)
+    """Other context lengths of the stage's steps, shorter than context_length: what was learned at them is kept up. A
+    step has one, with as many more samples."""
+    context_weights: list[float] = field(default_factory=list)
+    """Relative shares of the stage's steps, in any scale: of context_length, then of each of shorter_contexts; empty:
+    equal."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +115,10 @@ class OptimConfig:
     """Share of all tokens over which the learning rate rises linearly; a cosine then lowers it to a tenth."""
     clip_norm: float = 1.0
     """Largest global gradient norm."""
+    filter_learning_rate: float | None = None
+    """Peak learning rate of the implicit filters; null: as everything else."""
+    frozen: list[Part] = field(default_factory=list)
+    """Parts that keep the weights that the run begins with: embedding (with its head), filter, hyena, mlp, norm."""
     global_batch_tokens: int = 65536
     """Tokens per optimizer step over all ranks, in every stage."""
 
@@ -126,7 +147,7 @@ class ParallelConfig:
     """On CPUs with glibc: keep freed memory for the next tensor instead of returning it to the system."""
     cuda_graphs: bool = False
     """On CUDA GPUs: record the blocks of a stage's first micro step and replay them as one launch, without sequence
-    parallelism or ZeRO 3 and up to 262,144 tokens a micro step. Not yet seen under DeepSpeed."""
+    parallelism, ZeRO 3 or shorter_contexts, and up to 262,144 tokens a micro step. Not yet seen under DeepSpeed."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The stage of each step, and how a global batch is distributed: pure functions of integers.
 
 The clock is tokens seen. Step s begins at s * global_batch_tokens tokens and belongs to the stage whose half-open range
-contains that number, so a stage ends with the step that reaches its `until_tokens`.
+contains that number, so a stage ends with the step that reaches its `until_tokens`. Each step of a stage of several
+contexts has one of them, by turns.
 """
 
 from bisect import bisect_right
@@ -9,11 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hdna.config import RunConfig, Stage
+from hdna.config.checks import CONTEXT_PERIOD
+from hdna.data.turns import Turns
 
 
 @dataclass(frozen=True)
 class StagePlan:
-    """One stage in steps."""
+    """One stage in steps, at one of its contexts."""
 
     index: int
     first_step: int
@@ -52,10 +55,20 @@ class Curriculum:
     def __init__(self, stages: Sequence[Stage], global_batch_tokens: int) -> None:
         self.global_batch_tokens = global_batch_tokens
         ends = [-(-stage.until_tokens // global_batch_tokens) for stage in stages]
-        self.stages = [
-            StagePlan(index, first, end, stage.context_length, stage.micro_batch_size, samples, stage.sequence_parallel)
+        self.contexts = [
+            [
+                StagePlan(index, first, end, context, samples, global_batch_tokens // context, stage.sequence_parallel)
+                for context in (stage.context_length, *stage.shorter_contexts)
+                for samples in [stage.micro_batch_size * (stage.context_length // context)]
+            ]
             for index, (stage, first, end) in enumerate(zip(stages, [0, *ends[:-1]], ends, strict=True))
-            for samples in [global_batch_tokens // stage.context_length]
+        ]
+        """Each stage at each of its contexts, the longest first; micro-batches have about as many tokens at all."""
+        self.stages = [contexts[0] for contexts in self.contexts]
+        """Each stage at its longest context."""
+        self._turns = [
+            Turns(stage.context_weights or [1.0] * len(contexts), CONTEXT_PERIOD)
+            for stage, contexts in zip(stages, self.contexts, strict=True)
         ]
         self._firsts = [stage.first_step for stage in self.stages]
 
@@ -75,10 +88,24 @@ class Curriculum:
         return self.steps * self.global_batch_tokens
 
     def stage(self, step: int) -> StagePlan:
-        """The stage that step `step` (0-based) belongs to.
+        """The stage that step `step` (0-based) belongs to, at the step's context.
 
         Raises IndexError past the end of the run.
         """
+        index = self._index(step)
+        return self.contexts[index][self._turns[index].kind(step - self._firsts[index])]
+
+    def earlier(self, step: int) -> int:
+        """Steps of the same stage and context before this one."""
+        index = self._index(step)
+        turns, done = self._turns[index], step - self._firsts[index]
+        return turns.count(turns.kind(done), done)
+
+    def steps_at(self, plan: StagePlan) -> int:
+        """Steps of a stage that have the plan's context."""
+        return self._turns[plan.index].count(self.contexts[plan.index].index(plan), plan.end_step - plan.first_step)
+
+    def _index(self, step: int) -> int:
         if not 0 <= step < self.steps:
             raise IndexError(f"step {step} of a run of {self.steps}")
-        return self.stages[bisect_right(self._firsts, step) - 1]
+        return bisect_right(self._firsts, step) - 1

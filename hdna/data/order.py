@@ -3,7 +3,8 @@
 Integers in, (window, offset, strand) out: no state, no knowledge of ranks or workers. A run's position in its data is
 one integer, the step. The lengths of windows come from tables, of which those of large sets read a few shards' index.
 
-Each curriculum stage has its own epochs. An epoch contains every window's (bases - 1) // context_length crops once.
+Each curriculum stage, and each context of one with several, has its own epochs. An epoch contains every window's
+(bases - 1) // context_length crops once.
 Shards are permuted, then the crops of a few consecutive shards together, so that a reader needs only those few shards
 at a time. In each epoch a window's crops start from a new phase, so that they do not always begin at the same base.
 """
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hdna.data.curriculum import Curriculum, StagePlan
+from hdna.data.turns import exact_shares
 from hdna.data.window_table import WindowTable, crops_of, window_table
 from hdna.errors import InputError
 from hdna.genome.hashing import hash64, hash_int, permutation
@@ -116,7 +118,7 @@ class DataOrder:
     def batch(self, step: int) -> Crops:
         """The crops of global batch `step`, in order. Raises IndexError past the end of the run."""
         stage = self.curriculum.stage(step)
-        slots = np.arange(stage.samples) + (step - stage.first_step) * stage.samples
+        slots = np.arange(stage.samples) + self.curriculum.earlier(step) * stage.samples
         period, slot = np.divmod(slots, MIXTURE_PERIOD)
         crops = Crops(np.empty_like(slots), np.empty_like(slots), np.empty(len(slots), np.bool_))
         for shard_set in np.unique(self._period.shard_set[slot]):
@@ -201,10 +203,7 @@ def _mixture_period(weights: Sequence[float], key: int) -> _Period:
     if len(weights) == 1:
         slots = np.arange(MIXTURE_PERIOD)
         return _Period(np.zeros_like(slots), slots, np.array([MIXTURE_PERIOD]))
-    exact = np.asarray(weights) / sum(weights) * MIXTURE_PERIOD
-    share = np.floor(exact).astype(int)
-    largest_remainders = np.argsort(-(exact - share), kind="stable")[: MIXTURE_PERIOD - share.sum()]
-    share[largest_remainders] += 1
+    share = exact_shares(weights, MIXTURE_PERIOD)
     shard_set = np.repeat(np.arange(len(weights)), share)[permutation(MIXTURE_PERIOD, key, _MIXTURE)]
     rank = np.empty_like(shard_set)
     for number in range(len(weights)):

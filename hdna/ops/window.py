@@ -17,7 +17,7 @@ def windowed(taps: Tensor, time: Tensor, decay: Tensor, shift: float) -> Tensor:
 
     Args:
         taps: (C, T), fp32 (or fp64).
-        time: (T,) from 0 to 1 over l_max.
+        time: (T,) from 0 to 1 over the context that the model was first trained for.
         decay: (C,) rate of each channel, at least 0, per unit of time.
         shift: the floor, which the window approaches.
 

@@ -15,11 +15,25 @@ from hdna.run.step_record import StepRecord
 
 
 @dataclass(frozen=True)
+class ContextFacts:
+    """The steps of one stage that had one context length."""
+
+    context_length: int
+    steps: int
+    tokens: int
+    bits_per_base: float | None
+    """Train bits per base of the last of them with a finite loss."""
+    valid_bits_per_base: float | None
+    """At this context, of the stage's last evaluation."""
+
+
+@dataclass(frozen=True)
 class StageFacts:
     """The progress of one curriculum stage so far."""
 
     index: int
     context_length: int
+    """The longest."""
     first_token: int
     """Tokens seen before the stage's first step."""
     last_token: int
@@ -29,6 +43,8 @@ class StageFacts:
     """Train bits per base of its last step with a finite loss."""
     valid_bits_per_base: float | None
     """Of its last evaluation."""
+    contexts: list[ContextFacts]
+    """The longest first."""
 
 
 @dataclass(frozen=True)
@@ -121,20 +137,41 @@ def _stages(steps: list[StepRecord]) -> list[StageFacts]:
         mine = [step for step in steps if step.stage == index]
         train = [step.bits_per_base for step in mine if step.bits_per_base is not None]
         valid = [step.valid_bits_per_base for step in mine if step.valid_bits_per_base is not None]
+        contexts = _contexts(mine, seen, valid[-1] if valid else None)
         last = mine[-1]
         stages.append(
             StageFacts(
                 index,
-                last.context_length,
+                contexts[0].context_length,
                 seen,
                 last.tokens,
                 len(mine),
                 train[-1] if train else None,
                 valid[-1] if valid else None,
+                contexts,
             )
         )
         seen = last.tokens
     return stages
+
+
+def _contexts(steps: list[StepRecord], seen: int, valid: float | None) -> list[ContextFacts]:
+    """Of one stage, which began at `seen` tokens and has `valid` as its last score at the longest context."""
+    by_context = next((step.valid_bits_by_context for step in reversed(steps) if step.valid_bits_by_context), {})
+    begins = [seen, *(step.tokens for step in steps)]
+    found: list[ContextFacts] = []
+    for context in sorted({step.context_length for step in steps}, reverse=True):
+        mine = [
+            (step, step.tokens - begin)
+            for step, begin in zip(steps, begins, strict=False)
+            if step.context_length == context
+        ]
+        train = [step.bits_per_base for step, _ in mine if step.bits_per_base is not None]
+        score = by_context.get(str(context), None if found else valid)
+        found.append(
+            ContextFacts(context, len(mine), sum(tokens for _, tokens in mine), train[-1] if train else None, score)
+        )
+    return found
 
 
 def _shard_checksums(checkpoints: list[CheckpointRef]) -> dict[str, str]:

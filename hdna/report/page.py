@@ -107,8 +107,8 @@ def _cards(history: History) -> Iterator[tuple[str, str, str]]:
     plan = Curriculum.of(config) if config else None
     yield "Steps", f"{last.step:,}", f"of {plan.steps:,}" if plan else ""
     yield "Tokens seen", _short(last.tokens), f"of {_short(plan.tokens)}" if plan else ""
-    scored = history.last_scored
-    context = f"context {scored.context_length:,}" if scored else ""
+    scored = [stage.context_length for stage in history.stages if stage.valid_bits_per_base is not None]
+    context = f"context {scored[-1]:,}" if scored else ""
     yield "Valid bits/base", _bits(history.valid_bits_per_base, 3), context
     if history.valid_bits_per_base is not None and "entropy" in history.baselines:
         gain = history.baselines["entropy"] - history.valid_bits_per_base
@@ -137,6 +137,9 @@ def _ladder(history: History) -> list[tuple[str, str, str]]:
     baselines, entropy = history.baselines, history.baselines.get("entropy")
     names = {"unigram": "unigram", "entropy": "order-0 entropy of the split", "markov": "order-5 Markov"}
     simple = [(baselines[key], name) for key, name in names.items() if key in baselines]
+    if "source" in baselines:
+        context = baselines.get("source_context_length", 0)
+        simple.append((baselines["source"], f"the weights it began with (context {context:,.0f})"))
     entries = [(UNIFORM_BITS, "uniform guess"), *simple]
     entries += [
         (stage.valid_bits_per_base, f"this run, stage {stage.index} (context {stage.context_length:,})")
@@ -151,14 +154,15 @@ def _ladder(history: History) -> list[tuple[str, str, str]]:
 
 def _stage_rows(history: History) -> Iterator[tuple[str, ...]]:
     for stage in history.stages:
-        yield (
-            str(stage.index),
-            f"{stage.context_length:,}",
-            f"{stage.steps:,}",
-            f"{stage.last_token - stage.first_token:,}",
-            _bits(stage.bits_per_base),
-            _bits(stage.valid_bits_per_base),
-        )
+        for part in stage.contexts:
+            yield (
+                str(stage.index),
+                f"{part.context_length:,}",
+                f"{part.steps:,}",
+                f"{part.tokens:,}",
+                _bits(part.bits_per_base),
+                _bits(part.valid_bits_per_base),
+            )
 
 
 def _skipped(history: History) -> Iterator[Html]:

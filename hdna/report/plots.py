@@ -29,6 +29,7 @@ COLOURS = {
     "unigram": "#8e6bbf",
     "entropy": "#c77d0a",
     "uniform": "#98a2ad",
+    "source": "#0f8b8d",
 }
 """By role, for a light page. report.css defines the dark ones under the same names."""
 BASELINE_STYLES = {
@@ -36,7 +37,11 @@ BASELINE_STYLES = {
     "unigram": ("unigram", (0, (4, 2))),
     "entropy": ("order-0 entropy", (0, (6, 2, 1, 2))),
     "markov": ("order-5 Markov", "--"),
+    "source": ("weights it began with", "-."),
 }
+_COMPARED = ("valid", "train", "markov", "entropy", "unigram", "source")
+"""Colours of compared runs, in their order."""
+MOST_COMPARED = len(_COMPARED)
 UNIFORM_BITS = 2.0
 MAX_POINTS = 1000
 """A longer curve is drawn as means of consecutive steps: more points would exceed the screen's resolution."""
@@ -74,6 +79,26 @@ def bits_plot(history: History, name: str, narrow: bool = False) -> str:
     axes.set_ylabel("bits per base")
     figure.legend(loc="outside lower center", ncols=2 if narrow else 3, frameon=False, labelcolor=COLOURS["ink"])
     return _svg(figure, name, "Train and valid bits per base by tokens seen")
+
+
+def comparison_plot(histories: Sequence[History], labels: Sequence[str], name: str, narrow: bool = False) -> str:
+    """Valid bits per base of several runs by tokens, from the score of the weights that each began with, if any."""
+    figure, axes = _figure((4.0, 4.4) if narrow else (9.2, 4.6))
+    drawn: list[float] = []
+    for number, (history, label) in enumerate(zip(histories, labels, strict=True)):
+        scored = [(float(s.tokens), s.valid_bits_per_base) for s in history.steps if _is_drawn(s.valid_bits_per_base)]
+        begun = history.baselines.get("source")
+        points = [(0.0, begun), *scored] if _is_drawn(begun) else scored
+        tokens, bits = np.array(points, dtype=np.float64).reshape(-1, 2).T
+        _line(axes, tokens, bits, f"run-{number}", _COMPARED[number], linewidth=2.0, marker="o", markersize=3.5)
+        axes.lines[-1].set_label(label)
+        drawn += bits.tolist()
+    last = max(1, *(history.steps[-1].tokens for history in histories))
+    axes.set_xlim(-0.01 * last, 1.01 * last)
+    axes.set_ylim(*readable_range(np.array(drawn), []))
+    axes.set_ylabel("valid bits per base")
+    figure.legend(loc="outside lower center", ncols=1 if narrow else 3, frameon=False, labelcolor=COLOURS["ink"])
+    return _svg(figure, name, "Valid bits per base of several runs by tokens seen")
 
 
 def trace_plot(

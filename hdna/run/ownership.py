@@ -24,9 +24,14 @@ def refuse_taken(config: RunConfig) -> list[str]:
     recipe_url = storage.join(url, RECIPE)
     if storage.exists(recipe_url):
         return _changes(config, parse_recipe(storage.read(recipe_url).decode(errors="replace"), recipe_url))
+    refuse_other_files(url)
+    return []
+
+
+def refuse_other_files(url: str) -> None:
+    """Raise InputError when a place without a run contains anything."""
     if not all(storage.is_probe(name) or is_lease(name) for name in storage.list_objects(url)):
         raise InputError(f"{url}: contains files that are not an hdna run: choose another run.url")
-    return []
 
 
 def claim(config: RunConfig) -> None:

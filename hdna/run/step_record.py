@@ -15,7 +15,9 @@ _NOT_FINITE = re.compile(rb"(?<=: )-?(?:NaN|Infinity)")
 _POSITION = ("step", "tokens", "stage", "context_length")
 _MAX_COUNT = (1 << 63) - 1
 _UTC = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
-_VALID = ("valid_loss", "valid_bits_per_base", "valid_bases")
+_OPTIONAL = ("valid_loss", "valid_bits_per_base", "valid_bases", "valid_bits_by_context")
+"""Columns that most lines do not have."""
+_CONTEXT = re.compile(r"[1-9][0-9]{0,17}")
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,14 @@ class StepRecord:
     bucket_written_bytes: int | None = None
     """Likewise to buckets."""
     valid_loss: float | None = None
-    """Mean nats per base of the valid split; like the next two, only on steps that evaluate."""
+    """Mean nats per base of the valid split at the stage's longest context; like the rest, only on steps that
+    evaluate."""
     valid_bits_per_base: float | None = None
     """`valid_loss` / ln 2."""
     valid_bases: int | None = None
     """Bases scored."""
+    valid_bits_by_context: dict[str, float] | None = None
+    """Bits per base at each context of a stage that has several."""
 
     @property
     def was_skipped(self) -> bool:
@@ -83,7 +88,7 @@ class StepRecord:
     def to_line(self) -> bytes:
         """The line for metrics.jsonl; columns of the valid split only if there was an evaluation."""
         values = {field.name: _value(getattr(self, field.name), str(field.type)) for field in fields(self)}
-        columns = {name: value for name, value in values.items() if value is not None or name not in _VALID}
+        columns = {name: value for name, value in values.items() if value is not None or name not in _OPTIONAL}
         return json.dumps(columns).encode() + b"\n"
 
     @classmethod
@@ -104,8 +109,17 @@ class StepRecord:
 def _value(value: Any, kind: str) -> Any:  # noqa: ANN401 - any JSON value, as the field's type
     if kind.startswith("str"):
         return value if isinstance(value, str) and _UTC.fullmatch(value) else None
+    if kind.startswith("dict"):
+        return _by_context(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         return None
     if kind.startswith("float"):
         return float(value)
     return int(value) if value == int(value) else None
+
+
+def _by_context(value: object) -> dict[str, float] | None:
+    if not isinstance(value, dict) or not all(_CONTEXT.fullmatch(str(key)) for key in value):
+        return None
+    numbers = {str(key): _value(number, "float") for key, number in value.items()}
+    return numbers if numbers and None not in numbers.values() else None

@@ -40,22 +40,24 @@ def start_block(
         f"device  {describe_device(device)}; {config.parallel.workers} worker(s), ZeRO {config.parallel.zero_stage}, "
         f"{config.parallel.precision}, DeepSpeed {metadata.version('deepspeed')}; {fused_kernels(device)}"
         f"{'; freed memory is kept' if keeps_freed_memory else ''}",
-        *(_stage_line(config, stage, train) for stage in curriculum.stages),
+        *(_stage_line(config, curriculum, plan, train) for contexts in curriculum.contexts for plan in contexts),
     ]
     return "\n".join(lines)
 
 
-def _stage_line(config: RunConfig, stage: StagePlan, train: WindowReader) -> str:
+def _stage_line(config: RunConfig, curriculum: Curriculum, stage: StagePlan, train: WindowReader) -> str:
     ranks, idle = divmod(config.parallel.workers, stage.sequence_parallel)
     shared = f" each shared by {stage.sequence_parallel} workers" if stage.sequence_parallel > 1 else ""
     shared += f" ({idle} worker(s) idle)" if idle else ""
     largest, micro_steps = stage.largest_micro_batch(ranks), stage.accumulation(ranks)
     at_most = "" if largest * micro_steps * ranks == stage.samples else "up to "
     crops = sum(int(table.crops(stage.context_length).sum()) for table in train.tables)
-    epochs = (stage.end_step - stage.first_step) * stage.samples / crops
+    steps = curriculum.steps_at(stage)
+    epochs = steps * stage.samples / crops
     flops = step_flops(config, stage, ranks)
+    mixed = f", {steps:,} of them" if len(curriculum.contexts[stage.index]) > 1 else ""
     return (
-        f"stage {stage.index} steps {stage.first_step + 1}-{stage.end_step}: {at_most}{largest} samples x "
+        f"stage {stage.index} steps {stage.first_step + 1}-{stage.end_step}{mixed}: {at_most}{largest} samples x "
         f"{stage.context_length:,} tokens x {micro_steps} micro steps x {ranks} data rank(s){shared} = "
         f"{config.optim.global_batch_tokens:,} tokens a step; {epochs:.2f} epochs; {flops / 1e12:.2f} TFLOP a step"
     )

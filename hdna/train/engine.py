@@ -23,7 +23,7 @@ from hdna.model import HyenaDNA
 from hdna.model.loss import weighted_nats
 from hdna.model.norm import Norm
 from hdna.parallel.mesh import Mesh, bound_waiting
-from hdna.train.optim import BETAS, parameter_groups
+from hdna.train.optim import BETAS, RATE, parameter_groups
 
 _BUCKET_ELEMENTS = 1 << 24
 """Size of ZeRO's buffers: its default of 5e8 would take 2 GB beside a model of 26 MB."""
@@ -57,7 +57,7 @@ class Engine:
         self._clip_norm = config.optim.clip_norm
         self._world_size = Mesh.of_this_process().world_size
         self.module = NatsOfBatch(model, config.parallel.precision == "bf16")
-        groups = parameter_groups(self.module.named_parameters(), config.optim.weight_decay)
+        groups = parameter_groups(self.module.named_parameters(), config.optim)
         self._deepspeed_engine, *_ = deepspeed.initialize(
             model=self.module,
             optimizer=_adamw(groups, device),
@@ -98,7 +98,7 @@ class Engine:
         A non-finite norm updates nothing.
         """
         for group in self._deepspeed_engine.optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group[RATE]
         if self._stage == 0:
             return self._plain_step()
         self._deepspeed_engine.step()

@@ -20,13 +20,11 @@ from hdna.data.step_flops import step_flops
 from hdna.data.stream import WindowReader, prefetched
 from hdna.devices import device_called
 from hdna.errors import InputError
-from hdna.evaluate.bits import Score, evaluation_crops, score
+from hdna.evaluate.bits import Score
 from hdna.evaluate.markov import baselines
 from hdna.genome.shard_set import load_shard_set
 from hdna.model import HyenaDNA
-from hdna.model.filter_cache import MicroStep
 from hdna.model.graphed import can_replay
-from hdna.model.micro_batch import MicroBatch
 from hdna.parallel import Mesh, shard_sequence
 from hdna.parallel.mesh import lost_ranks_explained
 from hdna.run.best_effort import BestEffort
@@ -43,8 +41,9 @@ from hdna.train.banner import describe_device, environment, start_block
 from hdna.train.engine import Engine, apex_is_nvidia, use_apex_layer_norm
 from hdna.train.optim import learning_rate
 from hdna.train.saver import Saver
+from hdna.train.scoring import keep_source_score, score_at, with_scores
 from hdna.train.source import WEIGHTS_FROM, described, load_source
-from hdna.train.step import StepResult, micro_batch_nats, optimizer_step, share_of_step
+from hdna.train.step import StepResult, optimizer_step, share_of_step
 
 PREFETCHED_STEPS = 32
 """Steps ahead whose shards are copied from a bucket: a group of shards lasts for hundreds to thousands of steps, so its
@@ -122,6 +121,8 @@ class _Training:
 
     def run(self, should_stop: Callable[[], bool]) -> RunState:
         """Run the remaining steps, or those until the run is told to stop."""
+        if self.config.run.init_from is not None and not self.state.step:
+            self._score_source()
         self._prefetch(range(self.state.step, self.state.step + PREFETCHED_STEPS))
         batches = map(self._batch, range(self.state.step, self.curriculum.steps))
         ended = began = time.perf_counter()
@@ -179,7 +180,9 @@ class _Training:
             shard_sequence(self.engine.module.model, mesh, self.config.parallel.long_conv)
         if stage.index != self._entered:
             self._entered = stage.index
-            graphs = self.engine.device.type == "cuda" and can_replay(self.config.parallel, stage.sequence_parallel)
+            one_shape = len(self.curriculum.contexts[stage.index]) == 1
+            on_gpu = self.engine.device.type == "cuda"
+            graphs = on_gpu and one_shape and can_replay(self.config.parallel, stage.sequence_parallel)
             self.engine.module.model.backbone.use_cuda_graphs(graphs)
 
     def _step(self, batch: StepBatch, waited: float) -> StepRecord:
@@ -228,26 +231,22 @@ class _Training:
             )
 
     def _evaluated(self, record: StepRecord, stage: StagePlan) -> StepRecord:
-        """The record, with the valid split's score at the stage's context when an evaluation is due."""
+        """The record, with the valid split's score at each of the stage's contexts when an evaluation is due."""
         if record.step % self.config.evaluate.every_steps and record.step != stage.end_step:
             return record
-        result = self._score(stage)
-        if not result.bases:
-            return record
-        return replace(
-            record, valid_loss=result.loss, valid_bits_per_base=result.bits_per_base, valid_bases=result.bases
-        )
+        plans = self.curriculum.contexts[stage.index]
+        return with_scores(record, [(plan.context_length, self._score(plan)) for plan in plans])
 
-    def _score(self, stage: StagePlan) -> Score:
-        crops = evaluation_crops(self.valid_windows, stage.context_length, self.config.evaluate.max_bases)
+    def _score_source(self) -> None:
+        """The weights that the run begins with, on its own valid split, before they change."""
+        first = self.curriculum.stages[0]
+        self._enter(first)
+        found = self._score(first)
+        if found.bases and self.mesh.is_leader:
+            self.report(keep_source_score(self.config.run.url, found, first.context_length))
 
-        def nats(micro_batch: MicroBatch) -> torch.Tensor:
-            return micro_batch_nats(self.engine, micro_batch, 0, MicroStep())
-
-        self.engine.train_mode(False)
-        result = score(nats, self.valid_windows, crops, stage.context_length, stage.micro_batch_size, self.mesh)
-        self.engine.train_mode(True)
-        return result
+    def _score(self, plan: StagePlan) -> Score:
+        return score_at(self.engine, plan, self.valid_windows, self.config.evaluate.max_bases, self.mesh)
 
     def _save(self, record: StepRecord, due: bool, stops: bool) -> None:
         """Begin to save a checkpoint when due; wait for it at the end of the run, or when it stops."""

@@ -1,38 +1,73 @@
 """The weights that a new run begins from: another run's, a checkpoint's, or imported ones (`run.init_from`)."""
 
+from dataclasses import replace
 from typing import Any
 
+from hdna import storage
 from hdna.checkpoint import LoadedCheckpoint, list_checkpoints, load_run_or_checkpoint, read_state, weights_url
 from hdna.config import RunConfig
 from hdna.config.recipe import flatten, parse_recipe
 from hdna.errors import InputError
+from hdna.run.files import RECIPE
 
 WEIGHTS_FROM = "weights from"
 """Their entry in environment.json."""
+SOURCE_BITS, SOURCE_CONTEXT = "source", "source_context_length"
+"""Their bits per base on the run's own valid split, before they change, and the context: entries of baselines.json."""
 _OF_TRAINING = "model.embed_dropout"
 """The one key of a model that is no part of its geometry."""
+_OF_CONTEXT = ("model.l_max", "model.filter_l_max")
+"""Those that differ in a model extended to a longer context."""
+
+
+def with_filter_of_source(config: RunConfig) -> RunConfig:
+    """The recipe with `model.filter_l_max` filled in, where a longer context extends the weights of `run.init_from`.
+
+    A run that exists already has it in its own recipe. Raises InputError when there is no such source.
+    """
+    if config.run.init_from is None or config.model.filter_l_max is not None:
+        return config
+    own = storage.join(config.run.url, RECIPE)
+    if storage.exists(own):
+        return _with_filter_l_max(config, parse_recipe(storage.read(own).decode(errors="replace"), own))
+    source = _recipe_of(config.run.init_from)
+    return config if source.model.l_max >= config.model.l_max else _with_filter_l_max(config, source)
+
+
+def _with_filter_l_max(config: RunConfig, other: RunConfig) -> RunConfig:
+    span = other.model.filter_span
+    return replace(config, model=replace(config.model, filter_l_max=span if span < config.model.l_max else None))
 
 
 def refuse_other_model(config: RunConfig) -> None:
-    """Raise InputError, naming every key, when `run.init_from` is not of this recipe's model.
+    """Raise InputError, naming every key, when `run.init_from` is not of this recipe's model, or of its beginning.
 
     A run with checkpoints of its own goes on from these, wherever its source is by now.
     """
-    if config.run.init_from is None or list_checkpoints(config.run.url):
+    if config.run.init_from is None:
         return
-    url = weights_url(config.run.init_from)
-    theirs = _geometry(parse_recipe(read_state(url).recipe, f"the recipe in {url}"))
-    ours = _geometry(config)
-    different = [key for key in sorted(ours) if ours[key] != theirs.get(key)]
+    if storage.join(config.run.init_from, "").startswith(storage.join(config.run.url, "")):
+        raise InputError(f"run.init_from={config.run.init_from}: is in run.url: give the new run a URL of its own")
+    if list_checkpoints(config.run.url):
+        return
+    source = _recipe_of(config.run.init_from)
+    ours, theirs = _geometry(config), _geometry(source)
+    free = _OF_CONTEXT if config.model.l_max > source.model.l_max else ()
+    different = [key for key in sorted(ours) if ours[key] != theirs.get(key) and key not in free]
     if different:
         listed = "; ".join(f"its {key} is {theirs.get(key)}, this recipe's is {ours[key]}" for key in different)
         raise InputError(f"run.init_from={config.run.init_from}: another model: {listed}")
 
 
+def _recipe_of(source: str) -> RunConfig:
+    url = weights_url(source)
+    return parse_recipe(read_state(url).recipe, f"the recipe in {url}")
+
+
 def _geometry(config: RunConfig) -> dict[str, Any]:
-    """The keys of the model that its weights depend on; a width left open as the number that it stands for."""
+    """The keys of the model that its weights depend on; those left open as the numbers that they stand for."""
     keys = {key: value for key, value in flatten(config).items() if key.startswith("model.") and key != _OF_TRAINING}
-    return keys | {"model.d_inner": config.model.mlp_width}
+    return keys | {"model.d_inner": config.model.mlp_width, "model.filter_l_max": config.model.filter_span}
 
 
 def load_source(config: RunConfig) -> LoadedCheckpoint | None:

@@ -13,9 +13,10 @@ GLOBAL_BATCH_TOKENS = 12
 
 @st.composite
 def stage_lists(draw: st.DrawFn) -> list[Stage]:
-    """Stages that any recipe may have: rising ends, contexts that divide the global batch."""
-    ends = sorted(draw(st.sets(st.integers(1, 200), min_size=1, max_size=5)))
-    return [Stage(draw(st.sampled_from(LENGTHS)), end, 1) for end in ends]
+    """Stages that any recipe may have: rising ends, contexts that divide the global batch, one or several each."""
+    ends = sorted(draw(st.sets(st.integers(1, 2000), min_size=1, max_size=5)))
+    contexts = [sorted(draw(st.sets(st.sampled_from(LENGTHS), min_size=1, max_size=3)), reverse=True) for _ in ends]
+    return [Stage(first, end, 1, shorter_contexts=rest) for end, (first, *rest) in zip(ends, contexts, strict=True)]
 
 
 def stage_by_counting(stages: list[Stage], step: int) -> int | None:
@@ -42,6 +43,10 @@ def test_each_step_belongs_to_the_stage_that_holds_its_first_token(stages: list[
             assert found.index == expected
             assert found.first_step <= step < found.end_step
             assert found.samples * found.context_length == GLOBAL_BATCH_TOKENS
+            stage = stages[expected]
+            assert found.context_length in (stage.context_length, *stage.shorter_contexts)
+            before = [curriculum.stage(earlier) for earlier in range(found.first_step, step)]
+            assert curriculum.earlier(step) == before.count(found)
 
 
 @given(stage_lists())

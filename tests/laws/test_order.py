@@ -147,6 +147,24 @@ def test_seeds_stages_and_epochs_read_in_different_orders() -> None:
     assert sorted(c.window for c in stage_0) == sorted(c.window for c in stage_1)
 
 
+def test_each_context_of_a_stage_reads_its_own_epochs() -> None:
+    windows = table(*[2049] * 12)
+    stage = Stage(1024, 10**9, shorter_contexts=[256], context_weights=[1, 3])
+    order = DataOrder([windows], Curriculum([Stage(512, 1024 * 30), stage], 1024), 4)
+    crops: dict[int, list[Crop]] = {1024: [], 256: []}
+    for step in range(30, 30 + 192):
+        crops[order.curriculum.stage(step).context_length] += order.batch(step)
+    assert (len(crops[1024]), len(crops[256])) == (
+        48,
+        144 * 4,
+    )  # a quarter of the steps, of one crop; the rest, of four
+    for context, per_window in ((1024, 2), (256, 8)):
+        epoch = 12 * per_window
+        for first in range(0, len(crops[context]), epoch):
+            windows_read = Counter(crop.window for crop in crops[context][first : first + epoch])
+            assert windows_read == dict.fromkeys(range(12), per_window)
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(0.01, 100), min_size=2, max_size=4), st.integers(0, 1000))
 def test_a_mixture_has_its_weights_in_every_period_and_each_set_its_own_epochs(weights: list[float], seed: int) -> None:

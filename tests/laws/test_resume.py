@@ -83,6 +83,40 @@ def test_a_killed_run_resumes_bit_for_bit(
     assert_same_run(url, never_stopped)
 
 
+MIXED = [
+    "curriculum=[{context_length: 512, shorter_contexts: [64, 256], until_tokens: 20480, sequence_parallel: 1}]",
+    "evaluate.max_bases=2000",
+]
+"""Ten steps of three contexts."""
+
+
+def test_a_stage_of_several_contexts_resumes_bit_for_bit_and_on_another_layout(
+    tiny_recipe: Path, tmp_path: Path
+) -> None:
+    whole, killed, shared = (str(tmp_path / name) for name in ("whole", "killed", "shared"))
+    run_ranks(1, run_training, recipe=tiny_recipe, overrides=[f"run.url={whole}", *MIXED])
+    train_until_killed(tiny_recipe, killed, 5, overrides=MIXED)
+    run_ranks(1, run_training, recipe=tiny_recipe, overrides=[f"run.url={killed}", *MIXED])
+    assert_same_bits(killed, whole)
+    assert_same_run(killed, whole)
+    two = ["parallel.workers=2", MIXED[0].replace("parallel: 1", "parallel: 2"), MIXED[1]]
+    run_ranks(2, run_training, recipe=tiny_recipe, overrides=[f"run.url={shared}", *two])
+    expected = load_weights(whole)
+    for name, value in load_weights(shared).items():
+        error = float((value - expected[name]).abs().max() / expected[name].abs().max())
+        assert error <= LAYOUT_TOLERANCE, f"{name}: {error:.1e}"
+    records = read_metrics(whole)
+    assert [record.context_length for record in records] == [512, 64, 256, *[512, 64, 256] * 2, 512]
+    scored = [record for record in records if record.valid_bits_by_context is not None]
+    assert [record.step for record in scored] == [5, 10]
+    for record in scored:
+        assert record.valid_bits_by_context is not None
+        assert [*record.valid_bits_by_context] == ["512", "64", "256"]
+        assert record.valid_bits_by_context["512"] == record.valid_bits_per_base
+    for one, other in zip(scored, (r for r in read_metrics(shared) if r.valid_bits_by_context), strict=True):
+        assert one.valid_bits_by_context == pytest.approx(other.valid_bits_by_context, rel=1e-4)
+
+
 @pytest.mark.parametrize(
     ("first", "then"),
     [((1, 1, 1), (2, 3, 2)), ((2, 2, 2), (1, 0, 1)), ((2, 3, 1), (2, 1, 2)), ((1, 0, 1), (4, 2, 4))],

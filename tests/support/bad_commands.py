@@ -53,6 +53,10 @@ _INPUTS = (
     ("checkpoints", "verify", "?"),
     ("checkpoints", "prune", "?"),
     ("report", "?"),
+    ("report", "run", "?"),
+    ("import", "?", "--out", "new"),
+    ("adapt", "?", "--from", "run", "--out", "new"),
+    ("adapt", "g.fa", "--from", "?", "--out", "new"),
 )
 _OUTPUTS = (
     ("prep", "synth", "--bases", "5000", "--out", "?"),
@@ -60,6 +64,7 @@ _OUTPUTS = (
     ("prep", "fasta", "g.zarr", "--out", "?"),
     ("prep", "shards", "g.zarr", "--window", "500", "--out", "?"),
     ("recipes", "quickstart", "--copy", "?"),
+    ("adapt", "g.fa", "--from", "run", "--out", "?"),
 )
 _NUMBERS = (
     ("prep", "synth", "--out", "new", "--bases", "?"),
@@ -71,7 +76,8 @@ _NUMBERS = (
 )
 _MISTYPED = (
     ["nope"], ["prep", "nope"], ["prep", "shards"], ["prep", "genome", "g.fa"], ["--nope"], ["report"], ["train"],
-    ["plan", "quickstart", "--device", "moon"], ["report", "run", "again"], ["recipes", "--copy", "mine.yaml"],
+    ["plan", "quickstart", "--device", "moon"], ["recipes", "--copy", "mine.yaml"],
+    ["adapt", "--from", "run", "--out", "new"], ["adapt", "a=1", "--from", "run", "--out", "new"],
     ["prep", "shards", "g.zarr", "--out", "new", "--splits", "g.bed", "--split-by", "hash"], ["doctor", "a", "b"],
     ["prep", "genome", "g.fa", "--out", "new", "--backend", "moon"], ["checkpoints", "verify"], ["plan"],
     ["checkpoints", "prune", "run", "--keep-last", "0"], ["checkpoints", "prune", "run", "--keep-every", "-1"],

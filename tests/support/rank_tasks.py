@@ -116,6 +116,22 @@ def run_poisoned(recipe: Path, out: Path) -> None:
             save_file(found, out / f"zero-{zero}.safetensors")
 
 
+def run_frozen(recipe: Path, out: Path, settings: dict[str, list[str]]) -> None:
+    """Two steps under every ZeRO stage and each of the settings: the weights before and after, and gradient norms."""
+    mesh = Mesh.of_this_process()
+    for zero in (0, 1, 2, 3):
+        for name, overrides in settings.items():
+            layout = [f"parallel.zero_stage={zero}", f"parallel.workers={mesh.world_size}"]
+            engine, sampled = prepared(load_recipe(str(recipe), [*layout, *overrides]))
+            found = {f"0.{key}": value.clone() for key, value in engine.parameters()}
+            for number in (1, 2):
+                result = optimizer_step(engine, mesh, sampled(number), learning_rate=1e-3)
+                found |= {f"{number}.{key}": value.clone() for key, value in engine.parameters()}
+                found[f"{number}.norm"] = torch.tensor(result.grad_norm, dtype=torch.float64)
+            if mesh.is_leader:
+                save_file(found, out / f"{name}-{zero}.safetensors")
+
+
 def prepared(config: RunConfig) -> tuple[Engine, Callable[[int], StepBatch]]:
     """An engine for a recipe's first stage, its accumulation set, and a function for this rank's batch of a step."""
     curriculum = Curriculum.of(config)

@@ -45,7 +45,7 @@ _MEASURES = (
 )
 
 Records = list[tuple[str, bytes]]
-Columns = dict[str, int | float | str | None]
+Columns = dict[str, Any]
 Values = dict[str, Any]
 
 
@@ -184,7 +184,16 @@ def _is_count(value: object) -> bool:
 def _columns(line: Values) -> Columns:
     counts: Columns = {name: line[name] if _is_whole(line.get(name)) else None for name in _COUNTS}
     counts["time"] = line["time"] if _is_utc(line.get("time")) else None
+    counts["valid_bits_by_context"] = _by_context(line.get("valid_bits_by_context"))
     return counts | {name: float(line[name]) if is_number(line.get(name)) else None for name in _MEASURES}
+
+
+def _by_context(value: object) -> dict[str, float] | None:
+    """Numbers by context length."""
+    if not isinstance(value, dict) or not value:
+        return None
+    right = all(re.fullmatch("[1-9][0-9]{0,17}", key) and is_number(bits) for key, bits in value.items())
+    return {key: float(bits) for key, bits in value.items()} if right else None
 
 
 def _is_whole(value: object) -> bool:

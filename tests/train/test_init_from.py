@@ -9,7 +9,7 @@ from support.rank_tasks import run_training
 from support.ranks import run_ranks
 
 from hdna.checkpoint import list_checkpoints, load_checkpoint, load_weights
-from hdna.config import load_recipe
+from hdna.config import dump_recipe, load_recipe
 from hdna.errors import InputError
 from hdna.interop import to_reference
 from hdna.interop.imports import translated, write_import
@@ -17,6 +17,7 @@ from hdna.interop.weights_file import read_weights
 from hdna.model import HyenaDNA
 from hdna.run.files import ENVIRONMENT, read_json, read_metrics
 from hdna.train.preflight import preflight
+from hdna.train.source import with_filter_of_source
 
 pytestmark = pytest.mark.ranks
 ONE_STEP = ["curriculum=[{context_length: 512, until_tokens: 2048, micro_batch_size: 1}]", "optim.warmup_fraction=0"]
@@ -102,3 +103,43 @@ def test_another_geometry_is_refused_key_by_key_before_anything_starts(source: s
         config("model.d_model=32", "model.n_layer=3")
     with pytest.raises(InputError, match="has no intact checkpoint"):
         config("run.init_from=/nowhere/at/all")
+
+
+def test_a_longer_context_goes_on_from_the_same_score(source: str, tiny_recipe: Path, tmp_path: Path) -> None:
+    """The valid split at the shorter context, under weights whose filter goes on beyond their l_max of 514."""
+    longer = ["model.l_max=1026", *STILL]
+    run = f"run.url={tmp_path / 'run'}"
+    resolved = with_filter_of_source(load_recipe(str(tiny_recipe), [f"run.init_from={source}", run, *longer]))
+    assert (resolved.model.l_max, resolved.model.filter_l_max) == (1026, 514)
+    preflight(resolved)
+    begun(tiny_recipe, tmp_path / "run", source, settings=[*longer, "model.filter_l_max=514"])
+    before, after = (read_metrics(str(url))[-1].valid_bits_per_base for url in (source, tmp_path / "run"))
+    assert after == pytest.approx(before, rel=1e-6)
+
+
+def test_a_run_extended_twice_keeps_the_first_filter(source: str, tiny_recipe: Path, tmp_path: Path) -> None:
+    extended = ["model.l_max=1026", "model.filter_l_max=514"]
+    middle = begun(tiny_recipe, tmp_path / "middle", source, settings=[*extended, *STILL])
+    third = [f"run.url={tmp_path / 'third'}", f"run.init_from={middle}", "model.l_max=2050"]
+    assert with_filter_of_source(load_recipe(str(tiny_recipe), third)).model.filter_l_max == 514
+
+
+def test_a_run_that_exists_has_its_filter_from_its_own_recipe(tiny_recipe: Path, tmp_path: Path) -> None:
+    given = [f"run.url={tmp_path}", "run.init_from=/gone/by/now", "model.l_max=1026"]
+    resolved = load_recipe(str(tiny_recipe), [*given, "model.filter_l_max=514"])
+    (tmp_path / "recipe.yaml").write_text(dump_recipe(resolved))
+    assert with_filter_of_source(load_recipe(str(tiny_recipe), given)) == resolved
+
+
+def test_a_context_may_grow_and_nothing_else(source: str, tiny_recipe: Path, tmp_path: Path) -> None:
+    def check(*overrides: str) -> None:
+        preflight(with_filter_of_source(load_recipe(str(tiny_recipe), [f"run.init_from={source}", *overrides])))
+
+    url = f"run.url={tmp_path / 'new'}"
+    check(url, "model.l_max=600", "model.filter_l_max=600")  # rescaled, by choice
+    with pytest.raises(InputError, match=r"its model\.filter_l_max is 514, .* 512; its model\.l_max is 514, .* 512"):
+        check(url, "model.l_max=512")
+    with pytest.raises(InputError, match=r"another model: its model\.n_layer is 2, this recipe's is 3$"):
+        check(url, "model.l_max=600", "model.n_layer=3")
+    with pytest.raises(InputError, match=r"is in run\.url"):
+        check(f"run.url={source}")

@@ -32,7 +32,7 @@ def test_without_warm_up_the_first_step_has_the_peak() -> None:
 def test_weight_decay_reaches_projections_short_convolution_and_mlp_alone() -> None:
     """Paper, table A.1 and its code: 0.1, and 0 on filters, norms, biases and embedding."""
     model = HyenaDNA(ModelConfig(d_model=8, n_layer=2, l_max=16))
-    decayed, plain = parameter_groups(model.named_parameters(), 0.1)
+    decayed, plain = parameter_groups(model.named_parameters(), OptimConfig(weight_decay=0.1))
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     of = [{names[id(parameter)] for parameter in group["params"]} for group in (decayed, plain)]
     assert (decayed["weight_decay"], plain["weight_decay"]) == (0.1, 0.0)
