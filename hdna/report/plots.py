@@ -95,7 +95,7 @@ def comparison_plot(histories: Sequence[History], labels: Sequence[str], name: s
         drawn += bits.tolist()
     last = max(1, *(history.steps[-1].tokens for history in histories))
     axes.set_xlim(-0.01 * last, 1.01 * last)
-    axes.set_ylim(*readable_range(np.array(drawn), []))
+    axes.set_ylim(*readable_range(np.array([]), drawn))
     axes.set_ylabel("valid bits per base")
     figure.legend(loc="outside lower center", ncols=1 if narrow else 3, frameon=False, labelcolor=COLOURS["ink"])
     return _svg(figure, name, "Valid bits per base of several runs by tokens seen")
