@@ -5,13 +5,16 @@ from dataclasses import replace
 from typing import Any
 
 from hdna import storage
+from hdna.checkpoint import newest_intact
 from hdna.config import ParallelConfig, RunConfig
+from hdna.data.curriculum import Curriculum
 from hdna.errors import InputError
 from hdna.run.best_effort import BestEffort
 from hdna.run.events import Report
+from hdna.run.files import STATE, read_json
 from hdna.run.lease import Lease, last_lease
 from hdna.run.ownership import claim, refuse_taken
-from hdna.run.status import StatusFile
+from hdna.run.status import DONE, StatusFile
 from hdna.train.preflight import preflight
 from hdna.train.source import with_filter_of_source
 from hdna_cluster.driver import Driver
@@ -29,6 +32,9 @@ def launch(config: RunConfig, report: Report) -> None:
     best_effort = BestEffort(report)
     for change in changes:
         best_effort.report(change)
+    if _is_finished(config):
+        best_effort.report(f"{config.run.url}: all {Curriculum.of(config).steps:,} steps are done already")
+        return
     last = last_lease(config.run.url, best_effort.report)
     best_effort.report("starting Ray and DeepSpeed ...")
     with ray_session() as ray:
@@ -41,6 +47,14 @@ def launch(config: RunConfig, report: Report) -> None:
                 Driver(ray, config, resources, lease, status, best_effort).run()
     if failures := best_effort.summary():
         best_effort.report(failures)
+
+
+def _is_finished(config: RunConfig) -> bool:
+    """Whether an earlier call has brought the run to its end, and its last checkpoint is intact."""
+    if read_json(config.run.url, STATE).get("status") != DONE:
+        return False
+    newest, _ = newest_intact(config.run.url)
+    return newest is not None and newest.step == Curriculum.of(config).steps
 
 
 def _resources(ray: Any, parallel: ParallelConfig) -> dict[str, float]:  # noqa: ANN401
