@@ -113,6 +113,8 @@ def _hits(query: Query, sets: Sequence[ShardSet], advance: Advance) -> dict[Orig
 
 def _found(query: Query, batch: Batch) -> Iterator[tuple[str, Ints]]:
     """The numbers of the genome's k-mers that windows have, by assembly."""
+    if not query.kmers.size:
+        return
     positions, kmers = sampled_kmers(batch.tokens, SAMPLED)
     order = np.argsort(kmers)  # ascending, so that the search below walks through memory
     positions, kmers = positions[order], kmers[order]

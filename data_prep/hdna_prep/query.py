@@ -43,9 +43,9 @@ class Query:
     kmers: Kmers
     """(U,) each once, ascending."""
     place: npt.NDArray[np.uint32]
-    """(M,) the number, among `kmers`, of each piece's k-mers."""
+    """(M,) the numbers among `kmers` of all pieces' k-mers, ascending."""
     piece: npt.NDArray[np.uint32]
-    """(M,) the piece of each."""
+    """(M,) the piece that has it."""
 
     @property
     def sizes(self) -> Ints:
@@ -102,8 +102,14 @@ class _Reader:
     def close(self) -> Query:
         """All contigs."""
         self._end_contig()
-        kmers, place = np.unique(np.concatenate(self._kmers), return_inverse=True)
-        return Query(self._contigs, kmers, place.astype(np.uint32), np.concatenate(self._pieces))
+        kmers, pieces = np.concatenate(self._kmers), np.concatenate(self._pieces)
+        self._kmers, self._pieces = [], []
+        order = np.argsort(kmers)
+        kmers, pieces = kmers[order], pieces[order]
+        del order
+        begins = np.append(True, kmers[1:] != kmers[:-1])[: kmers.size]
+        place = np.cumsum(begins, dtype=np.uint32) - np.uint32(1)
+        return Query(self._contigs, kmers[begins], place, pieces)
 
     def _take_block(self) -> None:
         """Take what is held, but for whole blocks' k-mers that reach into what follows."""

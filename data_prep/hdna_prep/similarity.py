@@ -74,7 +74,7 @@ def _block_kmers(store: StoreRef, interval: Interval) -> tuple[Ints, Kmers]:
 
 def _links(kmers: Kmers, pieces: Numbers, counts: Ints) -> set[tuple[int, int]]:
     """Pairs of blocks that belong together; `counts`: (blocks,) pieces of each."""
-    block_of = np.repeat(np.arange(counts.size), counts)
+    block_of = np.repeat(np.arange(counts.size, dtype=np.uint32), counts)
     sizes = np.bincount(pieces, minlength=block_of.size)
     piece, first, rare = _meetings(kmers, pieces, block_of)
     by_rare = _alike(piece[rare], first[rare], sizes)
@@ -84,31 +84,31 @@ def _links(kmers: Kmers, pieces: Numbers, counts: Ints) -> set[tuple[int, int]]:
     return {pair for one, other in pairs for pair in zip(one.tolist(), other.tolist(), strict=True)}
 
 
-def _meetings(kmers: Kmers, pieces: Numbers, block_of: Ints) -> tuple[Numbers, Ints, npt.NDArray[np.bool_]]:
+def _meetings(kmers: Kmers, pieces: Numbers, block_of: Numbers) -> tuple[Numbers, Numbers, npt.NDArray[np.bool_]]:
     """Each k-mer of a piece that an earlier block has: the piece, the first such block, and if few blocks have it."""
     order = np.argsort(kmers, kind="stable")  # so that pieces ascend among those of one k-mer
     kmers, pieces = kmers[order], pieces[order]
+    del order
     blocks = block_of[pieces]
-    begins = np.append(True, kmers[1:] != kmers[:-1])
+    begins = np.append(True, kmers[1:] != kmers[:-1])[: kmers.size]
     starts = np.flatnonzero(begins)
-    number = np.cumsum(begins) - 1
-    changes = begins.copy()
-    changes[1:] |= blocks[1:] != blocks[:-1]
-    few = np.add.reduceat(changes, starts, dtype=np.int64) <= MAX_BLOCKS
-    first = blocks[starts][number]
+    lengths = np.diff(np.append(starts, kmers.size))
+    begins[1:] |= blocks[1:] != blocks[:-1]
+    few = np.add.reduceat(begins, starts, dtype=np.uint32) <= MAX_BLOCKS if starts.size else begins
+    first = np.repeat(blocks[starts], lengths)
     later = blocks != first
-    return pieces[later], first[later], few[number[later]]
+    return pieces[later], first[later], np.repeat(few, lengths)[later]
 
 
-def _alike(piece: Numbers, first: Ints, sizes: Ints) -> tuple[Ints, Ints]:
+def _alike(piece: Numbers, first: Numbers, sizes: Ints) -> tuple[Ints, Ints]:
     """The pieces that are alike a block, and that block, in the order of blocks, then pieces."""
-    keys, shared = np.unique(first * sizes.size + piece, return_counts=True)
+    keys, shared = np.unique(first * np.int64(sizes.size) + piece, return_counts=True)
     blocks, pieces = np.divmod(keys, sizes.size)
     enough = shared >= np.maximum(ALIKE * sizes[pieces], MIN_KMERS)
     return pieces[enough], blocks[enough]
 
 
-def _in_a_row(pieces: Ints, alike: Ints, block_of: Ints, need: Ints) -> Ints:
+def _in_a_row(pieces: Ints, alike: Ints, block_of: Numbers, need: Ints) -> Ints:
     """Where a row of `need` pieces of one block begins, all alike one other block."""
     last = np.arange(pieces.size) + need[block_of[pieces]] - 1
     begins = np.flatnonzero(last < pieces.size)

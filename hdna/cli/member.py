@@ -26,14 +26,16 @@ def member(
     from hdna_prep.member import membership
 
     started = time.monotonic()
-    sets = _sets(within)
+    sets, begun_from = _sets(within)
     found = membership(fasta, sets)
     typer.echo(_text(found, within, len(sets) > 1))
+    if begun_from is not None:
+        typer.echo(f"\nThe run began from {begun_from}: what that was trained on before is not in this answer.")
     typer.echo(f"{time.monotonic() - started:.1f} s")
 
 
-def _sets(url: str) -> "list[ShardSet]":
-    """The shard sets of a run, or the one at `url`. Raises InputError when it is neither."""
+def _sets(url: str) -> "tuple[list[ShardSet], str | None]":
+    """The shard sets of a run and what it began from, or the set at `url`. Raises InputError when it is neither."""
     from hdna import storage
     from hdna.config.recipe import parse_recipe
     from hdna.errors import InputError
@@ -43,11 +45,11 @@ def _sets(url: str) -> "list[ShardSet]":
 
     recipe_url = storage.join(url, RECIPE)
     if storage.exists(storage.join(url, MANIFEST)):
-        return [load_shard_set(url)]
+        return [load_shard_set(url)], None
     if not storage.exists(recipe_url):
-        raise InputError(f"{url}: neither a shard set nor a run: it has neither {MANIFEST} nor {RECIPE}")
+        raise InputError(f"{url}: neither a shard set nor a run: it has neither {MANIFEST} nor {RECIPE}: give one")
     config = parse_recipe(storage.read(recipe_url).decode(errors="replace"), recipe_url)
-    return [load_shard_set(shards) for shards in config.data.shards]
+    return [load_shard_set(shards) for shards in config.data.shards], config.run.init_from
 
 
 def _text(found: "Membership", within: str, several: bool) -> str:
@@ -68,8 +70,8 @@ def _text(found: "Membership", within: str, several: bool) -> str:
     skipped = whole.known - whole.compared
     rows.append(["not compared", f"{skipped:,}", f"{_share(skipped, whole.known):.2%}"])
     note = (
-        f"Identity to one assembly of the train split, on either strand, estimated from {K}-mers in pieces of about\n"
-        "1,000 bases. What is less alike than 90 % is not found. Not compared: pieces of few different words."
+        f"Identity of pieces of about 1,000 bases to one assembly's train split, on either strand, estimated from\n"
+        f"{K}-mers. Relatives below 90 % are not found. Not compared: pieces of few known or few different {K}-mers."
     )
     return "\n\n".join([head, f"{_table(rows)}\n{note}", _contigs(found, several)])
 

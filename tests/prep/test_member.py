@@ -125,6 +125,11 @@ def test_unknown_letters_and_short_repeats_are_not_compared(tmp_path: Path) -> N
     assert found.whole.known == 10_000 + 5_000 + 8 + 1_000
 
 
+def test_a_genome_without_a_kmer_is_answered(tmp_path: Path) -> None:
+    found = compared(tmp_path, {"tiny": b"ACGT"}, shard_set(tmp_path, "set", {"x": b"ACGGT" * 20_000}))
+    assert (found.whole.known, found.whole.compared, found.whole.found) == (4, 0, (0, 0, 0))
+
+
 def test_contigs_of_any_length_are_cut_the_same_whatever_the_blocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,7 +167,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shard_set(folder, "worm", {"chrII": two}),
     ]
     (folder / "run").mkdir()
-    recipe = {"run": {"url": "x"}, "data": {"shards": sets}, "model": {"d_model": 16, "n_layer": 1, "l_max": 1024}}
+    recipe = {
+        "run": {"url": "x", "init_from": "s3://b/earlier"},
+        "data": {"shards": sets},
+        "model": {"d_model": 16, "n_layer": 1, "l_max": 1024},
+    }
     stage = {"context_length": 1024, "until_tokens": 10_000, "micro_batch_size": 1}
     optim = {"global_batch_tokens": 1024}
     text = json.dumps({**recipe, "curriculum": [stage], "optim": optim})
@@ -176,6 +185,7 @@ def test_a_run_is_asked_about_all_its_sets(run: Path) -> None:
     text = hdna("prep", "member", run / "q.fa", "--in", run / "run")
     assert "129,000 bases in 3 contigs" in text and "120,000 bases in the train split" in text
     rows = {words[0]: words for line in text.splitlines() if (words := re.split(r"  +", line.strip()))}
+    assert "The run began from s3://b/earlier: what that was trained on before is not in this answer." in text
     assert rows[">= 99%"] == [">= 99%", "90,000", "69.77%"]
     assert rows["not found"] == ["not found", "39,000", "30.23%"]
     assert rows["I"] == ["I", "60,000", "100.00%", "100.00%", "100.00%", "same letters as chrI of yeast"]
