@@ -3,7 +3,7 @@
 Found: homologs of known identity, half of them on the other strand, one difference in ten an insertion or a loss of a
 base; whole contigs of them, and 5,000 bases at a time between unrelated bases ("short": bases found of those planted).
 Unrelated: each FASTA given in the train split, each other one asked for. Speed: one process, CPU time, the best of
-three. Memory: the peak of what numpy and Python allocate, per base. Splits: how many blocks of each FASTA belong together.
+three. Memory: the peak of what numpy and Python allocate, per base. Splits: how many blocks of a FASTA are together.
 
 Example: OMP_NUM_THREADS=1 python bench/member.py yeast.fa worm.fa human.fa.gz
 """

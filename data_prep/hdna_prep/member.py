@@ -103,7 +103,7 @@ def _hits(query: Query, sets: Sequence[ShardSet], advance: Advance) -> dict[Orig
     for shard_set in sets:
         accessions = {store.assembly: store.accession for store in shard_set.provenance.stores}
         for batch in train_batches(shard_set, advance):
-            for assembly, found in _found(query, batch):
+            for assembly, found in matches(query, batch):
                 origin = Origin(shard_set.url, assembly, accessions.get(assembly))
                 if origin not in hits:
                     hits[origin] = np.zeros(query.kmers.size, np.bool_)
@@ -111,7 +111,7 @@ def _hits(query: Query, sets: Sequence[ShardSet], advance: Advance) -> dict[Orig
     return hits
 
 
-def _found(query: Query, batch: Batch) -> Iterator[tuple[str, Ints]]:
+def matches(query: Query, batch: Batch) -> Iterator[tuple[str, Ints]]:
     """The numbers of the genome's k-mers that windows have, by assembly."""
     if not query.kmers.size:
         return

@@ -15,8 +15,10 @@ from hdna.cli import app
 from hdna.errors import InputError
 from hdna.genome.shard_set import load_shard_set
 from hdna_prep.encode import encode_genome
-from hdna_prep.member import BANDS, Membership, membership
+from hdna_prep.member import BANDS, Membership, matches, membership
+from hdna_prep.query import read_query
 from hdna_prep.shards import write_shards
+from hdna_prep.train_split import train_batches
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 IDENTITIES = (1.0, 0.99, 0.97, 0.95, 0.90, 0.80)
@@ -116,13 +118,14 @@ def test_only_the_train_split_counts(tmp_path: Path) -> None:
 def test_unknown_letters_and_short_repeats_are_not_compared(tmp_path: Path) -> None:
     """They would be found everywhere: any genome has (AC)n."""
     rng = np.random.default_rng(3)
-    repeats = {"n": b"N" * 5_000, "ac": b"AC" * 5_000, "a": b"A" * 5_000, "tiny": b"ACGTTGCA"}
-    half = {"half": random_letters(rng, 500) + b"AC" * 250}
-    train = shard_set(tmp_path, "set", {"x": random_letters(rng, 50_000) + b"AC" * 5_000 + b"A" * 5_000})
+    short = [(random_letters(rng, 2 + number % 5) * 500)[:1000] for number in range(100)]
+    repeats = {"n": b"N" * 5_000, "short": b"".join(short), "tiny": b"ACGTTGCA"}
+    half = {"half": b"".join(random_letters(rng, 500) + unit[:500] for unit in short)}
+    train = shard_set(tmp_path, "set", {"x": random_letters(rng, 50_000) + b"".join(short)})
     found = compared(tmp_path, repeats | half, train)
-    assert all(contig.compared == 0 for contig in found.contigs[:4])
-    assert found.contigs[4].compared == 1000 and found.contigs[4].found == (0, 0, 0)
-    assert found.whole.known == 10_000 + 5_000 + 8 + 1_000
+    assert [contig.compared for contig in found.contigs] == [0, 0, 0, 100_000]
+    assert found.whole.found == (0, 0, 0)
+    assert found.whole.known == 100_000 + 8 + 100_000
 
 
 def test_a_genome_without_a_kmer_is_answered(tmp_path: Path) -> None:
@@ -137,8 +140,11 @@ def test_contigs_of_any_length_are_cut_the_same_whatever_the_blocks(
     genome = {f"c{n}": random_letters(rng, n) for n in (1, 499, 999, 1_499, 1_500, 2_500, 7_999, 8_020, 8_021, 30_400)}
     train = shard_set(tmp_path, "set", {"x": b"".join(text + b"N" for text in genome.values())})
     whole = compared(tmp_path, genome, train)
+    read = read_query(str(tmp_path / "query.fa"), lambda count: None)
     monkeypatch.setattr("hdna_prep.query._BLOCK", 8_000)
     assert compared(tmp_path, genome, train) == whole
+    again = read_query(str(tmp_path / "query.fa"), lambda count: None)
+    assert again.kmers.tolist() == read.kmers.tolist() and again.sizes.tolist() == read.sizes.tolist()
     assert [contig.known for contig in whole.contigs] == [len(text) for text in genome.values()]
     assert all(contig.found[0] == contig.known for contig in whole.contigs if contig.bases > 900)
 
@@ -154,6 +160,26 @@ def test_the_nearest_assembly_is_named_and_two_do_not_add_up(tmp_path: Path) -> 
     nearest = compared(tmp_path, text, *sets, near).contigs[0].nearest
     assert nearest is not None
     assert (nearest.shards, nearest.assembly, nearest.accession) == (near, "near", "GCF_000002985.6")
+
+
+def test_very_short_windows_count_for_their_own_assembly(tmp_path: Path) -> None:
+    """Of 22 bases, two k-mers each; a set of both assemblies has them in turns. Then one of each is as it was alone."""
+    rng = np.random.default_rng(8)
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.fa").write_bytes(fasta({name: random_letters(rng, 3_000)}))
+        (tmp_path / f"{name}.bed").write_text(f"{name}\t0\t3000\ttrain\n")
+        encode_genome([str(tmp_path / f"{name}.fa")], str(tmp_path / f"{name}.zarr"))
+        write_shards([str(tmp_path / f"{name}.zarr")], str(tmp_path / name), str(tmp_path / f"{name}.bed"), window=21)
+    (tmp_path / "both.bed").write_text("one\t0\t3000\ttrain\ntwo\t0\t3000\ttrain\n")
+    stores = [str(tmp_path / f"{name}.zarr") for name in ("one", "two")]
+    write_shards(stores, str(tmp_path / "both"), str(tmp_path / "both.bed"), window=21)
+    query = read_query(str(tmp_path / "one.fa"), lambda count: None)
+    hits = {}
+    for name in ("one", "two", "both"):
+        for batch in train_batches(load_shard_set(str(tmp_path / name)), lambda count: None):
+            hits[name] = {assembly: sorted(set(found.tolist())) for assembly, found in matches(query, batch)}
+    assert hits["two"] == {} and len(hits["one"]["one"]) > 5
+    assert hits["both"] == hits["one"]
 
 
 @pytest.fixture(scope="module")
