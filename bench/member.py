@@ -36,6 +36,7 @@ IDENTITIES = (1.0, 0.99, 0.97, 0.95, 0.93, 0.90, 0.85, 0.80)
 HOMOLOG, SHORT = 500_000, 5_000
 SPEED_BASES, ROUNDS = 16_000_000, 3
 WINDOW, BLOCK = 1 << 20, 1 << 16
+DUPLICATIONS, DUPLICATE_BLOCK = 150, 20_000
 
 
 def main() -> None:
@@ -56,6 +57,8 @@ def main() -> None:
         _show(_unrelated(folder / "pairs", args.fasta))
         print("\nspeed and memory")
         _show(_speed(folder / "speed"))
+        print(f"\nduplications of two blocks of {DUPLICATE_BLOCK:,} bases that bring them together, of {DUPLICATIONS}")
+        _show(_duplications(folder / "duplications"))
         print(f"\nsplits by similarity, blocks of {BLOCK:,} bases")
         _show(_joined(folder / "splits", args.fasta))
 
@@ -112,6 +115,33 @@ def _speed(folder: Path) -> Iterator[list[str]]:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         yield [name, f"{passes * SPEED_BASES / 1e6 / seconds:.0f}", f"{peak / SPEED_BASES:.1f}"]
+
+
+def _duplications(folder: Path) -> Iterator[list[str]]:
+    """For each length and identity, the share of planted pairs whose blocks are together, with no others."""
+    identities = (1.0, 0.99, 0.98, 0.97, 0.96, 0.95, 0.93, 0.90)
+    yield ["bases", *(f"{identity:.0%}" for identity in identities)]
+    folder.mkdir()
+    for bases in (2_000, 3_000, 5_000, 10_000):
+        shares = [_together(folder / f"{bases}-{identity}", bases, identity) for identity in identities]
+        yield [f"{bases:,}", *(f"{share:.0%}" for share in shares)]
+
+
+def _together(folder: Path, bases: int, identity: float) -> float:
+    rng = np.random.default_rng(4)
+    blocks = _random(rng, 2 * DUPLICATIONS * DUPLICATE_BLOCK).reshape(-1, DUPLICATE_BLOCK)
+    places = rng.integers(0, DUPLICATE_BLOCK - bases, (DUPLICATIONS, 2)).tolist()
+    for number, (source, place) in enumerate(places):
+        copy = _relative(rng, blocks[2 * number, source : source + bases], identity)[:bases]
+        copy = reverse_complement(copy) if number % 2 else copy
+        blocks[2 * number + 1, place : place + copy.size] = copy
+    folder.mkdir()
+    _write(folder / "g.fa", {"a": blocks.ravel()})
+    encode_genome([str(folder / "g.fa")], str(folder / "g.zarr"))
+    ref = str(folder / "g.zarr"), GenomeStore.open(str(folder / "g.zarr")).checksum
+    starts = range(0, blocks.size, DUPLICATE_BLOCK)
+    found = clusters([(ref, Interval("a", start, start + DUPLICATE_BLOCK)) for start in starts])
+    return sum(found.count([2 * number, 2 * number + 1]) for number in range(DUPLICATIONS)) / DUPLICATIONS
 
 
 def _joined(folder: Path, fastas: list[Path]) -> Iterator[list[str]]:

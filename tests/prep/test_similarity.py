@@ -4,10 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.command_line import hdna
 from support.homologs import fasta, random_letters, relative, reverse_complement
 
 from hdna.errors import InputError
 from hdna.genome import GenomeStore
+from hdna.genome.shard_set import load_shard_set
 from hdna_prep.encode import encode_genome
 from hdna_prep.pool import processes
 from hdna_prep.shards import write_shards
@@ -135,8 +137,11 @@ def test_workers_change_nothing(duplicated: dict[str, bytes], tmp_path: Path) ->
 
 def test_a_set_by_similarity_is_sound_and_says_so(duplicated: dict[str, bytes], tmp_path: Path) -> None:
     stores_of(tmp_path, duplicated)
-    made = write_shards([str(tmp_path / "g0.zarr")], str(tmp_path / "set"), rule="similarity", window=WINDOW)
-    assert made.provenance.splits == {"rule": "similarity"}
+    options = ("--split-by", "similarity", "--window", WINDOW, "--workers", 1)
+    hdna("prep", "shards", tmp_path / "g0.zarr", "--out", tmp_path / "set", *options)
+    provenance = load_shard_set(str(tmp_path / "set")).provenance
+    assert provenance.splits == {"rule": "similarity"}
+    assert provenance.command.endswith("--split-by similarity --window 10000")
     assert verify(str(tmp_path / "set")) == []
     with pytest.raises(InputError, match="want hash, contig or similarity"):
         write_shards([str(tmp_path / "g0.zarr")], str(tmp_path / "other"), rule="moon")
