@@ -17,7 +17,7 @@ class InputError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(_shortened(_printable(without_secrets(" ".join(message.split())))))
+        super().__init__(_shortened(printable(without_secrets(" ".join(message.split())))))
 
 
 class LostWorkerError(InputError):
@@ -33,7 +33,7 @@ def without_secrets(text: str) -> str:
     return _USER_INFO.sub("***@", text)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """`text` with escapes for control characters, which a terminal would obey, and for what no encoding can write."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 

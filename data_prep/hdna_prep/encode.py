@@ -11,6 +11,7 @@ from pathlib import Path
 import hdna
 from hdna import storage
 from hdna.genome import arrays
+from hdna.genome.identity import check_accession
 from hdna.genome.interval import Interval
 from hdna.genome.segment import Columns, Segment, encode_segment
 from hdna.genome.store import FORMAT, GenomeStore
@@ -49,15 +50,21 @@ class StoreSummary:
 
 
 def encode_genome(
-    fastas: Sequence[str], out: str, assembly: str | None = None, pool: Pool | None = None
+    fastas: Sequence[str],
+    out: str,
+    assembly: str | None = None,
+    pool: Pool | None = None,
+    accession: str | None = None,
 ) -> StoreSummary:
     """Make the genome store `out` of one assembly from its FASTA files (plain, gzip or bgzip), in the order given.
 
-    `assembly` is its name; by default the first file's. `pool` encodes segments (by default in this process), and does
-    not affect a byte of the store. If an earlier encode of the same files into `out` was interrupted, its finished
-    segments are reused. Raises InputError for bad FASTA, a name repeated within or across files, and when `out`
-    exists; then nothing is written.
+    `assembly` is its name; by default the first file's. `accession` is the archives' name for it. `pool` encodes
+    segments (by default in this process), and does not affect a byte of the store. If an earlier encode of the same
+    files into `out` was interrupted, its finished segments are reused. Raises InputError for bad FASTA, a name repeated
+    within or across files, an `accession` that is none, and when `out` exists; then nothing is written.
     """
+    if accession is not None:
+        check_accession(accession)
     refuse_existing(out, FORMAT.noun)
     readers = [Source(fasta) for fasta in fastas]
     with staging(out, FORMAT.noun, _resume_key(readers)) as folder:
@@ -69,9 +76,10 @@ def encode_genome(
             reader = SegmentReader(fastas, writer.start_contig, advance)
             reused = _encode(reader.segments(), finished, writer, pool or InThisProcess())
         name = assembly or assembly_name(fastas[0])
-        attributes = writer.close(name, reader.sources)
+        attributes = writer.close(name, reader.sources, accession)
         files = describe_folder(store)
-        body = {"assembly": name, "bases": attributes["bases"], "lengths": writer.lengths}
+        known_as = {"assembly": name} if accession is None else {"assembly": name, "accession": accession}
+        body = {**known_as, "bases": attributes["bases"], "lengths": writer.lengths, "contigs": reader.identifiers}
         publish(store, out, FORMAT, body, files)
     size = sum(entry.bytes for path, entry in files.items() if not path.endswith(".json"))
     contigs, bases, counts = attributes["contigs"], attributes["bases"], attributes["counts"]

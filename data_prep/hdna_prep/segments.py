@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from hdna.errors import InputError
 from hdna.genome import arrays
+from hdna.genome.identity import SequenceDigest
 from hdna.genome.packing import BASES_PER_BYTE
 from hdna.progress import Advance
 from hdna_prep.fasta import Header, read_fasta
@@ -27,6 +28,12 @@ class SegmentReader:
         self._advance = advance
         self.sources: list[dict[str, str | int]] = []
         """Name, bytes and sha256 of each file read to its end."""
+        self._digests: dict[str, SequenceDigest] = {}
+
+    @property
+    def identifiers(self) -> dict[str, str]:
+        """The refget identifier of each contig read so far, by name, in order."""
+        return {name: digest.identifier for name, digest in self._digests.items()}
 
     def segments(self) -> Iterator[bytes]:
         """Yield the letters of each segment.
@@ -37,10 +44,13 @@ class SegmentReader:
         size, taken = segment_bases(), 0
         held: list[bytes] = []
         room = size
+        digest = SequenceDigest()
         for piece in self._pieces():
             if isinstance(piece, Header):
                 self._on_contig(piece.text, taken * size + size - room)
+                digest = self._digests[piece.name] = SequenceDigest()
                 continue
+            digest.update(piece)
             while len(piece) >= room:
                 held.append(piece[:room])
                 yield b"".join(held)

@@ -1,24 +1,19 @@
 """Writes one shard of a set: a task for a worker, which needs only the stores' URLs."""
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from hdna.errors import InputError
 from hdna.genome import alphabet
 from hdna.genome.packing import Bytes, Flags
 from hdna.genome.shard import ShardEntry
 from hdna.genome.shard_layout import COUNTED, SplitTotals
-from hdna.genome.store import GenomeStore
 from hdna.storage.manifest import describe_file
 from hdna_prep.shard_file import shard_file
+from hdna_prep.store_ref import StoreRef, opened
 from hdna_prep.windows import Window
-
-StoreRef = tuple[str, str]
-"""URL of a store, and the sha256 of its manifest."""
 
 
 class Tally:
@@ -55,7 +50,7 @@ def write_shard(path: Path, windows: Sequence[Window], stores: Mapping[str, Stor
     """
     arrays: dict[int, tuple[Bytes, Flags]] = {}
     for window in sorted(windows, key=lambda w: w.number):
-        store = _opened(*stores[window.assembly])
+        store = opened(*stores[window.assembly])
         arrays[window.number] = store.read(window.interval), store.read_mask(window.interval)
     tally = Tally()
     with shard_file(path) as shard:
@@ -66,12 +61,3 @@ def write_shard(path: Path, windows: Sequence[Window], stores: Mapping[str, Stor
     entry = describe_file(path)
     bases = sum(window.distinct for window in windows)
     return ShardEntry(path.name, entry.bytes, entry.sha256, windows[0].split, bases, shard.samples), tally
-
-
-@lru_cache(maxsize=8)
-def _opened(url: str, checksum: str) -> GenomeStore:
-    """The store, opened once per process."""
-    store = GenomeStore.open(url)
-    if store.checksum != checksum:
-        raise InputError(f"{url}: the store was replaced while this command ran: run it again")
-    return store

@@ -32,12 +32,13 @@ from hdna.storage.manifest import FileEntry, describe_file, manifest_bytes, pars
 from hdna.storage.staging import publish, staging
 from hdna_prep.pool import InThisProcess, Pool, in_order
 from hdna_prep.set_index import SetIndex
-from hdna_prep.shard_task import StoreRef, Tally, write_shard
-from hdna_prep.splits import Stores, Stretch, read_bed, split_by_contig, split_by_hash
+from hdna_prep.shard_task import Tally, write_shard
+from hdna_prep.splits import Stores, Stretch, read_bed, split_by_contig, split_by_hash, split_by_similarity
+from hdna_prep.store_ref import StoreRef
 from hdna_prep.windows import DROP_RULE, Window, cut, keep_known
 
 DEFAULT_WINDOW = 1 << 20
-RULES = ("hash", "contig")
+RULES = ("hash", "contig", "similarity")
 _SHARD_BASES = 1 << 26
 _MAX_WINDOWS_IN_MANIFEST = 1 << 17
 """A set of more has its samples in an index."""
@@ -61,17 +62,17 @@ def write_shards(
 ) -> ShardSet:
     """Make the shard set `out` of one or more genome stores (each an assembly), cut into windows of `window` bases.
 
-    Splits come from the BED file, or from the rule ("hash" or "contig"). `pool` writes the shards (by default in this
-    process; its workers must see this machine's files), and does not affect a byte of them. Raises InputError when two
-    stores share an assembly name, when no train window is left, and when `out` exists; then nothing is written.
+    Splits come from the BED file, or from the rule (one of RULES). `pool` compares blocks and writes shards (by default
+    in this process; its workers must see this machine's files), and does not affect a byte of them. Raises InputError
+    if two stores share an assembly name, if no train window is left, and if `out` exists; then nothing is written.
     """
     if not 1 <= window < MAX_WINDOW:
         raise InputError(f"--window {window}: want 1 to {MAX_WINDOW - 1:,} bases")
     if rule not in RULES:
-        raise InputError(f"--split-by {rule}: want {' or '.join(RULES)}")
+        raise InputError(f"--split-by {rule}: want {', '.join(RULES[:-1])} or {RULES[-1]}")
     with staging(out, FORMAT.noun) as folder:
         stores = open_stores(store_urls)
-        plan = _plan(_stretches(stores, bed, rule, window), stores, window)
+        plan = _plan(_stretches(stores, bed, rule, window, pool), stores, window)
         with progress(sum(w.distinct for w in plan.windows), "writing shards", "bases") as advance:
             index = SetIndex(folder) if len(plan.windows) > _MAX_WINDOWS_IN_MANIFEST else None
             shards, totals = _write(plan.windows, stores, folder, index, pool or InThisProcess(), advance)
@@ -101,9 +102,11 @@ def open_stores(store_urls: Sequence[str]) -> dict[str, GenomeStore]:
     return stores
 
 
-def _stretches(stores: Stores, bed: str | None, rule: str, window: int) -> list[Stretch]:
+def _stretches(stores: Stores, bed: str | None, rule: str, window: int, pool: Pool | None) -> list[Stretch]:
     if bed is not None:
         return read_bed(bed, stores)
+    if rule == "similarity":
+        return split_by_similarity(stores, window, pool)
     return split_by_contig(stores) if rule == "contig" else split_by_hash(stores, window)
 
 
@@ -163,7 +166,10 @@ def _provenance(
     splits = ["--splits", bed.rsplit("/", 1)[-1]] if bed is not None else ["--split-by", rule]
     given = zip(names, stores.values(), strict=True)
     return Provenance(
-        stores=[StoreOrigin(name, store.assembly, store.checksum) for name, store in given],
+        stores=[
+            StoreOrigin(name, store.assembly, store.checksum, store.accession, store.identifiers)
+            for name, store in given
+        ],
         command=" ".join(["hdna prep shards", *names, *splits, "--window", str(window)]),
         splits={"bed_sha256": describe_file(storage.local_path(bed)).sha256} if bed else {"rule": rule},
         dropped=Dropped(dropped, DROP_RULE),

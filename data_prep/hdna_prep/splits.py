@@ -1,4 +1,4 @@
-"""Which stretches of an assembly are for training and which are held out: from a BED file, by contig, or by hash.
+"""Which stretches of an assembly are for training and which are held out: by BED file, contig, hash or similarity.
 
 Splits come before windows, so that no window crosses a border and no base belongs to two splits.
 """
@@ -14,6 +14,8 @@ from hdna.errors import InputError
 from hdna.genome.interval import Interval
 from hdna.genome.shard import SPLITS
 from hdna.genome.store import GenomeStore, unknown_contig
+from hdna_prep.pool import Pool
+from hdna_prep.similarity import clusters
 from hdna_prep.source import Source
 
 HELD_OUT_SHARE = 0.1
@@ -42,6 +44,10 @@ class Stretch:
     def bases(self) -> int:
         """Length."""
         return self.end - self.start
+
+
+Group = tuple[Stretch, ...]
+"""Stretches that belong in one split."""
 
 
 def read_bed(url: str, stores: Stores) -> list[Stretch]:
@@ -79,7 +85,7 @@ def split_by_contig(stores: Stores) -> list[Stretch]:
     ]
     if len(contigs) < 2:
         raise InputError("--split-by contig: needs at least two contigs: use --split-by hash for a single one")
-    return sorted(_ranked_split(contigs, stores))
+    return sorted(_ranked_split([(contig,) for contig in contigs], stores))
 
 
 def split_by_hash(stores: Stores, window: int) -> list[Stretch]:
@@ -88,38 +94,62 @@ def split_by_hash(stores: Stores, window: int) -> list[Stretch]:
     An assembly of fewer than twenty windows is cut into about twenty blocks, to keep the shares. Neighbouring blocks of
     one split become one stretch.
     """
+    return _merged(_ranked_split([(block,) for block in _blocks(stores, window)], stores))
+
+
+def split_by_similarity(stores: Stores, window: int, pool: Pool | None = None) -> list[Stretch]:
+    """Like `split_by_hash`, but blocks that share near-identical stretches go to one split, together.
+
+    `pool` compares the blocks (by default in this process), and does not affect the result.
+    """
+    blocks = _blocks(stores, window)
+    refs = {assembly: (store.url, store.checksum) for assembly, store in stores.items()}
+    alike = clusters([(refs[block.assembly], _interval(block)) for block in blocks], pool)
+    return _merged(_ranked_split([tuple(blocks[number] for number in numbers) for numbers in alike], stores))
+
+
+def _blocks(stores: Stores, window: int) -> list[Stretch]:
+    """The stores in blocks of about `window` bases, or of a twentieth of all."""
     total = sum(store.bases for store in stores.values())
     block = max(2, min(window, total // _MIN_BLOCKS))
-    blocks = [
+    return [
         Stretch(assembly, contig, length * i // count, length * (i + 1) // count, "train")
         for assembly, store in stores.items()
         for contig, length in store.contigs.items()
         for count in [max(1, round(length / block))]
         for i in range(count)
     ]
-    return _merged(_ranked_split(blocks, stores))
 
 
-def _ranked_split(stretches: Sequence[Stretch], stores: Stores) -> list[Stretch]:
-    """Assign some of `stretches` to valid and test; those that are mostly N stay in train."""
-    known = [s for s in stretches if stores[s.assembly].count_unknown(_interval(s)) * 2 <= s.bases]
-    ranked = sorted(known, key=_rank)
-    target = HELD_OUT_SHARE * sum(stretch.bases for stretch in ranked)
+def _ranked_split(groups: Sequence[Group], stores: Stores) -> list[Stretch]:
+    """Assign some groups of stretches to valid and test; those that are mostly N stay in train."""
+    known = [group for group in groups if 2 * sum(_unknown(s, stores) for s in group) <= _bases(group)]
+    ranked = sorted(known, key=lambda group: _rank(group[0]))
+    target = HELD_OUT_SHARE * sum(map(_bases, ranked))
     valid = _nearest(ranked, target) if len(ranked) >= 2 else set()
-    rest = [stretch for stretch in ranked if stretch not in valid]
+    rest = [group for group in ranked if group not in valid]
     test = _nearest(rest, target) if len(rest) >= 2 else set()
-    return [_assigned(s, "valid" if s in valid else "test" if s in test else "train") for s in stretches]
+    splits = {group: "valid" if group in valid else "test" if group in test else "train" for group in groups}
+    return [_assigned(stretch, split) for group, split in splits.items() for stretch in group]
 
 
-def _nearest(ranked: Sequence[Stretch], target: float) -> set[Stretch]:
-    """In rank order, each stretch that brings the sum closer to the target; at least one, never all."""
-    chosen: set[Stretch] = set()
+def _nearest(ranked: Sequence[Group], target: float) -> set[Group]:
+    """In rank order, each group that brings the sum of bases closer to the target; at least one, never all."""
+    chosen: set[Group] = set()
     total = 0
-    for stretch in ranked:
-        if len(chosen) < len(ranked) - 1 and total + stretch.bases / 2 <= target:
-            chosen.add(stretch)
-            total += stretch.bases
-    return chosen or {min(ranked, key=lambda stretch: stretch.bases)}
+    for group in ranked:
+        if len(chosen) < len(ranked) - 1 and total + _bases(group) / 2 <= target:
+            chosen.add(group)
+            total += _bases(group)
+    return chosen or {min(ranked, key=_bases)}
+
+
+def _bases(group: Group) -> int:
+    return sum(stretch.bases for stretch in group)
+
+
+def _unknown(stretch: Stretch, stores: Stores) -> int:
+    return stores[stretch.assembly].count_unknown(_interval(stretch))
 
 
 def _rank(stretch: Stretch) -> bytes:

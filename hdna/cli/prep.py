@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from hdna.cli.member import member
+
 if TYPE_CHECKING:
     from hdna_prep.pool import Pool
 
@@ -24,6 +26,7 @@ class SplitRule(StrEnum):
 
     hash = "hash"
     contig = "contig"
+    similarity = "similarity"
 
 
 class Backend(StrEnum):
@@ -74,6 +77,7 @@ def genome(
     fastas: Annotated[list[str], typer.Argument(metavar="FASTA...", help="FASTA files: plain, gzip or bgzip.")],
     out: Annotated[str, typer.Option(help="Genome store to make: a path or URL, usually ending in .zarr.")],
     assembly: Annotated[str | None, typer.Option(help="Assembly name; by default the first file's.")] = None,
+    accession: Annotated[str | None, typer.Option(help="The assembly's accession in the archives.")] = None,
     workers: Workers = None,
     backend: Annotated[Backend, typer.Option(help="Processes on this machine, or tasks on a Ray cluster.")] = (
         Backend.processes
@@ -83,16 +87,17 @@ def genome(
 
     \b
     Example:
-      hdna prep genome hg38.fa.gz --out hg38.zarr --assembly hg38
+      hdna prep genome hg38.fa.gz --out hg38.zarr --assembly hg38 --accession GCF_000001405.40
     """  # noqa: D301  (\b keeps the example on its own line)
     from hdna_prep.encode import encode_genome
 
     started = time.monotonic()
     with _pool(backend, workers) as pool:
-        made = encode_genome(fastas, out, assembly, pool)
+        made = encode_genome(fastas, out, assembly, pool, accession)
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in made.counts.items())
     size = f"{_size(made.array_bytes)}, {made.stored_bits_per_base:.3f} stored bits per base"
-    text = f"{out}: {made.assembly}, {made.contigs:,} contigs, {made.bases:,} bases ({kinds}), {size}"
+    name = f"{made.assembly} ({accession})" if accession else made.assembly
+    text = f"{out}: {name}, {made.contigs:,} contigs, {made.bases:,} bases ({kinds}), {size}"
     if made.reused_bases:
         text += f"; {made.reused_bases:,} bases reused from an interrupted run"
     _close(text, started)
@@ -174,6 +179,9 @@ def verify(
     if problems:
         raise typer.Exit(1)
     _close(f"{url}: sound", started)
+
+
+app.command()(member)
 
 
 def _pool(backend: Backend, workers: int | None) -> AbstractContextManager["Pool"]:

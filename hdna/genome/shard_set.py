@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 
 from hdna import storage
 from hdna.errors import InputError
+from hdna.genome.identity import Accession, RefgetIdentifier
 from hdna.genome.sample_parts import IndexedShard, SampleParts, index_problems
 from hdna.genome.set_windows import SetWindows
 from hdna.genome.shard import ShardEntry, Split
@@ -31,6 +32,9 @@ class StoreOrigin:
     name: str
     assembly: str
     manifest_sha256: Sha256
+    accession: Accession | None = None
+    contigs: dict[str, RefgetIdentifier] | None = None
+    """The refget identifier of each contig; None of stores that do not have them."""
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,10 @@ import numpy.typing as npt
 from hdna.errors import InputError
 from hdna.genome import alphabet
 from hdna.genome.arrays import CHUNK_BYTES, READ_ERRORS, open_arrays
+from hdna.genome.identity import Accession, RefgetIdentifier
 from hdna.genome.interval import Interval
 from hdna.genome.packing import BASES_PER_BYTE, Runs, unpack
-from hdna.storage.manifest import Format, Manifest, read_manifest
+from hdna.storage.manifest import MANIFEST, Format, Manifest, read_manifest
 from hdna.storage.untrusted_json import Count, Meta, Sha256, convert_json
 
 FORMAT: Final = Format("hdna-genome", 2, "genome store")
@@ -56,6 +57,14 @@ class Attributes:
     bases: Count
     counts: LetterCounts
     sources: list[SourceFile]
+    accession: Accession | None = None
+
+
+@dataclass(frozen=True)
+class _Body:
+    """What a manifest may say of contigs."""
+
+    contigs: dict[str, RefgetIdentifier] | None = None
 
 
 class GenomeStore:
@@ -75,6 +84,9 @@ class GenomeStore:
         self._starts = dict(zip(names, self._offsets[:-1].tolist(), strict=True))
         self.contigs: dict[str, int] = dict(zip(names, np.diff(self._offsets).tolist(), strict=True))
         """Bases of each contig by its name, in FASTA order."""
+        body = convert_json(manifest.body, _Body, f"{url}/{MANIFEST}", FORMAT.damaged)
+        self.identifiers = body.contigs
+        """The refget identifier of each contig; None of a store that does not have them."""
         self._decoded: tuple[int, Bytes] = (0, np.empty(0, np.uint8))
         self._check_attributes()
 
@@ -102,6 +114,11 @@ class GenomeStore:
         return self.attributes.assembly
 
     @property
+    def accession(self) -> str | None:
+        """The assembly's accession, if it was given."""
+        return self.attributes.accession
+
+    @property
     def bases(self) -> int:
         """Bases of all contigs."""
         return self.attributes.bases
@@ -123,6 +140,10 @@ class GenomeStore:
             raise ValueError("the counts of the attributes do not add up to its bases")
         if (body.get("assembly"), body.get("bases")) != (said.assembly, said.bases):
             raise ValueError("manifest and attributes differ in assembly or bases")
+        if body.get("accession") != said.accession:
+            raise ValueError("manifest and attributes differ in accession")
+        if self.identifiers is not None and list(self.identifiers) != list(self.contigs):
+            raise ValueError("the manifest does not have an identifier for each contig")
         if body.get("lengths") != {name: array.shape[0] for name, array in self._arrays.items()}:
             raise ValueError("the arrays do not have the lengths that the manifest says")
         if self._arrays["bases"].shape[0] != -(-said.bases // BASES_PER_BYTE):

@@ -53,7 +53,7 @@ class GenomeWriter:
         self._counts.add(segment.counts)
         self.bases += segment.bases
 
-    def close(self, assembly: str, sources: list[dict[str, Any]]) -> dict[str, Any]:
+    def close(self, assembly: str, sources: list[dict[str, Any]], accession: str | None = None) -> dict[str, Any]:
         """Write the rest and the attributes, and return these. `sources`: name and sha256 of each FASTA."""
         columns = self._columns
         columns["n_runs"].append(self._n.close())
@@ -65,6 +65,7 @@ class GenomeWriter:
             "format": FORMAT.name,
             "version": FORMAT.version,
             "assembly": assembly,
+            **({} if accession is None else {"accession": accession}),
             "contigs": self._contigs,
             "bases": self.bases,
             "counts": self._counts.by_name(),

@@ -10,7 +10,7 @@ from hdna import progress as progress_module
 from hdna.cli.prep import app
 from hdna.errors import InputError
 
-COMMANDS = ("synth", "genome", "fasta", "shards", "verify")
+COMMANDS = ("synth", "genome", "fasta", "shards", "verify", "member")
 
 
 def prep(*words: object) -> str:
