@@ -16,7 +16,7 @@ from hdna.run.lease import Lease, last_lease
 from hdna.run.ownership import claim, refuse_taken
 from hdna.run.status import DONE, StatusFile
 from hdna.train.preflight import preflight
-from hdna.train.source import with_filter_of_source
+from hdna.train.source import with_extension
 from hdna_cluster.driver import Driver
 from hdna_cluster.session import is_submitted_job, ray_session
 
@@ -26,7 +26,7 @@ def launch(config: RunConfig, report: Report) -> None:
 
     Raises InputError when the run needs more than the cluster has, or when a worker met bad input or failed.
     """
-    config = with_filter_of_source(_with_absolute_urls(config))
+    config = with_extension(_with_absolute_urls(config))
     preflight(config)
     changes = refuse_taken(config)
     best_effort = BestEffort(report)

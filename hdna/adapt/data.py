@@ -11,7 +11,7 @@ from hdna_prep.encode import assembly_name, encode_genome
 from hdna_prep.pool import Pool
 from hdna_prep.shards import write_shards
 
-RULE = "hash"
+RULE = "similarity"
 """How windows are split: near-identical ones fall on one side."""
 _LARGEST_WINDOW = 1 << 20
 _WINDOWS = 64

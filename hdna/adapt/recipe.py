@@ -62,7 +62,7 @@ def adaptation(source: Source, shards: str, train: WindowTable, url: str, overri
 def from_scratch(config: RunConfig, url: str) -> RunConfig:
     """The same run from new weights."""
     return replace(
-        config, run=replace(config.run, url=url, init_from=None), model=replace(config.model, filter_l_max=None)
+        config, run=replace(config.run, url=url, init_from=None), model=replace(config.model, extended_from=[])
     )
 
 

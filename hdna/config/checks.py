@@ -31,7 +31,7 @@ RANGES: dict[type, dict[str, tuple[float, float]]] = {
         "n_layer": (1, _NO_LIMIT),
         "order": (2, _NO_LIMIT),
         "l_max": (2, _NO_LIMIT),
-        "filter_l_max": (2, _NO_LIMIT),
+        "extended_from": (2, _NO_LIMIT),
         "shift": (0, _NO_LIMIT),
         "embed_dropout": (0, _BELOW_ONE),
         "d_inner": (1, _NO_LIMIT),
@@ -79,10 +79,11 @@ def check(config: RunConfig, where: Where) -> None:
             _check_ranges(section, where, name)
     if config.model.emb_dim % 2 == 0:
         raise InputError(f"{where('model', 'emb_dim')}: {config.model.emb_dim}: want an odd number of at least 3")
-    if config.model.filter_span > config.model.l_max:
+    contexts = [*config.model.extended_from, config.model.l_max]
+    if contexts != sorted(set(contexts)):
         raise InputError(
-            f"{where('model', 'filter_l_max')}: {config.model.filter_l_max} is more than model.l_max="
-            f"{config.model.l_max}: want the l_max of the weights that the model was extended from"
+            f"{where('model', 'extended_from')}: {config.model.extended_from}: want the l_max of each model before an "
+            f"extension, rising to model.l_max={config.model.l_max}"
         )
     if config.optim.filter_learning_rate is not None and not config.optim.learning_rate:
         raise InputError(f"{where('optim', 'filter_learning_rate')}: optim.learning_rate is 0: leave it out")

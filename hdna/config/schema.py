@@ -38,9 +38,12 @@ class ModelConfig:
     """Order of the Hyena recurrence: `order` gates, `order - 1` long convolutions."""
     l_max: int = 1026
     """Longest context in tokens. The implicit filter depends on it, so a curriculum fixes it at its final length."""
-    filter_l_max: int | None = None
-    """Context that the filter's positions are fractions of; null: l_max, or, in a run that begins from weights of a
-    shorter context, theirs, so that their filter goes on beyond its end."""
+    extended_from: list[int] = field(default_factory=list)
+    """l_max before each extension to a longer context, the first one first; a run that begins from weights of a shorter
+    context (run.init_from) fills it in."""
+    filter_positions: Literal["squeezed", "absolute", "rescaled"] = "squeezed"
+    """What an extension makes of the filter's positions: squeezed keeps the first half and spreads the others over the
+    second; absolute keeps all and goes on beyond; rescaled stretches all."""
     shift: float = 0.05
     """Constant added to the filter's exponential modulation: 0.05 in the published port, 0.0 in the original
     training code."""
@@ -59,11 +62,6 @@ class ModelConfig:
     def mlp_width(self) -> int:
         """Hidden width of the block's MLP."""
         return self.d_inner or 4 * self.d_model
-
-    @property
-    def filter_span(self) -> int:
-        """Positions over which the filter's time goes from 0 to 1."""
-        return self.filter_l_max or self.l_max
 
 
 @dataclass(frozen=True)

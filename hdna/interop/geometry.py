@@ -16,12 +16,12 @@ _PUBLISHED = {"d_model": "d_model", "n_layer": "n_layer", "d_inner": "d_inner", 
 
 
 def model_config(
-    renamed: Mapping[str, Tensor], table: tuple[int, int] | None, published: Mapping[str, Any], shift: float
+    renamed: Mapping[str, Tensor], l_max: int | None, published: Mapping[str, Any], shift: float
 ) -> ModelConfig:
     """The model that the tensors, by our names, are the parameters of.
 
-    `table`: the length of the stored positional features and the positions over which their time goes from 0 to 1, if
-    they are stored; else `config.json` says the length. The modulation's `shift` is stored nowhere.
+    `l_max`: the length of the stored positional tables, if there are any; else `config.json` says it. The modulation's
+    `shift` is stored nowhere.
 
     Raises InputError when a tensor is missing, or `config.json` says something else.
     """
@@ -30,13 +30,11 @@ def model_config(
     if missing:
         raise InputError(f"the weights lack {missing[0]}: not a whole language model")
     width = renamed["embedding.weight"].shape[1]
-    l_max, span = table or (_stated_l_max(published), None)
     config = ModelConfig(
         d_model=width,
         n_layer=1 + max(int(name.split(".")[2]) for name in renamed if name.startswith("backbone.blocks.")),
         order=renamed[f"{first}hyena.short_weight"].shape[0] // width - 1,
-        l_max=l_max,
-        filter_l_max=None if span == l_max else span,
+        l_max=l_max or _stated_l_max(published),
         shift=shift,
         d_inner=renamed[f"{first}mlp.fc1.weight"].shape[0],
         emb_dim=renamed[f"{first}hyena.filter.layers.0.weight"].shape[1],

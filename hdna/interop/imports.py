@@ -21,7 +21,7 @@ from hdna.config.recipe import dump_recipe
 from hdna.config.schema import DataConfig, ModelConfig, OptimConfig, RunConfig, RunSection, Stage
 from hdna.errors import InputError
 from hdna.interop.geometry import model_config
-from hdna.interop.reference import from_reference, stored_span
+from hdna.interop.reference import from_reference
 from hdna.interop.weights_file import PublishedWeights
 from hdna.model import HyenaDNA
 from hdna.run.files import RECIPE
@@ -49,7 +49,7 @@ def translated(weights: PublishedWeights, shift: float) -> Import:
     """
     tensors = weights.tensors
     renamed = {name: tensor.float() for name, tensor in from_reference(tensors).items()}
-    config = model_config(renamed, _stored_table(tensors), weights.config, shift)
+    config = model_config(renamed, _stored_l_max(tensors), weights.config, shift)
     model = HyenaDNA(config)
     expected = {name: parameter.shape for name, parameter in model.named_parameters()}
     for name in sorted(expected.keys() ^ renamed.keys()):
@@ -96,7 +96,5 @@ def _recipe(config: ModelConfig, url: str) -> RunConfig:
     )
 
 
-def _stored_table(tensors: Mapping[str, Tensor]) -> tuple[int, int] | None:
-    """Positions of the stored features, and those over which their time goes from 0 to 1."""
-    found = next((tensor for key, tensor in tensors.items() if key.endswith("pos_emb.z")), None)
-    return None if found is None else (found.shape[1], stored_span(found))
+def _stored_l_max(tensors: Mapping[str, Tensor]) -> int | None:
+    return next((tensor.shape[1] for key, tensor in tensors.items() if key.endswith("pos_emb.z")), None)

@@ -16,7 +16,8 @@ from hdna.config.schema import ModelConfig
 from hdna.errors import InputError
 from hdna.genome.alphabet import EMBEDDING_ROWS
 from hdna.interop.vocabulary import with_all_rows
-from hdna.model.filter import decay_rates, positional_features
+from hdna.model.filter import decay_rates
+from hdna.model.positions import filter_features, positional_features
 
 _FILTER = "mixer.filter_fn.implicit_filter"
 _LAYER_MODULES = (
@@ -115,7 +116,7 @@ def to_reference(state_dict: Mapping[str, Tensor], config: ModelConfig | None = 
         value = tensor.unsqueeze(_EXTRA_AXIS[name]) if name in _EXTRA_AXIS else tensor
         renamed |= {prefix + their: value.detach().clone() for their in theirs}
     if config is not None:
-        features = positional_features(config.l_max, config.emb_dim, config.filter_span)[None]
+        features = filter_features(config)[None]
         tables = (features, features[..., :1], decay_rates((config.order - 1) * config.d_model)[None, None])
         for layer in range(config.n_layer):
             for their, table in zip(_CLOSED_FORMS, tables, strict=True):
@@ -123,22 +124,12 @@ def to_reference(state_dict: Mapping[str, Tensor], config: ModelConfig | None = 
     return renamed
 
 
-def stored_span(table: Tensor) -> int:
-    """Positions over which the time in a stored `pos_emb.z` or `pos_emb.t` (1, M, P) goes from 0 to 1.
-
-    They are all M, unless the model was extended from a shorter context.
-    """
-    rows, end = table.shape[-2], float(table[0, -1, 0])
-    return rows if not end > 1 + _DRIFT else max(2, round((rows - 1) / end) + 1)
-
-
 def _check_closed_form(key: str, stored: Tensor) -> None:
     """Refuse a positional table that differs from the one this version computes."""
     if key.endswith("deltas"):
         computed = decay_rates(stored.shape[-1])
     else:
-        span = stored_span(stored)
-        features = positional_features(stored.shape[-2], stored.shape[-1] if key.endswith("z") else 3, span)
+        features = positional_features(stored.shape[-2], stored.shape[-1] if key.endswith("z") else 3)
         computed = features if key.endswith("z") else features[:, :1]
     difference = (stored.float().cpu() - computed).abs().max() / computed.abs().max()
     if not difference <= _DRIFT:

@@ -13,26 +13,12 @@ from torch import Tensor, nn
 
 from hdna.config.schema import ModelConfig
 from hdna.errors import InputError
+from hdna.model.positions import filter_features
 from hdna.ops import windowed
 from hdna.ops.tiled import Piece, Tiling
 
 SLOW_DECAY, FAST_DECAY, DECAY_TARGET = 1.5, 0.3, 0.01
 """The slowest channel decays to DECAY_TARGET over 1.5 l_max, the fastest over 0.3 l_max."""
-
-
-def positional_features(l_max: int, emb_dim: int, span: int | None = None) -> Tensor:
-    """Return the filter's inputs (M, P) in fp32: time t, then cos and -sin of (P - 1) / 2 frequencies.
-
-    t goes from 0 to 1 over the first `span` positions, by default over all of them, and on at the same pace: the first
-    `span` rows do not depend on `l_max`.
-    """
-    span, bands = span or l_max, (emb_dim - 1) // 2
-    position_M1 = torch.arange(l_max, dtype=torch.float32)[:, None]
-    t_M1 = torch.cat((torch.linspace(0, 1, span)[:, None], position_M1[span:] / (span - 1)))
-    # The order of operations is the reference's: at large l_max it affects the fp32 angles.
-    w_M1 = 2 * math.pi * position_M1 / span
-    angles_MP = torch.linspace(1e-4, bands - 1, bands) * w_M1
-    return torch.cat((t_M1, angles_MP.cos(), -angles_MP.sin()), dim=-1)
 
 
 def decay_rates(channels: int) -> Tensor:
@@ -52,7 +38,7 @@ class FilterTables(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        features_MP = positional_features(config.l_max, config.emb_dim, config.filter_span)
+        features_MP = filter_features(config)
         self.register_buffer("features_MP", features_MP, persistent=False)
         decay_C = decay_rates((config.order - 1) * config.d_model)
         self.register_buffer("decay_C", decay_C, persistent=False)

@@ -16,27 +16,27 @@ SOURCE_BITS, SOURCE_CONTEXT = "source", "source_context_length"
 """Their bits per base on the run's own valid split, before they change, and the context: entries of baselines.json."""
 _OF_TRAINING = "model.embed_dropout"
 """The one key of a model that is no part of its geometry."""
-_OF_CONTEXT = ("model.l_max", "model.filter_l_max")
-"""Those that differ in a model extended to a longer context."""
 
 
-def with_filter_of_source(config: RunConfig) -> RunConfig:
-    """The recipe with `model.filter_l_max` filled in, where a longer context extends the weights of `run.init_from`.
+def with_extension(config: RunConfig) -> RunConfig:
+    """The recipe with `model.extended_from` filled in, where a longer context extends the weights of `run.init_from`.
 
     A run that exists already has it in its own recipe. Raises InputError when there is no such source.
     """
-    if config.run.init_from is None or config.model.filter_l_max is not None:
+    if config.run.init_from is None or config.model.extended_from:
         return config
     own = storage.join(config.run.url, RECIPE)
     if storage.exists(own):
-        return _with_filter_l_max(config, parse_recipe(storage.read(own).decode(errors="replace"), own))
-    source = _recipe_of(config.run.init_from)
-    return config if source.model.l_max >= config.model.l_max else _with_filter_l_max(config, source)
+        before = parse_recipe(storage.read(own).decode(errors="replace"), own).model.extended_from
+    else:
+        before = _extended_from(config, _recipe_of(config.run.init_from))
+    return replace(config, model=replace(config.model, extended_from=before))
 
 
-def _with_filter_l_max(config: RunConfig, other: RunConfig) -> RunConfig:
-    span = other.model.filter_span
-    return replace(config, model=replace(config.model, filter_l_max=span if span < config.model.l_max else None))
+def _extended_from(config: RunConfig, source: RunConfig) -> list[int]:
+    """What a model of this recipe, with the source's weights, was extended from."""
+    before = source.model.extended_from
+    return [*before, source.model.l_max] if source.model.l_max < config.model.l_max else before
 
 
 def refuse_other_model(config: RunConfig) -> None:
@@ -51,11 +51,15 @@ def refuse_other_model(config: RunConfig) -> None:
     if list_checkpoints(config.run.url):
         return
     source = _recipe_of(config.run.init_from)
-    ours, theirs = _geometry(config), _geometry(source)
-    free = _OF_CONTEXT if config.model.l_max > source.model.l_max else ()
-    different = [key for key in sorted(ours) if ours[key] != theirs.get(key) and key not in free]
+    wanted = replace(source, model=replace(source.model, extended_from=_extended_from(config, source)))
+    ours, theirs = _geometry(config), _geometry(wanted)
+    if config.model.l_max > source.model.l_max:
+        del ours["model.l_max"], theirs["model.l_max"]
+    if not source.model.extended_from:  # its filter has positions of one kind only
+        del ours["model.filter_positions"], theirs["model.filter_positions"]
+    different = [key for key in sorted({*ours, *theirs}) if ours.get(key) != theirs.get(key)]
     if different:
-        listed = "; ".join(f"its {key} is {theirs.get(key)}, this recipe's is {ours[key]}" for key in different)
+        listed = "; ".join(f"its {key} is {theirs.get(key)}, this recipe's is {ours.get(key)}" for key in different)
         raise InputError(f"run.init_from={config.run.init_from}: another model: {listed}")
 
 
@@ -65,9 +69,9 @@ def _recipe_of(source: str) -> RunConfig:
 
 
 def _geometry(config: RunConfig) -> dict[str, Any]:
-    """The keys of the model that its weights depend on; those left open as the numbers that they stand for."""
+    """The keys of the model that its weights depend on; a width left open as the number that it stands for."""
     keys = {key: value for key, value in flatten(config).items() if key.startswith("model.") and key != _OF_TRAINING}
-    return keys | {"model.d_inner": config.model.mlp_width, "model.filter_l_max": config.model.filter_span}
+    return keys | {"model.d_inner": config.model.mlp_width}
 
 
 def load_source(config: RunConfig) -> LoadedCheckpoint | None:

@@ -69,7 +69,7 @@ def test_overrides_come_last_and_are_checked() -> None:
 
 def test_from_scratch_is_the_same_run_but_for_its_weights() -> None:
     made = adaptation(source("quickstart"), "data", train_split(1_000_000, 4096), "runs/adapted")
-    extended = replace(made, model=replace(made.model, l_max=10**6, filter_l_max=made.model.l_max))
+    extended = replace(made, model=replace(made.model, l_max=10**6, extended_from=[made.model.l_max]))
     beside = from_scratch(extended, "runs/scratch")
-    assert (beside.run.url, beside.run.init_from, beside.model.filter_span) == ("runs/scratch", None, 10**6)
+    assert (beside.run.url, beside.run.init_from, beside.model.extended_from) == ("runs/scratch", None, [])
     assert (beside.curriculum, beside.optim, beside.data) == (made.curriculum, made.optim, made.data)

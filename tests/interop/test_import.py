@@ -73,16 +73,6 @@ def test_every_layout_in_every_file_becomes_the_same_checkpoint(
         assert torch.equal(value, state[key]), key
 
 
-def test_a_model_extended_to_a_longer_context_comes_back_as_it_was(tmp_path: Path) -> None:
-    config = ModelConfig(d_model=8, n_layer=1, l_max=1000, filter_l_max=130, filter_order=4)
-    _, state = standalone(config)
-    write(tmp_path / "model.safetensors", state)
-    code, output = run(tmp_path, "--out", tmp_path / "out")
-    assert code == 0, output
-    written = load_recipe(str(tmp_path / "out" / "recipe.yaml")).model
-    assert (written.l_max, written.filter_l_max) == (1000, 130)
-
-
 @pytest.mark.parametrize(("width", "layers", "l_max"), GEOMETRIES)
 def test_published_geometries_follow_from_the_tensors(width: int, layers: int, l_max: int, tmp_path: Path) -> None:
     config = ModelConfig(d_model=width, n_layer=layers, l_max=l_max)

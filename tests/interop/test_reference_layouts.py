@@ -1,7 +1,6 @@
 """Every published layout of HyenaDNA weights loads strictly; what cannot be right is refused by name."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 import torch
@@ -55,16 +54,6 @@ def test_standalone_layout_has_the_keys_and_shapes_the_reference_loads(standalon
 def test_the_result_can_be_written_by_safetensors(standalone: State) -> None:
     """Which refuses tensors that share storage, as the three copies of a frequency could."""
     assert load(save(standalone)).keys() == standalone.keys()
-
-
-def test_tables_of_an_extended_model_go_on_at_the_same_pace(model: HyenaDNA, standalone: State) -> None:
-    """A reference model of a longer context with these tables has the shorter one's filter, and goes on with it."""
-    longer = to_reference(model.state_dict(), replace(CONFIG, l_max=100, filter_l_max=40))
-    for table in ("z", "t"):
-        stored = longer[f"{FILTER}.pos_emb.{table}"]
-        assert torch.equal(stored[:, :40], standalone[f"{FILTER}.pos_emb.{table}"])
-        torch.testing.assert_close(stored[0, :, 0].double(), torch.arange(100).double() / 39, rtol=1e-6, atol=0)
-    HyenaDNA(CONFIG).load_state_dict(from_reference(longer))
 
 
 def test_partial_dicts_are_renamed_without_tables(model: HyenaDNA) -> None:

@@ -18,7 +18,6 @@ from hdna.config.schema import ModelConfig
 from hdna.errors import InputError
 from hdna.model import IGNORE, HyenaDNA, parameter_count, parameter_tensors, train_flops_per_token, weighted_nats
 from hdna.model.backbone import Block
-from hdna.model.filter import positional_features
 
 CONFIG = ModelConfig(d_model=16, n_layer=2, l_max=96, filter_order=8, embed_dropout=0.0)
 IDS = torch.randint(7, 12, (2, 90), generator=torch.Generator().manual_seed(0))
@@ -47,22 +46,6 @@ def test_no_samples_give_no_logits() -> None:
 def test_one_token_is_a_sequence() -> None:
     model = build()
     torch.testing.assert_close(model(IDS[:, :1]), model(IDS)[:, :1])
-
-
-def test_a_longer_context_leaves_the_shorter_one_as_it_was() -> None:
-    """The filter's first taps do not depend on how far it goes on."""
-    short, long = build(), build(replace(CONFIG, l_max=400, filter_l_max=96))
-    long.load_state_dict(short.state_dict())
-    assert torch.equal(short(IDS), long(IDS))
-
-
-def test_beyond_its_first_context_the_filter_goes_on_in_closed_form() -> None:
-    """Time and angles in fp64; fp32's angles at the end of 400 positions are off by 1e-6 or so."""
-    features = positional_features(400, 5, span=96).double()
-    position = torch.arange(400, dtype=torch.float64)[:, None]
-    angles = torch.tensor([1e-4, 1.0]) * 2 * math.pi * position / 96
-    expected = torch.cat((position / 95, angles.cos(), -angles.sin()), 1)
-    torch.testing.assert_close(features, expected, atol=5e-6, rtol=0)
 
 
 @pytest.mark.parametrize("order", [2, 3, 4])

@@ -15,14 +15,15 @@ from hdna.interop import to_reference
 from hdna.interop.imports import translated, write_import
 from hdna.interop.weights_file import read_weights
 from hdna.model import HyenaDNA
-from hdna.run.files import ENVIRONMENT, read_json, read_metrics
+from hdna.run.files import BASELINES, ENVIRONMENT, read_json, read_metrics
 from hdna.train.preflight import preflight
-from hdna.train.source import with_filter_of_source
+from hdna.train.source import with_extension
 
 pytestmark = pytest.mark.ranks
 ONE_STEP = ["curriculum=[{context_length: 512, until_tokens: 2048, micro_batch_size: 1}]", "optim.warmup_fraction=0"]
 STILL = [*ONE_STEP, "optim.learning_rate=1e-12"]
 """A step that leaves every weight where it is, to 1e-12."""
+EXTENDED = "model.extended_from=[514]"
 
 
 @pytest.fixture(scope="module")
@@ -105,41 +106,50 @@ def test_another_geometry_is_refused_key_by_key_before_anything_starts(source: s
         config("run.init_from=/nowhere/at/all")
 
 
-def test_a_longer_context_goes_on_from_the_same_score(source: str, tiny_recipe: Path, tmp_path: Path) -> None:
-    """The valid split at the shorter context, under weights whose filter goes on beyond their l_max of 514."""
-    longer = ["model.l_max=1026", *STILL]
+def test_a_longer_context_goes_on_from_the_source_s_score(source: str, tiny_recipe: Path, tmp_path: Path) -> None:
+    """The valid split at the shorter context. Absolute positions change nothing there but rounding."""
+    longer = ["model.l_max=1026", "model.filter_positions=absolute", *STILL]
     run = f"run.url={tmp_path / 'run'}"
-    resolved = with_filter_of_source(load_recipe(str(tiny_recipe), [f"run.init_from={source}", run, *longer]))
-    assert (resolved.model.l_max, resolved.model.filter_l_max) == (1026, 514)
+    resolved = with_extension(load_recipe(str(tiny_recipe), [f"run.init_from={source}", run, *longer]))
+    assert (resolved.model.l_max, resolved.model.extended_from) == (1026, [514])
     preflight(resolved)
-    begun(tiny_recipe, tmp_path / "run", source, settings=[*longer, "model.filter_l_max=514"])
+    begun(tiny_recipe, tmp_path / "run", source, settings=[*longer, "model.extended_from=[514]"])
     before, after = (read_metrics(str(url))[-1].valid_bits_per_base for url in (source, tmp_path / "run"))
     assert after == pytest.approx(before, rel=1e-6)
+    first = read_json(str(tmp_path / "run"), BASELINES)
+    assert (first["source"], first["source_context_length"]) == (pytest.approx(before, rel=1e-6), 512)
 
 
-def test_a_run_extended_twice_keeps_the_first_filter(source: str, tiny_recipe: Path, tmp_path: Path) -> None:
-    extended = ["model.l_max=1026", "model.filter_l_max=514"]
-    middle = begun(tiny_recipe, tmp_path / "middle", source, settings=[*extended, *STILL])
-    third = [f"run.url={tmp_path / 'third'}", f"run.init_from={middle}", "model.l_max=2050"]
-    assert with_filter_of_source(load_recipe(str(tiny_recipe), third)).model.filter_l_max == 514
+def test_extensions_are_remembered_in_order(source: str, tiny_recipe: Path, tmp_path: Path) -> None:
+    middle = begun(tiny_recipe, tmp_path / "middle", source, settings=["model.l_max=1026", EXTENDED, *STILL])
+    third = [f"run.url={tmp_path / 'third'}", f"run.init_from={middle}"]
+    for l_max, expected in ((2050, [514, 1026]), (1026, [514])):
+        resolved = with_extension(load_recipe(str(tiny_recipe), [*third, f"model.l_max={l_max}"]))
+        assert resolved.model.extended_from == expected
+        preflight(resolved)
+    with pytest.raises(InputError, match=r"its model\.filter_positions is squeezed, this recipe's is absolute"):
+        other = [*third, "model.l_max=2050", "model.filter_positions=absolute"]
+        preflight(with_extension(load_recipe(str(tiny_recipe), other)))
 
 
-def test_a_run_that_exists_has_its_filter_from_its_own_recipe(tiny_recipe: Path, tmp_path: Path) -> None:
+def test_a_run_that_exists_has_its_extensions_from_its_own_recipe(tiny_recipe: Path, tmp_path: Path) -> None:
     given = [f"run.url={tmp_path}", "run.init_from=/gone/by/now", "model.l_max=1026"]
-    resolved = load_recipe(str(tiny_recipe), [*given, "model.filter_l_max=514"])
+    resolved = load_recipe(str(tiny_recipe), [*given, EXTENDED])
     (tmp_path / "recipe.yaml").write_text(dump_recipe(resolved))
-    assert with_filter_of_source(load_recipe(str(tiny_recipe), given)) == resolved
+    assert with_extension(load_recipe(str(tiny_recipe), given)) == resolved
 
 
 def test_a_context_may_grow_and_nothing_else(source: str, tiny_recipe: Path, tmp_path: Path) -> None:
     def check(*overrides: str) -> None:
-        preflight(with_filter_of_source(load_recipe(str(tiny_recipe), [f"run.init_from={source}", *overrides])))
+        preflight(with_extension(load_recipe(str(tiny_recipe), [f"run.init_from={source}", *overrides])))
 
     url = f"run.url={tmp_path / 'new'}"
-    check(url, "model.l_max=600", "model.filter_l_max=600")  # rescaled, by choice
-    with pytest.raises(InputError, match=r"its model\.filter_l_max is 514, .* 512; its model\.l_max is 514, .* 512"):
+    check(url, "model.l_max=600", "model.filter_positions=rescaled")
+    with pytest.raises(InputError, match=r"another model: its model\.l_max is 514, this recipe's is 512$"):
         check(url, "model.l_max=512")
     with pytest.raises(InputError, match=r"another model: its model\.n_layer is 2, this recipe's is 3$"):
         check(url, "model.l_max=600", "model.n_layer=3")
+    with pytest.raises(InputError, match=r"its model\.extended_from\.0 is 514, this recipe's is 300"):
+        check(url, "model.l_max=600", "model.extended_from=[300]")
     with pytest.raises(InputError, match=r"is in run\.url"):
         check(f"run.url={source}")
