@@ -20,15 +20,13 @@ from hdna.checkpoint import (
 from hdna.config.recipe import dump_recipe
 from hdna.config.schema import DataConfig, ModelConfig, OptimConfig, RunConfig, RunSection, Stage
 from hdna.errors import InputError
-from hdna.interop.geometry import model_config
-from hdna.interop.reference import from_reference
+from hdna.interop.geometry import model_config, refuse_misfits
+from hdna.interop.reference import EMBEDDING, HUGGING_FACE, from_reference
 from hdna.interop.weights_file import PublishedWeights
-from hdna.model import HyenaDNA
 from hdna.run.files import RECIPE
 
-_LAYOUTS = {"model.": "training checkpoint", "hyena.": "Hugging Face port"}
+_LAYOUTS = {"model.": "training checkpoint", HUGGING_FACE: "Hugging Face port"}
 """By the prefix of its keys; without one, the standalone file."""
-_EMBEDDING = "word_embeddings.weight"
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Import:
     """Of the stored vocabulary."""
 
 
-def translated(weights: PublishedWeights, shift: float) -> Import:
+def translated(weights: PublishedWeights, shift: float | None) -> Import:
     """The weights by our names, in fp32, with the geometry that their shapes have.
 
     Raises InputError when they are not those of a HyenaDNA language model.
@@ -50,19 +48,10 @@ def translated(weights: PublishedWeights, shift: float) -> Import:
     tensors = weights.tensors
     renamed = {name: tensor.float() for name, tensor in from_reference(tensors).items()}
     config = model_config(renamed, _stored_l_max(tensors), weights.config, shift)
-    model = HyenaDNA(config)
-    expected = {name: parameter.shape for name, parameter in model.named_parameters()}
-    for name in sorted(expected.keys() ^ renamed.keys()):
-        raise InputError(f"{weights.url}: {name} is {'missing' if name in expected else 'one too many'}")
-    for name, shape in expected.items():
-        if renamed[name].shape != shape:
-            found = tuple(renamed[name].shape)
-            raise InputError(f"{weights.url}: {name} has shape {found}, but the others make it {tuple(shape)}")
-        if not renamed[name].isfinite().all():
-            raise InputError(f"{weights.url}: {name} has numbers that are not finite")
+    refuse_misfits(renamed, config, weights.url)
     first = next(iter(tensors))
     layout = next((name for prefix, name in _LAYOUTS.items() if first.startswith(prefix)), "standalone file")
-    rows = next(len(tensor) for key, tensor in tensors.items() if key.endswith(_EMBEDDING))
+    rows = next(len(tensor) for key, tensor in tensors.items() if key.endswith(EMBEDDING))
     return Import(config, renamed, layout, rows)
 
 

@@ -18,6 +18,10 @@ from hdna.genome.alphabet import EMBEDDING_ROWS
 from hdna.interop.vocabulary import with_all_rows
 from hdna.model.filter import decay_rates, positional_features
 
+HUGGING_FACE = "hyena."
+"""Prefix of the Hugging Face port's keys, but the head's."""
+EMBEDDING, HEAD = "backbone.embeddings.word_embeddings.weight", "lm_head.weight"
+
 _FILTER = "mixer.filter_fn.implicit_filter"
 _LAYER_MODULES = (
     ("hyena_norm", "norm1"),
@@ -41,12 +45,12 @@ _LAYER_PAIRS = (
     *(("hyena.filter.frequency", f"{_FILTER}.{sine}.freq") for sine in (1, 3, 5)),
 )
 _TOP_PAIRS = (
-    ("embedding.weight", "backbone.embeddings.word_embeddings.weight"),
+    ("embedding.weight", EMBEDDING),
     ("backbone.norm.weight", "backbone.ln_f.weight"),
     ("backbone.norm.bias", "backbone.ln_f.bias"),
 )
 _OURS_IN_LAYER = {theirs: ours for ours, theirs in _LAYER_PAIRS}
-_OURS_AT_TOP = {theirs: ours for ours, theirs in _TOP_PAIRS} | {"lm_head.weight": "embedding.weight"}
+_OURS_AT_TOP = {theirs: ours for ours, theirs in _TOP_PAIRS} | {HEAD: "embedding.weight"}
 """Ours by theirs; a stored head is one more copy of the embedding it is tied to."""
 
 _EXTRA_AXIS = {"hyena.short_weight": 1, "hyena.filter.frequency": 0}

@@ -7,8 +7,6 @@ from hdna.config import RunConfig
 from hdna.config.recipe import flatten, parse_recipe
 from hdna.errors import InputError
 
-WEIGHTS_FROM = "weights from"
-"""Their entry in environment.json."""
 _OF_TRAINING = "model.embed_dropout"
 """The one key of a model that is no part of its geometry."""
 
