@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """HyenaDNA for `transformers`: a causal language model of DNA. This file needs nothing beside torch and transformers.
 
-`hdna export --to hf` puts a copy of it beside the weights, where `trust_remote_code=True` finds it. Names of tensors and
-fields of `config.json` are those of the published Hugging Face port of HyenaDNA.
+`hdna export --to hf` puts a copy of it beside the weights, where `trust_remote_code=True` finds it. The names of
+tensors and the fields of `config.json` are those of the published Hugging Face port of HyenaDNA.
 
 Shapes: B batch, L new positions, T positions so far (the new ones among them), D = d_model, C = 3 D streams.
 Sources: HyenaDNA (arXiv 2306.15794), Hyena (arXiv 2302.10866).
@@ -27,6 +27,8 @@ from transformers.modeling_outputs import (
 
 TAPS = 3
 _COPIES_OF_FREQUENCY = r"implicit_filter\.(?!1\.)\d+\.freq"
+BUFFER = 1 << 26
+"""Numbers of a transform's buffer."""
 SHIFT = 0.05
 """Added to the filter's decay; no file of published weights says it."""
 
@@ -89,22 +91,24 @@ class HyenaDNAConfig(PretrainedConfig):
 class LayerCache:
     """What one Hyena operator remembers of earlier positions: a new one costs a dot product of length T per channel.
 
-    `inputs` (D, B, R) are those of the long convolution and `reversed_taps` (D, R) its filter, last lag first, with room
-    for R >= T positions; `tail` (B, C, 2) is the end of the short convolution's input.
+    `inputs` (D, B, R) are those of the long convolution and `reversed_taps` (D, R) its filter, last lag first, with
+    room for R >= T positions; `tail` (B, C, 2) is the end of the short convolution's input.
     """
 
-    def __init__(self) -> None:
-        self.inputs = self.reversed_taps = self.tail = None
+    inputs: Tensor
+    reversed_taps: Tensor
+    tail: Tensor | None = None
+    room = 0
 
     def append(self, u_BDL: Tensor, before: int, limit: int, taps: Callable[[int], Tensor]) -> None:
         """Remember the long convolution's inputs after the first `before`."""
         batch, width, new = u_BDL.shape
-        room = 0 if self.inputs is None else self.inputs.shape[-1]
-        if before + new > room:
-            grown = u_BDL.new_zeros(width, batch, min(limit, 1 << (before + new).bit_length()))
-            if self.inputs is not None:
+        if before + new > self.room:
+            self.room = min(limit, 1 << (before + new).bit_length())
+            grown = u_BDL.new_zeros(width, batch, self.room)
+            if before:
                 grown[..., :before] = self.inputs[..., :before]
-            self.inputs, self.reversed_taps = grown, taps(grown.shape[-1]).flip(-1)
+            self.inputs, self.reversed_taps = grown, taps(self.room).flip(-1)
         self.inputs[..., before : before + new] = u_BDL.transpose(0, 1)
 
     def newest(self, length: int) -> Tensor:
@@ -130,7 +134,7 @@ class HyenaCache:
         """Take the rows that a beam search goes on with."""
         for layer in self.layers:
             layer.inputs = layer.inputs.index_select(1, beam_idx.to(layer.inputs.device))
-            layer.tail = layer.tail.index_select(0, beam_idx.to(layer.tail.device))
+            layer.tail = None if layer.tail is None else layer.tail.index_select(0, beam_idx.to(layer.tail.device))
 
 
 class Norm(nn.LayerNorm):
@@ -157,6 +161,9 @@ class Sine(nn.Module):
 class Positions(nn.Module):
     """The filter's inputs by lag: t (1, T, 1) from 0 to 1, and z (1, T, P), t again with P - 1 sines and cosines."""
 
+    t: Tensor
+    z: Tensor
+
     def __init__(self, length: int, features: int) -> None:
         super().__init__()
         bands = (features - 1) // 2
@@ -170,13 +177,15 @@ class Positions(nn.Module):
 class Decay(nn.Module):
     """The rate at which each channel's filter decays: δ (1, 1, D) per unit of t, down to a hundredth at 0.3 to 1.5."""
 
+    deltas: Tensor
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.register_buffer("deltas", torch.linspace(math.log(0.01) / 1.5, math.log(0.01) / 0.3, width)[None, None])
 
 
 class HyenaFilter(nn.Module):
-    """The long convolution's filter, from a small MLP on the lag. Stays in fp32: bf16 cannot tell a lag of 300 from 301."""
+    """The long convolution's filter, from a small MLP on the lag. Stays in fp32: bf16 takes a lag of 300 for 301."""
 
     def __init__(self, config: HyenaDNAConfig) -> None:
         super().__init__()
@@ -192,12 +201,12 @@ class HyenaFilter(nn.Module):
     def taps(self, length: int) -> Tensor:
         """The filter (D, T) of lags 0 to T - 1, in fp32."""
         with torch.autocast(self.bias.device.type, enabled=False):
-            h, sine = self.pos_emb.z[0, :length], self.implicit_filter[1]
+            sine, decay = self.implicit_filter[1], self.modulation.deltas[0].abs()
+            h, t = self.pos_emb.z[0, :length], self.pos_emb.t[0, :length]
             for linear in self.implicit_filter[:-1:2]:
                 h = sine(linear(h))
             h_TD = self.implicit_filter[-1](h)
-            decay_TD = torch.exp(-self.pos_emb.t[0, :length] * self.modulation.deltas[0].abs())
-            return (h_TD * (decay_TD + SHIFT)).T
+            return (h_TD * (torch.exp(-t * decay) + SHIFT)).T
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "HyenaFilter":
         """Follow `.to(device)`, but not `.to(torch.bfloat16)` or `.half()`."""
@@ -209,12 +218,16 @@ class HyenaFilter(nn.Module):
         return super()._apply(same_dtype, recurse)
 
 
-def causal_conv(u_BDT: Tensor, k_DT: Tensor) -> Tensor:
-    """y[t] = Σ k[t - s] u[s] over s <= t, (B, D, T) in fp32, by transforms of a power of two."""
-    length = u_BDT.shape[-1]
+def causal_conv(u_BDT: Tensor, k_DT: Tensor, dtype: torch.dtype) -> Tensor:
+    """y[t] = Σ k[t - s] u[s] over s <= t, (B, D, T) in fp32, by transforms in `dtype`, of some channels at a time."""
+    batch, _, length = u_BDT.shape
     size = 1 << (2 * length - 1).bit_length()
-    spectrum = torch.fft.rfft(u_BDT, n=size) * torch.fft.rfft(k_DT, n=size)
-    return torch.fft.irfft(spectrum, n=size)[..., :length]
+    width = max(1, BUFFER // (batch * size))
+    done = []
+    for u, k in zip(u_BDT.split(width, dim=1), k_DT.split(width), strict=True):
+        spectrum = torch.fft.rfft(u.to(dtype), n=size) * torch.fft.rfft(k.to(dtype), n=size)
+        done.append(torch.fft.irfft(spectrum, n=size)[..., :length].float())
+    return torch.cat(done, dim=1)
 
 
 class HyenaOperator(nn.Module):
@@ -249,15 +262,17 @@ class HyenaOperator(nn.Module):
         return self.short_filter(p_BCL)
 
     def _long_conv(self, u_BDL: Tensor, before: int, cache: LayerCache | None) -> Tensor:
-        taps, new = self.filter_fn.taps, u_BDL.shape[-1]
+        """In eval mode transforms are in fp64: a row's numbers do not depend on the length of those beside it."""
+        precise = not self.training and u_BDL.device.type != "mps"  # which has no fp64
+        dtype, taps, new = torch.float64 if precise else torch.float32, self.filter_fn.taps, u_BDL.shape[-1]
         direct_BDL = self.filter_fn.bias[:, None] * u_BDL
         if cache is None:
-            return causal_conv(u_BDL, taps(new)) + direct_BDL
+            return causal_conv(u_BDL, taps(new), dtype) + direct_BDL
         cache.append(u_BDL, before, self.max_seq_len, taps)
         if new == 1:
             return cache.newest(before + 1) + direct_BDL
-        u_BDT = cache.inputs[..., : before + new].transpose(0, 1)
-        return causal_conv(u_BDT, cache.reversed_taps.flip(-1)[:, : before + new])[..., before:] + direct_BDL
+        u_BDT, k_DT = cache.inputs[..., : before + new].transpose(0, 1), cache.reversed_taps.flip(-1)[:, : before + new]
+        return causal_conv(u_BDT, k_DT, dtype)[..., before:] + direct_BDL
 
 
 class HyenaMlp(nn.Module):

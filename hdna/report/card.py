@@ -191,8 +191,8 @@ def _training(subject: Subject) -> Iterator[str]:
     scored = history.last_scored
     if scored and scored.valid_bases:
         yield (
-            f"The last evaluation scored {scored.valid_bases:,} bases of A, C, G and T of the valid split, at a context "
-            f"of {scored.context_length:,}. A uniform guess has 2 bits per base."
+            f"The last evaluation scored {scored.valid_bases:,} bases of A, C, G and T of the valid split, at a "
+            f"context of {scored.context_length:,}. A uniform guess has 2 bits per base."
         )
     if table := cost_table(history):
         yield "## What it took"

@@ -1,4 +1,4 @@
-"""The tables that the page about a run and the card of its weights share: bits per base beside simple models, stages."""
+"""Tables that the page about a run and the card of its weights share: stages, and bits per base of simple models."""
 
 from collections.abc import Iterator
 

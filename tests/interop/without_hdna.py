@@ -23,7 +23,7 @@ class _NoHdna:
             raise ImportError(f"{name} is not in this environment")
 
 
-sys.meta_path.insert(0, _NoHdna())  # type: ignore[arg-type]
+sys.meta_path.insert(0, _NoHdna())
 _SCRATCH = tempfile.TemporaryDirectory(prefix="without-hdna-")
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HOME": _SCRATCH.name, "HF_MODULES_CACHE": f"{_SCRATCH.name}/modules"}
 
@@ -126,7 +126,7 @@ def continues_in_pieces() -> str:
 
 
 def a_token_costs_less_than_its_context() -> str:
-    """In multiplications of matrices and convolutions that torch counts; transforms, which only the whole has, are not."""
+    """In matrix products and short convolutions, which torch counts; not in transforms, which only the whole has."""
     model = opened()
     before, last = IDS[:, :-1], IDS[:, -1:]
     cache = model(before, use_cache=True).past_key_values
