@@ -113,7 +113,7 @@ def _port_config(config: ModelConfig) -> dict[str, Any]:
         "layer_norm_epsilon": 1e-5,
         "initializer_range": 0.02,
         "pad_token_id": PAD,
-        "tie_word_embeddings": True,
+        "tie_word_embeddings": False,  # the head is stored
         "torch_dtype": "float32",
     }
 

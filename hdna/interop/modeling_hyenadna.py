@@ -62,7 +62,6 @@ class HyenaDNAConfig(PretrainedConfig):
         layer_norm_epsilon: float = 1e-5,
         initializer_range: float = 0.02,
         pad_token_id: int | None = 4,
-        tie_word_embeddings: bool = True,
         **others: object,
     ) -> None:
         if hyena_order != 2 or short_filter_order != TAPS:
@@ -85,7 +84,6 @@ class HyenaDNAConfig(PretrainedConfig):
         self.initializer_range = initializer_range
         super().__init__(**others)
         self.pad_token_id = pad_token_id
-        self.tie_word_embeddings = tie_word_embeddings
 
 
 class LayerCache:

@@ -53,6 +53,7 @@ _INPUTS = (
     ("checkpoints", "verify", "?"),
     ("checkpoints", "prune", "?"),
     ("report", "?"),
+    ("export", "?", "--to", "hf", "--out", "new"),
 )
 _OUTPUTS = (
     ("prep", "synth", "--bases", "5000", "--out", "?"),
@@ -60,6 +61,7 @@ _OUTPUTS = (
     ("prep", "fasta", "g.zarr", "--out", "?"),
     ("prep", "shards", "g.zarr", "--window", "500", "--out", "?"),
     ("recipes", "quickstart", "--copy", "?"),
+    ("export", "run", "--to", "standalone", "--out", "?"),
 )
 _NUMBERS = (
     ("prep", "synth", "--out", "new", "--bases", "?"),
@@ -74,6 +76,8 @@ _MISTYPED = (
     ["plan", "quickstart", "--device", "moon"], ["report", "run", "again"], ["recipes", "--copy", "mine.yaml"],
     ["prep", "shards", "g.zarr", "--out", "new", "--splits", "g.bed", "--split-by", "hash"], ["doctor", "a", "b"],
     ["prep", "genome", "g.fa", "--out", "new", "--backend", "moon"], ["checkpoints", "verify"], ["plan"],
+    ["export", "run", "--out", "new"], ["export", "run", "--to", "moon", "--out", "new"],
+    ["export", "run", "--to", "hf"],
     ["checkpoints", "prune", "run", "--keep-last", "0"], ["checkpoints", "prune", "run", "--keep-every", "-1"],
     ["plan", "quickstart", "no_equals_sign"], ["plan", "quickstart", "=5"], ["plan", "quickstart", "a.b.c=5"],
     ["plan", "quickstart", "curriculum.9.context_length=5"], ["plan", "quickstart", "curriculum.x=5"],
