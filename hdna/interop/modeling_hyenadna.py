@@ -13,6 +13,7 @@ so that rows of unequal lengths give what each gives alone, padded on the right 
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -26,15 +27,37 @@ from transformers.modeling_outputs import (
 )
 
 TAPS = 3
-_COPIES_OF_FREQUENCY = r"implicit_filter\.(?!1\.)\d+\.freq"
+COPIES = [r"implicit_filter\.(?!1\.)\d+\.freq", r"lm_head\.weight"]
+"""Tensors in a file that are, for other code, another time what is there already: the frequency, the embedding."""
 BUFFER = 1 << 26
 """Numbers of a transform's buffer."""
 SHIFT = 0.05
 """Added to the filter's decay; no file of published weights says it."""
 
 
+DEFAULTS = {
+    "d_model": 128,
+    "n_layer": 2,
+    "d_inner": None,  # 4 * d_model
+    "vocab_size": 12,
+    "pad_vocab_size_multiple": 8,
+    "max_seq_len": 1026,
+    "emb_dim": 5,
+    "filter_order": 64,
+    "num_inner_mlps": 2,
+    "hyena_order": 2,
+    "short_filter_order": TAPS,
+    "activation_freq": 10.0,
+    "embed_dropout": 0.1,
+    "layer_norm_epsilon": 1e-5,
+    "initializer_range": 0.02,
+    "pad_token_id": 4,
+}
+"""Fields of `config.json`. Those that the published port has besides change nothing here."""
+
+
 class HyenaDNAConfig(PretrainedConfig):
-    """Geometry of the model; `config.json` of the published port has these fields and more, which change nothing."""
+    """Geometry of the model: DEFAULTS, and what is given."""
 
     model_type = "hyenadna"
     attribute_map = {
@@ -44,46 +67,17 @@ class HyenaDNAConfig(PretrainedConfig):
         "max_position_embeddings": "max_seq_len",
     }
 
-    def __init__(
-        self,
-        d_model: int = 128,
-        n_layer: int = 2,
-        d_inner: int | None = None,
-        vocab_size: int = 12,
-        pad_vocab_size_multiple: int = 8,
-        max_seq_len: int = 1026,
-        emb_dim: int = 5,
-        filter_order: int = 64,
-        num_inner_mlps: int = 2,
-        hyena_order: int = 2,
-        short_filter_order: int = TAPS,
-        activation_freq: float = 10.0,
-        embed_dropout: float = 0.1,
-        layer_norm_epsilon: float = 1e-5,
-        initializer_range: float = 0.02,
-        pad_token_id: int | None = 4,
-        **others: object,
-    ) -> None:
-        if hyena_order != 2 or short_filter_order != TAPS:
+    def __init__(self, **given: Any) -> None:
+        fields = {name: given.pop(name, default) for name, default in DEFAULTS.items()}
+        if fields["hyena_order"] != 2 or fields["short_filter_order"] != TAPS:
             raise ValueError(f"hyena_order must be 2 and short_filter_order {TAPS}")
-        self.d_model = d_model
-        self.n_layer = n_layer
-        self.d_inner = d_inner or 4 * d_model
+        fields["d_inner"] = fields["d_inner"] or 4 * fields["d_model"]
         # Logits have a column for each row of the embedding, and beam search expects as many as the vocabulary has.
-        self.vocab_size = -(-vocab_size // pad_vocab_size_multiple) * pad_vocab_size_multiple
-        self.pad_vocab_size_multiple = pad_vocab_size_multiple
-        self.max_seq_len = max_seq_len
-        self.emb_dim = emb_dim
-        self.filter_order = filter_order
-        self.num_inner_mlps = num_inner_mlps
-        self.hyena_order = hyena_order
-        self.short_filter_order = short_filter_order
-        self.activation_freq = activation_freq
-        self.embed_dropout = embed_dropout
-        self.layer_norm_epsilon = layer_norm_epsilon
-        self.initializer_range = initializer_range
-        super().__init__(**others)
-        self.pad_token_id = pad_token_id
+        multiple = fields["pad_vocab_size_multiple"]
+        fields["vocab_size"] = -(-fields["vocab_size"] // multiple) * multiple
+        super().__init__(**given)
+        for name, value in fields.items():
+            setattr(self, name, value)
 
 
 class LayerCache:
@@ -133,6 +127,11 @@ class HyenaCache:
         for layer in self.layers:
             layer.inputs = layer.inputs.index_select(1, beam_idx.to(layer.inputs.device))
             layer.tail = None if layer.tail is None else layer.tail.index_select(0, beam_idx.to(layer.tail.device))
+
+
+def cache_in(output: BaseModelOutputWithPast) -> HyenaCache | None:
+    """The cache that a pass returns: `past_key_values`, which became `cache` in the course of transformers 5."""
+    return next((value for value in output.values() if isinstance(value, HyenaCache)), None)
 
 
 class Norm(nn.LayerNorm):
@@ -329,7 +328,7 @@ class HyenaDNAPreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _no_split_modules = ["HyenaBlock"]
     _keep_in_fp32_modules_strict = ["filter_fn"]
-    _keys_to_ignore_on_load_unexpected = [_COPIES_OF_FREQUENCY]
+    _keys_to_ignore_on_load_unexpected = COPIES
 
     def get_input_embeddings(self) -> nn.Embedding:
         """The table of the tokens' vectors."""
@@ -362,7 +361,7 @@ class HyenaDNAModel(HyenaDNAPreTrainedModel):
     ) -> BaseModelOutputWithPast | tuple[Tensor, ...]:
         """`input_ids` (B, L), those after the cache's; `attention_mask` (B, T), 0 where there is padding.
 
-        `past_key_values` became `cache` in the course of transformers 5; either is taken.
+        `past_key_values` and `cache` are two names of one argument.
 
         Raises ValueError when there are more than `max_seq_len` positions: the filter ends there.
         """
@@ -374,7 +373,7 @@ class HyenaDNAModel(HyenaDNAPreTrainedModel):
         after = before + x_BLD.shape[1]
         if after > self.config.max_seq_len:
             raise ValueError(f"{after} positions, but this model's filter ends at {self.config.max_seq_len}")
-        mask_BL1 = None if attention_mask is None else attention_mask[:, before:after, None].to(x_BLD.dtype)
+        mask_BL1 = None if attention_mask is None else attention_mask[:, before - after :, None].to(x_BLD.dtype)
         wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         states = [x_BLD]
         x_BLD = self.backbone.dropout(x_BLD.float())
@@ -389,9 +388,7 @@ class HyenaDNAModel(HyenaDNAPreTrainedModel):
 
 
 class HyenaDNAForCausalLM(HyenaDNAPreTrainedModel, GenerationMixin):
-    """Logits of the token after each position. The head is the embedding; files hold a copy for other code."""
-
-    _keys_to_ignore_on_load_unexpected = [_COPIES_OF_FREQUENCY, r"lm_head\.weight"]
+    """Logits of the token after each position. The head is the embedding."""
 
     def __init__(self, config: HyenaDNAConfig) -> None:
         super().__init__(config)
@@ -416,7 +413,7 @@ class HyenaDNAForCausalLM(HyenaDNAPreTrainedModel, GenerationMixin):
         if labels is not None:
             rows = logits.shape[-1]
             loss = self.loss_function(logits, labels, vocab_size=rows, num_items_in_batch=num_items_in_batch)
-        output = CausalLMOutputWithPast(loss, logits, found.past_key_values, found.hidden_states)
+        output = CausalLMOutputWithPast(loss, logits, cache_in(found), found.hidden_states)
         return output if return_dict is not False else output.to_tuple()
 
     def prepare_inputs_for_generation(

@@ -34,7 +34,7 @@ _USE = {
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 folder = "path/to/this/folder"
-tokenizer = AutoTokenizer.from_pretrained(folder)
+tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
 model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)
 batch = tokenizer(["ACGTTGCAACGT", "acgt"], padding=True, return_tensors="pt")
 logits = model(**batch).logits  # (2, 12, 16): position i scores the base at i + 1
