@@ -228,8 +228,9 @@ def _limits(subject: Subject) -> Iterator[str]:
         yield f"No training sample was longer than {longest:,} bases: beyond, its quality is not known."
     yield "It reads one strand from left to right; a base's scores and features know nothing of what follows it."
     yield "It knows A, C, G, T and N; other IUPAC codes are one token, [UNK], that was never predicted."
-    yield "Bits per base are of held-out parts of the same genomes. No other task was evaluated by this run."
-    yield "Homologous and repeated sequence may lie in several splits, so that held-out figures flatter a little."
+    if history is not None:
+        yield "Bits per base are of held-out parts of the same genomes. No other task was evaluated by this run."
+        yield "Homologous and repeated sequence may lie in several splits, so that held-out figures flatter a little."
     yield "It was not made for decisions about the health of people."
 
 
