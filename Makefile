@@ -11,6 +11,7 @@
 #                                   and a table (hours; two nodes: as root, with `ip netns`)
 #   make gpu                        the first hour on a GPU: right, in memory, fast? JSON in bench/results
 #   make bench                      side-by-side measurements (see bench/)
+#   make export-check               an exported model opened by transformers, in an environment without hdna
 #   make docs                       the documentation as a site, in site/; fails on a broken link
 #   make clean                      remove the environment and the output of `make train` and `make docs`
 
@@ -20,6 +21,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 DOCS_READY := $(VENV)/docs-ready
 FUZZ_READY := $(VENV)/fuzz-ready
+OTHER_VENV := work/without-hdna
+OTHER_READY := $(OTHER_VENV)/ready
+EXPORTED := work/export-check
 
 ifdef GENOME
   NAME := $(notdir $(basename $(GENOME:.gz=)))
@@ -38,7 +42,7 @@ SECONDS := 60
 TIMES := 20
 
 .DELETE_ON_ERROR:
-.PHONY: train test test-fast check style types coverage fuzz fuzz-guided chaos gpu bench docs clean
+.PHONY: train test test-fast check style types coverage fuzz fuzz-guided chaos gpu bench export-check docs clean
 
 train: $(WORK)/shards/manifest.json
 	$(BIN)/hdna train quickstart data.shards='["$(WORK)/shards"]' run.url='$(RUN)'
@@ -100,6 +104,12 @@ bench: $(READY)
 	$(BIN)/python bench/model_step.py $(if $(REFERENCE),--reference $(REFERENCE))
 	$(BIN)/python bench/data.py
 
+# The same script as in `make test`, where an import hook keeps hdna away; here it is not installed at all.
+export-check: $(READY) $(OTHER_READY)
+	@rm -rf $(EXPORTED)
+	PYTHONPATH=tests $(BIN)/python tests/support/exported.py tests/golden/order2_d32.safetensors $(EXPORTED)
+	$(OTHER_VENV)/bin/python -I tests/interop/without_hdna.py $(EXPORTED)
+
 docs: $(DOCS_READY)
 	$(BIN)/mkdocs build --strict
 
@@ -108,6 +118,11 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 15) else f"hdna needs Python 3.11 to 3.14, $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(OTHER_READY): constraints.txt | $(READY)
+	$(PYTHON) -m venv $(OTHER_VENV)
+	$(OTHER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch transformers
 	@touch $@
 
 $(DOCS_READY): $(READY)

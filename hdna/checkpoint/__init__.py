@@ -4,6 +4,7 @@ from hdna.checkpoint.files import (
     MOMENTS,
     PARAMETERS,
     LoadedCheckpoint,
+    bytes_of,
     commit_checkpoint,
     load_checkpoint,
     load_newest,
@@ -20,6 +21,7 @@ from hdna.checkpoint.listing import (
     list_checkpoints,
     newest_intact,
     next_attempt,
+    run_of,
 )
 from hdna.checkpoint.retention import prune, remove_interrupted
 from hdna.checkpoint.state import RunState, read_state
@@ -31,6 +33,7 @@ __all__ = [
     "PARAMETERS",
     "MOMENTS",
     "tensors_of",
+    "bytes_of",
     "weights_url",
     "write_checkpoint_part",
     "commit_checkpoint",
@@ -41,6 +44,7 @@ __all__ = [
     "read_state",
     "list_checkpoints",
     "checkpoint_url",
+    "run_of",
     "newest_intact",
     "checkpoint_damage",
     "next_attempt",

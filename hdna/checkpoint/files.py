@@ -177,6 +177,11 @@ def tensors_of(data: bytes, url: str, advice: str) -> dict[str, torch.Tensor]:
         raise InputError(f"{url}: {error}: {advice}") from None
 
 
+def bytes_of(tensors: dict[str, torch.Tensor]) -> bytes:
+    """A safetensors file of them, for other programs; they must not share memory."""
+    return save(tensors, metadata={"format": "pt"})  # without it transformers refuses the file
+
+
 def _read_part(manifest: Manifest, path: str) -> dict[str, torch.Tensor]:
     return tensors_of(manifest.read(path), storage.join(manifest.url, path), "use an earlier checkpoint")
 

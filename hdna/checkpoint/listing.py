@@ -18,6 +18,7 @@ FORMAT = Format("hdna-checkpoint", 2, "checkpoint", MANIFEST, "use an earlier on
 FOLDER = "checkpoints"
 """Below the run's URL."""
 _NAME = re.compile(r"step-(\d{6,})(?:-r(\d+))?")
+_PLACE = re.compile(rf"(?:(?P<run>.*)/)?{FOLDER}/{_NAME.pattern}", re.DOTALL)
 
 Saves = dict[tuple[int, int], dict[str, int]]
 """Attempts to save a checkpoint, by step and attempt: their files, with sizes."""
@@ -48,6 +49,12 @@ def checkpoint_name(step: int, attempt: int) -> str:
 def checkpoint_url(run_url: str, step: int, attempt: int) -> str:
     """URL of the checkpoint of a step."""
     return storage.join(run_url, FOLDER, checkpoint_name(step, attempt))
+
+
+def run_of(checkpoint_url: str) -> str | None:
+    """URL of the run that a checkpoint lies below; None if it was copied elsewhere."""
+    match = _PLACE.fullmatch(checkpoint_url.rstrip("/"))
+    return (match["run"] or ".") if match else None
 
 
 def list_checkpoints(run_url: str) -> list[CheckpointRef]:

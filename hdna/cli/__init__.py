@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from hdna.cli import adapt, bench, checkpoints, doctor, import_weights, plan, prep, recipes, report, train
+from hdna.cli import adapt, bench, checkpoints, doctor, export, import_weights, plan, prep, recipes, report, train
 from hdna.errors import InputError, without_secrets
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.command("train")(train.train)
 app.command("adapt")(adapt.adapt)
 app.command("recipes")(recipes.recipes)
 app.command("import")(import_weights.import_weights)
+app.command("export")(export.export)
 app.add_typer(checkpoints.app, name="checkpoints")
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)

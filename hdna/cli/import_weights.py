@@ -17,8 +17,12 @@ def import_weights(
     weights: Weights,
     out: Annotated[str, typer.Option("--out", metavar="URL", help="Folder or bucket URL of the new checkpoint.")],
     shift: Annotated[
-        float, typer.Option(help="Of the filter's modulation, stored nowhere: 0.0 in the original training code.")
-    ] = 0.05,
+        float | None,
+        typer.Option(
+            help="Of the filter's modulation, which no tensor says: 0.0 in the original training code. By default what "
+            "the config.json of an export says, else 0.05."
+        ),
+    ] = None,
 ) -> None:
     """Turn published HyenaDNA weights into a checkpoint.
 

@@ -1,7 +1,7 @@
 """Published weights as a checkpoint of ours: what training begins from, and everything that reads runs can read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -20,15 +20,13 @@ from hdna.checkpoint import (
 from hdna.config.recipe import dump_recipe
 from hdna.config.schema import DataConfig, ModelConfig, OptimConfig, RunConfig, RunSection, Stage
 from hdna.errors import InputError
-from hdna.interop.geometry import model_config
-from hdna.interop.reference import from_reference
+from hdna.interop.geometry import model_config, refuse_misfits, stated_extension
+from hdna.interop.reference import EMBEDDING, HUGGING_FACE, from_reference
 from hdna.interop.weights_file import PublishedWeights
-from hdna.model import HyenaDNA
 from hdna.run.files import RECIPE
 
-_LAYOUTS = {"model.": "training checkpoint", "hyena.": "Hugging Face port"}
+_LAYOUTS = {"model.": "training checkpoint", HUGGING_FACE: "Hugging Face port"}
 """By the prefix of its keys; without one, the standalone file."""
-_EMBEDDING = "word_embeddings.weight"
 
 
 @dataclass(frozen=True)
@@ -42,38 +40,32 @@ class Import:
     """Of the stored vocabulary."""
 
 
-def translated(weights: PublishedWeights, shift: float) -> Import:
+def translated(weights: PublishedWeights, shift: float | None) -> Import:
     """The weights by our names, in fp32, with the geometry that their shapes have.
 
     Raises InputError when they are not those of a HyenaDNA language model.
     """
     tensors = weights.tensors
-    renamed = {name: tensor.float() for name, tensor in from_reference(tensors).items()}
+    extension = stated_extension(weights.config)
+    renamed = {name: tensor.float() for name, tensor in from_reference(tensors, extension).items()}
     config = model_config(renamed, _stored_l_max(tensors), weights.config, shift)
-    model = HyenaDNA(config)
-    expected = {name: parameter.shape for name, parameter in model.named_parameters()}
-    for name in sorted(expected.keys() ^ renamed.keys()):
-        raise InputError(f"{weights.url}: {name} is {'missing' if name in expected else 'one too many'}")
-    for name, shape in expected.items():
-        if renamed[name].shape != shape:
-            found = tuple(renamed[name].shape)
-            raise InputError(f"{weights.url}: {name} has shape {found}, but the others make it {tuple(shape)}")
-        if not renamed[name].isfinite().all():
-            raise InputError(f"{weights.url}: {name} has numbers that are not finite")
+    config = replace(config, extended_from=extension.extended_from, filter_positions=extension.filter_positions)
+    refuse_misfits(renamed, config, weights.url)
     first = next(iter(tensors))
     layout = next((name for prefix, name in _LAYOUTS.items() if first.startswith(prefix)), "standalone file")
-    rows = next(len(tensor) for key, tensor in tensors.items() if key.endswith(_EMBEDDING))
+    rows = next(len(tensor) for key, tensor in tensors.items() if key.endswith(EMBEDDING))
     return Import(config, renamed, layout, rows)
 
 
 def write_import(found: Import, weights: PublishedWeights, url: str) -> str:
-    """Write the checkpoint, step 0 with moments of zero, and a recipe with the model; return the checkpoint's URL.
+    """Write a recipe with the model, and the checkpoint, step 0 with moments of zero; return the checkpoint's URL.
 
-    Raises InputError when `url` is taken.
+    An import that was interrupted between them goes on. Raises InputError when `url` is taken by anything else.
     """
-    if storage.exists(storage.join(url, RECIPE)) or list_checkpoints(url):
+    recipe, recipe_url = dump_recipe(_recipe(found.config, url)), storage.join(url, RECIPE)
+    claimed = storage.write_if_absent(recipe_url, recipe.encode()) or storage.read(recipe_url) == recipe.encode()
+    if not claimed or list_checkpoints(url):
         raise InputError(f"{url}: already contains a run or an import: choose another --out")
-    recipe = dump_recipe(_recipe(found.config, url))
     tensors = {f"{PARAMETERS}.{name}": tensor for name, tensor in found.parameters.items()}
     for moment in MOMENTS:
         tensors |= {f"{moment}.{name}": torch.zeros_like(tensor) for name, tensor in found.parameters.items()}
@@ -81,7 +73,6 @@ def write_import(found: Import, weights: PublishedWeights, url: str) -> str:
     part = write_checkpoint_part(checkpoint_url(url, 0, attempt), 0, 1, tensors)
     source = {"imported": {"from": weights.url, "sha256": weights.file.sha256, "layout": found.layout}}
     commit_checkpoint(url, RunState(recipe=recipe), attempt, [part], source)
-    storage.write(storage.join(url, RECIPE), recipe.encode())
     return checkpoint_url(url, 0, attempt)
 
 

@@ -8,6 +8,7 @@ read. Partial dicts, such as gradients, can be renamed too.
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -15,9 +16,14 @@ from torch import Tensor
 from hdna.config.schema import ModelConfig
 from hdna.errors import InputError
 from hdna.genome.alphabet import EMBEDDING_ROWS
+from hdna.interop.architecture import looks_like
 from hdna.interop.vocabulary import with_all_rows
 from hdna.model.filter import decay_rates
-from hdna.model.positions import filter_features, positional_features
+from hdna.model.positions import filter_features
+
+HUGGING_FACE = "hyena."
+"""Prefix of the Hugging Face port's keys, but the head's."""
+EMBEDDING, HEAD = "backbone.embeddings.word_embeddings.weight", "lm_head.weight"
 
 _FILTER = "mixer.filter_fn.implicit_filter"
 _LAYER_MODULES = (
@@ -42,12 +48,12 @@ _LAYER_PAIRS = (
     *(("hyena.filter.frequency", f"{_FILTER}.{sine}.freq") for sine in (1, 3, 5)),
 )
 _TOP_PAIRS = (
-    ("embedding.weight", "backbone.embeddings.word_embeddings.weight"),
+    ("embedding.weight", EMBEDDING),
     ("backbone.norm.weight", "backbone.ln_f.weight"),
     ("backbone.norm.bias", "backbone.ln_f.bias"),
 )
 _OURS_IN_LAYER = {theirs: ours for ours, theirs in _LAYER_PAIRS}
-_OURS_AT_TOP = {theirs: ours for ours, theirs in _TOP_PAIRS} | {"lm_head.weight": "embedding.weight"}
+_OURS_AT_TOP = {theirs: ours for ours, theirs in _TOP_PAIRS} | {HEAD: "embedding.weight"}
 """Ours by theirs; a stored head is one more copy of the embedding it is tied to."""
 
 _EXTRA_AXIS = {"hyena.short_weight": 1, "hyena.filter.frequency": 0}
@@ -59,8 +65,10 @@ _DRIFT = 1e-4
 """Largest max|a - b| / max|b| of a stored closed form against ours; rounding across machines stays below 1e-5."""
 
 
-def from_reference(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def from_reference(state_dict: Mapping[str, Tensor], config: ModelConfig | None = None) -> dict[str, Tensor]:
     """Rename a reference state dict, or part of one, for `HyenaDNA.load_state_dict(strict=True)`.
+
+    `config`: what a model of an extended context says of its positions, with which its tables are compared.
 
     Raises:
         InputError: a key is unknown; copies of one parameter differ; the head is not tied to the embedding; the
@@ -72,11 +80,14 @@ def from_reference(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
         plain = re.sub(r"\.(mixer|mlp)\.layer\.", r".\1.", re.sub(r"^(model|hyena)\.", "", key))
         match = _THEIR_LAYER.fullmatch(plain)
         if match and match[2] in _CLOSED_FORMS:
-            _check_closed_form(key, tensor)
+            _check_closed_form(key, tensor, config or ModelConfig())
             continue
         ours = _OURS_IN_LAYER.get(match[2]) if match else _OURS_AT_TOP.get(plain)
         if ours is None:
-            raise InputError(f"unknown key {key!r} in reference weights: not a HyenaDNA language model's parameter")
+            raise InputError(
+                f"unknown key {key!r} in reference weights: not a HyenaDNA language model's parameter"
+                f"{looks_like(state_dict)}"
+            )
         name = f"backbone.blocks.{match[1]}.{ours}" if match else ours
         value = tensor.squeeze(_EXTRA_AXIS[ours]) if ours in _EXTRA_AXIS else tensor
         if name in renamed and not torch.equal(renamed[name], value):
@@ -124,12 +135,13 @@ def to_reference(state_dict: Mapping[str, Tensor], config: ModelConfig | None = 
     return renamed
 
 
-def _check_closed_form(key: str, stored: Tensor) -> None:
+def _check_closed_form(key: str, stored: Tensor, config: ModelConfig) -> None:
     """Refuse a positional table that differs from the one this version computes."""
     if key.endswith("deltas"):
         computed = decay_rates(stored.shape[-1])
     else:
-        features = positional_features(stored.shape[-2], stored.shape[-1] if key.endswith("z") else 3)
+        emb_dim = stored.shape[-1] if key.endswith("z") else 3
+        features = filter_features(replace(config, l_max=stored.shape[-2], emb_dim=emb_dim))
         computed = features if key.endswith("z") else features[:, :1]
     difference = (stored.float().cpu() - computed).abs().max() / computed.abs().max()
     if not difference <= _DRIFT:

@@ -9,9 +9,9 @@ from hdna.report import markup
 from hdna.report.history import History, read_history
 from hdna.report.markup import Html
 from hdna.report.plots import MOST_COMPARED, comparison_plot
+from hdna.report.tables import NONE, in_bits
 
 PAGE = "comparison.html"
-_NONE = "–"
 _EACH_ITS_OWN = ("run.url",)
 """Keys in which any two runs differ."""
 
@@ -97,11 +97,11 @@ def _row(history: History, name: str) -> tuple[str, ...]:
     contexts = [stage.context_length for stage in history.stages if stage.valid_bits_per_base is not None]
     return (
         name,
-        _bits(history.baselines.get("source")),
+        in_bits(history.baselines.get("source")),
         f"{history.steps[-1].tokens:,}",
-        _bits(history.valid_bits_per_base),
-        f"{contexts[-1]:,}" if contexts else _NONE,
-        _bits(history.baselines.get("markov")),
+        in_bits(history.valid_bits_per_base),
+        f"{contexts[-1]:,}" if contexts else NONE,
+        in_bits(history.baselines.get("markov")),
     )
 
 
@@ -113,9 +113,5 @@ def _differences(histories: Sequence[History]) -> list[tuple[str, ...]]:
     """Keys that are not the same in all recipes, with each one's value."""
     recipes = [flatten(history.config) if history.config else {} for history in histories]
     keys = sorted({key for recipe in recipes for key in recipe if key not in _EACH_ITS_OWN})
-    rows = [(key, *(str(recipe.get(key, _NONE)) for recipe in recipes)) for key in keys]
+    rows = [(key, *(str(recipe.get(key, NONE)) for recipe in recipes)) for key in keys]
     return [row for row in rows if len(set(row[1:])) > 1]
-
-
-def _bits(value: float | None) -> str:
-    return _NONE if value is None else f"{value:.4f}"

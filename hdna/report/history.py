@@ -1,7 +1,7 @@
 """The facts behind the report's figures and tables, read from a run's files once and checked."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hdna import storage
 from hdna.checkpoint.listing import CheckpointRef, list_checkpoints
@@ -87,6 +87,11 @@ class History:
     def productive_seconds(self) -> float:
         """Wall time of the steps that the model was advanced by: those that were done again count once."""
         return sum(step.seconds or 0.0 for step in self.steps)
+
+    def up_to(self, step: int) -> "History":
+        """The run as it was after a step: what it did later is left out."""
+        steps = [record for record in self.steps if record.step <= step]
+        return replace(self, steps=steps, stages=_stages(steps), status="unknown", live=None)
 
     @property
     def skipped(self) -> list[StepRecord]:

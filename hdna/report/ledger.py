@@ -60,19 +60,26 @@ def model_flops(steps: Sequence[StepRecord], config: RunConfig) -> float | None:
 
 def ledger(history: History) -> Iterator[Html]:
     """The section of the page; empty if no step has a time, as in runs of earlier versions."""
-    steps = [step for step in history.steps if step.seconds is not None and step.workers is not None]
-    if not steps:
+    table = cost_table(history)
+    if table is None:
         return
     yield markup.heading("What it took")
+    yield markup.table(*table)
+    yield markup.paragraph(explanation(history))
+    yield from _interruptions(history)
+
+
+def cost_table(history: History) -> tuple[list[str], list[list[str]]] | None:
+    """Columns and rows, one for each stage and one for all; None if no step has a time."""
+    steps = [step for step in history.steps if step.seconds is not None and step.workers is not None]
+    if not steps:
+        return None
     peak = _peak(history)
     head = ["Stage", "Hours", "Worker hours", "Read from buckets", "Written to buckets"]
     head[3:3] = ["Model FLOPs", "TFLOP/s per worker", *(["MFU"] if peak else [])]
     stages = sorted({step.stage for step in steps})
     costs = [(str(index), [step for step in steps if step.stage == index]) for index in stages]
-    rows = [_row(name, cost(mine, history.config), peak) for name, mine in [*costs, ("all", steps)]]
-    yield markup.table(head, rows)
-    yield markup.paragraph(_explanation(history, peak))
-    yield from _interruptions(history)
+    return head, [_row(name, cost(mine, history.config), peak) for name, mine in [*costs, ("all", steps)]]
 
 
 def _peak(history: History) -> float | None:
@@ -95,7 +102,9 @@ def _row(name: str, took: Cost, peak: float | None) -> list[str]:
     ]
 
 
-def _explanation(history: History, peak: float | None) -> str:
+def explanation(history: History) -> str:
+    """What the table counts, in a few sentences."""
+    peak = _peak(history)
     counted = (
         "Model FLOPs are those of forward and backward passes, in closed form, without recomputation; the time has "
         "evaluations and waits in it."

@@ -14,11 +14,11 @@ from hdna.report import markup
 from hdna.report.history import History, read_history
 from hdna.report.ledger import ledger
 from hdna.report.markup import Html
-from hdna.report.plots import MAX_POINTS, UNIFORM_BITS, beyond_range, bits_plot, trace_plot
+from hdna.report.plots import MAX_POINTS, beyond_range, bits_plot, trace_plot
+from hdna.report.tables import STAGE_COLUMNS, in_bits, ladder, stage_rows
 
 PAGE = "index.html"
 _STATUS = {"done": "finished", "running": "in progress", "stopped": "stopped before its end"}
-_NONE = "–"
 
 
 def write_report(run_url: str, out: str | None = None) -> str:
@@ -85,15 +85,15 @@ def _body(history: History) -> Iterator[Html]:
         _bits_caption(history), bits_plot(history, "bits"), bits_plot(history, "bits-phone", narrow=True)
     )
     yield markup.heading("Against simple models")
-    yield markup.table(("Model", "Bits per base", "Below order-0 entropy"), _ladder(history), marked="this run")
+    yield markup.table(("Model", "Bits per base", "Below order-0 entropy"), ladder(history), marked="this run")
     yield markup.paragraph(
         "Bits per base is the mean surprise per base of the valid split; a uniform guess scores 2. The unigram and "
         "order-5 Markov models were counted on the train split. N and other codes are not scored."
     )
     yield markup.heading("Stages of the curriculum")
     yield markup.table(
-        ("Stage", "Context length", "Steps", "Tokens", "Last train bits per base", "Last valid bits per base"),
-        _stage_rows(history),
+        STAGE_COLUMNS,
+        stage_rows(history),
     )
     yield from _skipped(history)
     yield from ledger(history)
@@ -109,7 +109,7 @@ def _cards(history: History) -> Iterator[tuple[str, str, str]]:
     yield "Tokens seen", _short(last.tokens), f"of {_short(plan.tokens)}" if plan else ""
     scored = [stage.context_length for stage in history.stages if stage.valid_bits_per_base is not None]
     context = f"context {scored[-1]:,}" if scored else ""
-    yield "Valid bits/base", _bits(history.valid_bits_per_base, 3), context
+    yield "Valid bits/base", in_bits(history.valid_bits_per_base, 3), context
     if history.valid_bits_per_base is not None and "entropy" in history.baselines:
         gain = history.baselines["entropy"] - history.valid_bits_per_base
         yield "Below entropy", f"{gain:.3f}", f"order-0: {history.baselines['entropy']:.3f}"
@@ -130,39 +130,6 @@ def _bits_caption(history: History) -> str:
         f"lines: simple models on the valid split."
         + (f" To keep the rest readable, {beyond:,} train points above {edge:.2f} are cut off." if beyond else "")
     )
-
-
-def _ladder(history: History) -> list[tuple[str, str, str]]:
-    """Simple models and this run's stages, best last."""
-    baselines, entropy = history.baselines, history.baselines.get("entropy")
-    names = {"unigram": "unigram", "entropy": "order-0 entropy of the split", "markov": "order-5 Markov"}
-    simple = [(baselines[key], name) for key, name in names.items() if key in baselines]
-    if "source" in baselines:
-        context = baselines.get("source_context_length", 0)
-        simple.append((baselines["source"], f"the weights it began with (context {context:,.0f})"))
-    entries = [(UNIFORM_BITS, "uniform guess"), *simple]
-    entries += [
-        (stage.valid_bits_per_base, f"this run, stage {stage.index} (context {stage.context_length:,})")
-        for stage in history.stages
-        if stage.valid_bits_per_base is not None
-    ]
-    return [
-        (name, _bits(bits), _NONE if entropy is None else _signed(entropy - bits))
-        for bits, name in sorted(entries, reverse=True)
-    ]
-
-
-def _stage_rows(history: History) -> Iterator[tuple[str, ...]]:
-    for stage in history.stages:
-        for part in stage.contexts:
-            yield (
-                str(stage.index),
-                f"{part.context_length:,}",
-                f"{part.steps:,}",
-                f"{part.tokens:,}",
-                _bits(part.bits_per_base),
-                _bits(part.valid_bits_per_base),
-            )
 
 
 def _skipped(history: History) -> Iterator[Html]:
@@ -213,14 +180,6 @@ def _data(history: History) -> Iterator[tuple[str, str]]:
             yield f"{split.capitalize()} bases counted by the simple models", f"{bases:,.0f}"
     if history.config:
         yield "Reverse complement", "yes" if history.config.data.reverse_complement else "no"
-
-
-def _bits(value: float | None, digits: int = 4) -> str:
-    return _NONE if value is None else f"{value:.{digits}f}"
-
-
-def _signed(value: float) -> str:
-    return f"{value + 0.0:.4f}".replace("-", "−")
 
 
 def _short(count: int) -> str:

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator, NullFormatter
 
 from hdna.report.history import History
+from hdna.report.tables import UNIFORM_BITS
 
 COLOURS = {
     "ink": "#1c2733",
@@ -42,7 +43,6 @@ BASELINE_STYLES = {
 _COMPARED = ("valid", "train", "markov", "entropy", "unigram", "source")
 """Colours of compared runs, in their order."""
 MOST_COMPARED = len(_COMPARED)
-UNIFORM_BITS = 2.0
 MAX_POINTS = 1000
 """A longer curve is drawn as means of consecutive steps: more points would exceed the screen's resolution."""
 _MAX_DRAWN = 1e30

@@ -18,6 +18,8 @@ METRICS = "metrics.jsonl"
 STATE = "state.json"
 BASELINES = "baselines.json"
 ENVIRONMENT = "environment.json"
+WEIGHTS_FROM = "weights from"
+"""The entry of ENVIRONMENT about the weights that the run began from, if it began from any."""
 
 
 def read_metrics(run_url: str) -> list[StepRecord]:

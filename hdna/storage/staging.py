@@ -69,13 +69,7 @@ def publish(folder: Path, url: str, form: Format, body: dict[str, Any], files: d
     if storage.is_local(url):
         local.sync_tree(folder)
         put_manifest(str(folder), form, body, files)
-        target = storage.local_path(url)
-        try:
-            folder.rename(target)
-        except OSError:
-            refuse_existing(url, form.noun)
-            raise
-        local.sync(target.parent)
+        _rename(folder, url, form.noun)
         return
     with claimed(url, form.noun, body, files):
         refuse_existing(url, form.noun)
@@ -83,6 +77,25 @@ def publish(folder: Path, url: str, form: Format, body: dict[str, Any], files: d
             storage.upload(folder / name, storage.join(url, name))
         if not put_manifest(url, form, body, files):
             refuse_existing(url, form.noun)
+
+
+def publish_plain(folder: Path, url: str, kind: str) -> None:
+    """Let a staged folder for other programs, without a manifest, appear at the local `url`, all of it or nothing.
+
+    Raises InputError when another writer was first; what it wrote stays untouched.
+    """
+    local.sync_tree(folder)
+    _rename(folder, url, kind)
+
+
+def _rename(folder: Path, url: str, kind: str) -> None:
+    target = storage.local_path(url)
+    try:
+        folder.rename(target)
+    except OSError:
+        refuse_existing(url, kind)
+        raise
+    local.sync(target.parent)
 
 
 def refuse_existing(url: str, kind: str) -> None:

@@ -29,7 +29,7 @@ from hdna.parallel import Mesh, shard_sequence
 from hdna.parallel.mesh import lost_ranks_explained
 from hdna.run.best_effort import BestEffort
 from hdna.run.events import Report, StepDone
-from hdna.run.files import BASELINES, ENVIRONMENT, read_json, write_json
+from hdna.run.files import BASELINES, ENVIRONMENT, WEIGHTS_FROM, read_json, write_json
 from hdna.run.lease import Fence
 from hdna.run.metrics import Metrics
 from hdna.run.step_record import StepRecord
@@ -42,7 +42,7 @@ from hdna.train.engine import Engine, apex_is_nvidia, use_apex_layer_norm
 from hdna.train.optim import learning_rate
 from hdna.train.saver import Saver
 from hdna.train.scoring import keep_source_score, score_at, with_scores
-from hdna.train.source import WEIGHTS_FROM, described, load_source
+from hdna.train.source import described, load_source
 from hdna.train.step import StepResult, optimizer_step, share_of_step
 
 PREFETCHED_STEPS = 32

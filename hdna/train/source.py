@@ -10,8 +10,6 @@ from hdna.config.recipe import flatten, parse_recipe
 from hdna.errors import InputError
 from hdna.run.files import RECIPE
 
-WEIGHTS_FROM = "weights from"
-"""Their entry in environment.json."""
 SOURCE_BITS, SOURCE_CONTEXT = "source", "source_context_length"
 """Their bits per base on the run's own valid split, before they change, and the context: entries of baselines.json."""
 _OF_TRAINING = "model.embed_dropout"

@@ -162,6 +162,39 @@ def test_what_is_no_whole_language_model_is_refused_by_name(tmp_path: Path) -> N
     assert code != 0 and "model.safetensors" in output
 
 
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("caduceus.backbone.layers.0.mixer.submodule.mamba_fwd.A_log", "Mamba"),
+        ("blocks.0.filter.poles", "StripedHyena"),
+        ("esm.encoder.layer.0.attention.self.key.weight", "ESM"),
+        ("bert.encoder.layer.0.attention.self.Wqkv.weight", "BERT"),
+        ("model.layers.0.self_attn.q_proj.weight", "Llama"),
+        ("transformer.h.0.attn.c_attn.weight", "GPT-2"),
+        ("model.decoder.0.output_transform.weight", "fine-tuned"),
+    ],
+)
+def test_weights_of_another_architecture_are_said_to_look_like_it(key: str, name: str, tmp_path: Path) -> None:
+    """Keys of public checkpoints."""
+    file = write(tmp_path / "model.safetensors", {key: torch.zeros(2)})
+    code, output = run(file, "--out", tmp_path / "out")
+    assert code != 0 and "looks like" in output and name in output
+
+
+def test_an_interrupted_import_goes_on(tmp_path: Path) -> None:
+    """The recipe is there, and a part of a checkpoint that was never committed."""
+    _, state = standalone(ModelConfig(d_model=8, n_layer=1, l_max=40, filter_order=4))
+    file, out = write(tmp_path / "model.safetensors", state), tmp_path / "out"
+    assert run(file, "--out", out)[0] == 0
+    (checkpoint,) = (out / "checkpoints").iterdir()
+    (checkpoint / "MANIFEST.json").unlink()
+    code, output = run(file, "--out", out)
+    assert code == 0, output
+    expected = from_reference(state)
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in load_weights(str(out)).items())
+    assert run(file, "--out", out)[0] != 0
+
+
 def test_a_taken_place_is_refused(tmp_path: Path) -> None:
     _, state = standalone(ModelConfig(d_model=8, n_layer=1, l_max=40, filter_order=4))
     write(tmp_path / "model.safetensors", state)

@@ -1,6 +1,7 @@
 """Every published layout of HyenaDNA weights loads strictly; what cannot be right is refused by name."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -54,6 +55,14 @@ def test_standalone_layout_has_the_keys_and_shapes_the_reference_loads(standalon
 def test_the_result_can_be_written_by_safetensors(standalone: State) -> None:
     """Which refuses tensors that share storage, as the three copies of a frequency could."""
     assert load(save(standalone)).keys() == standalone.keys()
+
+
+def test_tables_of_an_extended_model_are_compared_with_its_own(model: HyenaDNA) -> None:
+    extended = replace(CONFIG, l_max=100, extended_from=[40])
+    stored = to_reference(model.state_dict(), extended)
+    HyenaDNA(CONFIG).load_state_dict(from_reference(stored, extended))
+    with pytest.raises(InputError, match="differs from its closed form"):
+        from_reference(stored)
 
 
 def test_partial_dicts_are_renamed_without_tables(model: HyenaDNA) -> None:

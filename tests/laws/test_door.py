@@ -27,10 +27,23 @@ DOORS = {
     "Ray": ("ray", "cluster/hdna_cluster/"),
     "matplotlib": ("matplotlib", "hdna/report/plots.py"),
     "safetensors": ("safetensors", "hdna/checkpoint/files.py"),
+    "transformers": ("transformers", "hdna/interop/modeling_hyenadna.py"),
     "msgspec": ("msgspec", "hdna/storage/untrusted_json.py"),
 }
 """Each heavy library, how it is imported, and the one file or room that imports it."""
-HEAVY = ("torch", "deepspeed", "ray", "webdataset", "zarr", "matplotlib", "omegaconf", "obstore", "numpy", "boto3")
+HEAVY = (
+    "torch",
+    "deepspeed",
+    "ray",
+    "webdataset",
+    "zarr",
+    "matplotlib",
+    "transformers",
+    "omegaconf",
+    "obstore",
+    "numpy",
+    "boto3",
+)
 
 BLOCKED = """
 import sys

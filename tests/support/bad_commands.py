@@ -60,6 +60,7 @@ _INPUTS = (
     ("import", "?", "--out", "new"),
     ("adapt", "?", "--from", "run", "--out", "new"),
     ("adapt", "g.fa", "--from", "?", "--out", "new"),
+    ("export", "?", "--to", "hf", "--out", "new"),
 )
 _OUTPUTS = (
     ("prep", "synth", "--bases", "5000", "--out", "?"),
@@ -68,6 +69,7 @@ _OUTPUTS = (
     ("prep", "shards", "g.zarr", "--window", "500", "--out", "?"),
     ("recipes", "quickstart", "--copy", "?"),
     ("adapt", "g.fa", "--from", "run", "--out", "?"),
+    ("export", "run", "--to", "standalone", "--out", "?"),
 )
 _NUMBERS = (
     ("prep", "synth", "--out", "new", "--bases", "?"),
@@ -84,6 +86,8 @@ _MISTYPED = (
     ["prep", "shards", "g.zarr", "--out", "new", "--splits", "g.bed", "--split-by", "hash"], ["doctor", "a", "b"],
     ["prep", "genome", "g.fa", "--out", "new", "--backend", "moon"], ["checkpoints", "verify"], ["plan"],
     ["prep", "member", "g.fa"], ["prep", "member", "--in", "set"],
+    ["export", "run", "--out", "new"], ["export", "run", "--to", "moon", "--out", "new"],
+    ["export", "run", "--to", "hf"],
     ["checkpoints", "prune", "run", "--keep-last", "0"], ["checkpoints", "prune", "run", "--keep-every", "-1"],
     ["plan", "quickstart", "no_equals_sign"], ["plan", "quickstart", "=5"], ["plan", "quickstart", "a.b.c=5"],
     ["plan", "quickstart", "curriculum.9.context_length=5"], ["plan", "quickstart", "curriculum.x=5"],
