@@ -59,11 +59,14 @@ def test_a_shard_set_has_them_of_each_store(known: Path, tmp_path: Path) -> None
     assert (origin.assembly, origin.accession, origin.contigs) == ("worm", ACCESSION, store.identifiers)
 
 
-def test_stores_and_sets_without_them_are_read(store: Path, shards: Path) -> None:
-    """As those of earlier versions."""
+def test_stores_and_sets_without_them_are_read(store: Path, shards: Path, tmp_path: Path) -> None:
+    """As those of earlier versions; a set can be made of such a store."""
     edit_manifest(store / "manifest.json", lambda body: body.pop("contigs"))
     opened = GenomeStore.open(str(store))
     assert (opened.accession, opened.identifiers) == (None, None)
+    write_shards([str(store)], str(tmp_path / "new"), window=1000)
+    (origin,) = load_shard_set(str(tmp_path / "new")).provenance.stores
+    assert (origin.accession, origin.contigs) == (None, None)
 
     def forget(body: dict[str, dict[str, list[dict[str, object]]]]) -> None:
         for origin in body["provenance"]["stores"]:
