@@ -49,6 +49,8 @@ model.load_state_dict(load_file("model.safetensors"), strict=True)
 hidden = model.eval()(input_ids)  # logits: hidden @ model.backbone.embeddings.word_embeddings.weight.T
 """,
 }
+_NOT_SHOWN = ("manifest_sha256", "contigs")
+"""Of a store's origin: the checksum, and what may be said of each of a hundred thousand contigs."""
 _UNREACHED = "not reached when this card was written"
 
 
@@ -130,7 +132,7 @@ def _data(subject: Subject) -> Iterator[str]:
         return
     yield "## Training data"
     origins = [
-        {"set": number, **{key: value for key, value in asdict(store).items() if key != "manifest_sha256"}}
+        {"set": number, **{key: value for key, value in asdict(store).items() if key not in _NOT_SHOWN}}
         for number, found in enumerate(subject.sets)
         if isinstance(found, ShardSet)
         for store in found.provenance.stores

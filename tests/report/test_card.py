@@ -128,6 +128,7 @@ def test_every_fact_of_a_store_s_origin_is_shown_when_there_are_more(exported: E
     @dataclass(frozen=True)
     class Told(StoreOrigin):
         accession: str = "GCA_000001405.29"
+        contigs: tuple[tuple[str, str], ...] = (("chr1", "SQ.x"),)
 
     told = [Told(store.name, store.assembly, store.manifest_sha256) for store in shards.provenance.stores]
     known = replace(shards, provenance=replace(shards.provenance, stores=list(told)))
@@ -136,6 +137,7 @@ def test_every_fact_of_a_store_s_origin_is_shown_when_there_are_more(exported: E
     checkpoint = LoadedCheckpoint("runs/x", {}, state)
     blocks = "\n".join(card._data(card.Subject(checkpoint, config, None, None, [known])))
     assert cells(blocks, "Set | Name | Assembly")[-1] == "Accession"
+    assert "SQ.x" not in blocks
     assert cells(blocks, "0 | g.zarr")[-1] == r"GCA\_000001405.29"
 
 
