@@ -4,8 +4,10 @@
 
 FOLDER holds `model`, the exported directory, and `expected.safetensors`, made with hdna by `support/exported.py`:
 `input_ids` (B, L), their `logits` and `hidden`, `loss`, and `letters` (bytes of a sequence) with their `letter_ids`.
+What documents show is in `examples.json`.
 """
 
+import json
 import os
 import sys
 import tempfile
@@ -41,7 +43,7 @@ from transformers import (  # noqa: E402
     AutoTokenizer,
 )
 
-FOLDER = Path(sys.argv[1])
+FOLDER = Path(sys.argv[1]).absolute()
 MODEL = FOLDER / "model"
 EXPECTED = load_file(FOLDER / "expected.safetensors")
 IDS = EXPECTED["input_ids"]
@@ -130,6 +132,17 @@ def continues_in_pieces() -> str:
     return f"logits {worst:.1e}"
 
 
+def a_beam_takes_its_own_past() -> str:
+    """Rows of a cache in another order go on as those rows do."""
+    model, swapped = opened(), IDS.flip(0)
+    cache = returned_cache(model(IDS[:, :-2], use_cache=True))
+    cache.reorder_cache(torch.arange(len(IDS)).flip(0))
+    logits = model(swapped[:, -2:-1], past_key_values=cache, use_cache=True).logits[:, 0]
+    worst = error(logits, EXPECTED["logits"].flip(0)[:, -2])
+    assert worst <= SAME, worst
+    return f"logits {worst:.1e}"
+
+
 def a_token_costs_less_than_its_context() -> str:
     """In matrix products and short convolutions, which torch counts; not in transforms, which only the whole has."""
     model = opened()
@@ -186,6 +199,16 @@ def prompts_of_unequal_lengths_are_padded_on_the_left() -> str:
     with refused("pad prompts on the left"):
         model.generate(**padded(prompts, "right"), **options)
     return f"lengths {[len(prompt) for prompt in prompts]}"
+
+
+def documents_show_what_works() -> str:
+    os.chdir(FOLDER)
+    examples = json.loads(Path("examples.json").read_text())
+    for example in examples:
+        found: dict[str, Any] = {}
+        exec(example, found)  # of the project's own documents
+        assert found["logits"].shape == (2, 12, 16)
+    return f"{len(examples)} examples"
 
 
 def reads_letters_as_hdna_does() -> str:
@@ -274,9 +297,11 @@ CHECKS: tuple[Callable[[], str], ...] = (
     opens_whole_and_gives_the_same_numbers,
     generates_the_same_with_a_cache_and_without,
     continues_in_pieces,
+    a_beam_takes_its_own_past,
     a_token_costs_less_than_its_context,
     a_row_does_not_know_its_neighbours,
     prompts_of_unequal_lengths_are_padded_on_the_left,
+    documents_show_what_works,
     reads_letters_as_hdna_does,
     classifies_by_the_last_base,
     runs_in_bf16_with_its_filter_in_fp32,

@@ -6,6 +6,7 @@ makes what `interop/without_hdna.py` checks.
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from hdna.model import HyenaDNA
 from support.command_line import hdna
 
 LETTERS = b"ACGTNacgtnUuRYSWKMBDHVryswkmbdhv" * 3
+DOCUMENT = Path(__file__).parents[2] / "docs" / "weights.md"
 SHORTEST = 40
 """Bases of a batch's rows that the checks need."""
 
@@ -35,6 +37,8 @@ def export_golden(golden: Path, folder: Path) -> None:
     save_file(weights, folder / "model.safetensors")
     hdna("import", folder / "model.safetensors", "--out", folder / "imported")
     hdna("export", folder / "imported", "--to", "hf", "--out", folder / "model")
+    examples = [example(DOCUMENT, '"exported"'), example(folder / "model" / "README.md", '"path/to/this/folder"')]
+    (folder / "examples.json").write_text(json.dumps(examples))
     model = HyenaDNA(load_recipe(str(folder / "imported" / "recipe.yaml")).model).eval()
     model.load_state_dict(load_weights(str(folder / "imported")))
     ids = tensors["input_ids"]
@@ -50,6 +54,14 @@ def export_golden(golden: Path, folder: Path) -> None:
         "letter_ids": torch.from_numpy(encode(LETTERS)).long(),
     }
     save_file(expected, folder / "expected.safetensors")
+
+
+def example(document: Path, place: str) -> str:
+    """The block of Python that opens the directory, with the directory's own name in its `place`."""
+    blocks = re.findall(r"^```python\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL)
+    (block,) = (block for block in blocks if "import AutoModelForCausalLM" in block)
+    assert place in block
+    return str(block).replace(place, '"model"')
 
 
 if __name__ == "__main__":
