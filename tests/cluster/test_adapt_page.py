@@ -15,6 +15,7 @@ from support.layouts import hugging_face
 from support.rank_tasks import run_training
 from support.ranks import run_ranks
 
+from hdna.config import dump_recipe, load_recipe
 from hdna.config.schema import ModelConfig
 from hdna.interop import to_reference
 from hdna.model import HyenaDNA
@@ -29,7 +30,9 @@ SMALL = ["curriculum.0.until_tokens=8192", "evaluate.every_steps=8"]
 @pytest.fixture
 def place(tiny_recipe: Path, tmp_path: Path) -> Path:
     """A folder with what the page takes for granted: published weights, a run, a genome."""
-    run_ranks(1, run_training, recipe=tiny_recipe, overrides=[f"run.url={tmp_path / 'runs' / 'human'}"])
+    human = [f"run.url={tmp_path / 'runs' / 'human'}"]
+    run_ranks(1, run_training, recipe=tiny_recipe, overrides=human)
+    (tmp_path / "runs" / "human" / "recipe.yaml").write_text(dump_recipe(load_recipe(str(tiny_recipe), human)))
     bases = np.random.default_rng(7).choice(np.frombuffer(b"ACGT", np.uint8), size=60_000, p=[0.4, 0.1, 0.1, 0.4])
     (tmp_path / "celegans.fa").write_bytes(b">I\n" + bases.tobytes() + b"\n")
     published = tmp_path / "hyenadna-small-32k-seqlen-hf"
@@ -41,7 +44,7 @@ def place(tiny_recipe: Path, tmp_path: Path) -> Path:
 
 
 def given(command: list[str], place: Path) -> str:
-    """What it prints, on both streams. Its name may be that of Python or of hdna."""
+    """What it prints, on both streams."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": str(place / "modules")}
     done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{shlex.join(command)}: {done.stderr}"
