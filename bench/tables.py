@@ -1,4 +1,4 @@
-"""Writes the tables of bench/README.md, and its figure, from the JSON in bench/results.
+"""Writes the tables of bench/README.md, its figure, and that of docs/adapt.md, from the JSON in bench/results.
 
     python bench/tables.py
 
@@ -13,6 +13,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 RESULTS, README, FIGURE = HERE / "results", HERE / "README.md", HERE / "results" / "speed.svg"
+ADAPTATION = HERE.parent / "docs" / "adaptation.svg"
 SIDES = ("reference", "reference_odd", "compiled", "attention")
 MARK = re.compile(r"<!-- ([\w/-]+/[\w-]+) -->\n.*?<!-- end -->", re.DOTALL)
 Rows = list[dict[str, Any]]
@@ -138,6 +139,25 @@ def draw() -> None:
     figure.savefig(FIGURE, metadata={"Date": None})
 
 
+def draw_adaptation() -> None:
+    """Valid bits per base by tokens, adapted and from scratch, with the order-5 Markov model's."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    mpl.rcParams["svg.hashsalt"] = "hdna"
+    rows = json.loads((RESULTS / "cpu-2-cores" / "adaptation.json").read_text())["rows"]
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.subplots()
+    for row in rows:
+        tokens, bits = zip(*row["valid"], strict=True)
+        axes.plot([count / 1e6 for count in tokens], bits, "o-", markersize=3, label=row["run"])
+    axes.axhline(rows[0]["markov"], color="grey", linestyle="--", label="order-5 Markov")
+    axes.set(xlabel="million tokens of C. elegans", ylabel="valid bits per base")
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend()
+    figure.savefig(ADAPTATION, metadata={"Date": None})
+
+
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -152,9 +172,10 @@ def _times(value: float | None) -> str:
 
 
 def main() -> None:
-    """Rewrite README.md and draw the figure."""
+    """Rewrite README.md and draw the figures."""
     README.write_text(rendered(README.read_text()))
     draw()
+    draw_adaptation()
 
 
 if __name__ == "__main__":

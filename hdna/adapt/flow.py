@@ -50,16 +50,15 @@ def adapt(
     """
     config = _recipe(fastas, source, out, overrides, pool, say)
     train(config)
-    pages = [write_report(out)]
-    runs = [read_history(out)]
+    page, runs = write_report(out), [read_history(out)]
     if scratch:
         beside = from_scratch(config, out + _SCRATCH)
         say(f"from scratch, for comparison: {beside.run.url}")
         train(beside)
         write_report(beside.run.url)
-        pages = [write_comparison([out, beside.run.url])]
+        page = write_comparison([out, beside.run.url])
         runs.append(read_history(beside.run.url))
-    return Adapted(pages[0], _verdict(*runs))
+    return Adapted(page, _verdict(*runs))
 
 
 def _recipe(

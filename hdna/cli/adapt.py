@@ -47,7 +47,7 @@ def adapt(
         with Progress() as display:
             launch(config, lambda event: shown(display, event))
 
-    place = str(storage.local_path(out)) if storage.is_local(out) else out
+    place = str(storage.local_path(out)) if storage.is_local(out) else out.rstrip("/")
     with processes(processors()) as pool:
         made = run(fastas, source, place, overrides, scratch, pool, train, typer.echo)
     typer.echo(f"{made.verdict}\n{made.page}")

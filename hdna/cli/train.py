@@ -59,10 +59,10 @@ def _line(record: StepRecord, steps: int) -> str:
         loss = f"{record.bits_per_base:.4f} bits/base"
     else:
         loss = "not finite: skipped" if record.predicted_bases else "nothing but N"
-    by_context = (record.valid_bits_by_context or {}).items()
     valid = f", valid {record.valid_bits_per_base:.4f}" if record.valid_bits_per_base is not None else ""
-    if by_context:
-        valid = ", valid " + " ".join(f"{bits:.4f} at {int(context):,}" for context, bits in by_context)
+    if record.valid_bits_by_context:
+        scores = record.valid_bits_by_context.items()
+        valid = ", valid " + " ".join(f"{bits:.4f} at {int(context):,}" for context, bits in scores)
     return (
         f"step {record.step}/{steps} context {record.context_length:,}: {loss}{valid}, "
         f"{record.tokens_per_second or 0:,.0f} tokens/s"
