@@ -1,5 +1,6 @@
 """The page that compares runs: their valid curves in one figure, their last scores, what their recipes differ in."""
 
+import json
 from collections.abc import Iterator, Sequence
 
 from hdna import __version__, storage
@@ -113,5 +114,9 @@ def _differences(histories: Sequence[History]) -> list[tuple[str, ...]]:
     """Keys that are not the same in all recipes, with each one's value."""
     recipes = [flatten(history.config) if history.config else {} for history in histories]
     keys = sorted({key for recipe in recipes for key in recipe if key not in _EACH_ITS_OWN})
-    rows = [(key, *(str(recipe.get(key, NONE)) for recipe in recipes)) for key in keys]
+    rows = [(key, *(_as_yaml(recipe.get(key, NONE)) for recipe in recipes)) for key in keys]
     return [row for row in rows if len(set(row[1:])) > 1]
+
+
+def _as_yaml(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
