@@ -65,8 +65,8 @@ $(WORK)/genome.fa.gz: | $(READY)
 	$(BIN)/hdna prep synth --out $@ --bases $(SYNTH_BASES) --contigs 4 --seed 2222
 endif
 
-# Three processes, on two cores too: many tests wait for ranks, Ray or a server, whose processes come on top.
-PYTEST := $(BIN)/python -m pytest --numprocesses=3 --dist=loadgroup --no-loadscope-reorder --durations=20
+# At most four processes: ranks and Ray's workers come on top.
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadgroup --no-loadscope-reorder --durations=20
 
 # The tests include the floors (tests/laws/test_door.py).
 test: style types

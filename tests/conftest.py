@@ -13,7 +13,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["HDNA_DEBUG"] = "1"
 
 
-TOGETHER = ("laws/test_layout.py", "laws/test_resume.py", "parallel/test_traffic.py", "storage/", "data/test_cache.py")
+TOGETHER = (
+    "laws/test_layout.py",
+    "laws/test_resume.py",
+    "parallel/test_traffic.py",
+    "storage/",
+    "data/test_cache.py",
+    "adapt/test_flow.py",
+    "train/test_frozen.py",
+    "train/test_init_from.py",
+)
 """Modules and folders whose tests share a fixture that takes seconds, so that one process should run them all."""
 
 

@@ -48,11 +48,11 @@ class Trainer:
         Path(config.run.url, "recipe.yaml").write_text(dump_recipe(config))
 
 
-Place = tuple[Path, Trainer, Adapted, list[str]]
+Adaptation = tuple[Path, Trainer, Adapted, list[str]]
 
 
 @pytest.fixture(scope="module")
-def place(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+def adaptation(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Adaptation:
     """A source trained on one genome, adapted to another."""
     folder = tmp_path_factory.mktemp("adapt")
     run_ranks(1, run_training, recipe=tiny_recipe, overrides=[f"run.url={folder / 'source'}"])
@@ -69,9 +69,9 @@ def call(
     )
 
 
-def test_the_first_score_is_the_source_s_on_the_new_genome(place: Place) -> None:
+def test_the_first_score_is_the_source_s_on_the_new_genome(adaptation: Adaptation) -> None:
     """Against logits taken one by one from the genome store, in fp64."""
-    folder, train, _, _ = place
+    folder, train, _, _ = adaptation
     config = train.trained[0]
     model = HyenaDNA(config.model).eval()
     model.load_state_dict(load_weights(str(folder / "source")))
@@ -90,9 +90,9 @@ def test_the_first_score_is_the_source_s_on_the_new_genome(place: Place) -> None
     assert found["source_context_length"] == context
 
 
-def test_it_learns_the_new_genome_and_says_how_much(place: Place) -> None:
+def test_it_learns_the_new_genome_and_says_how_much(adaptation: Adaptation) -> None:
     """A composition of 0.4, 0.1, 0.1, 0.4 has an entropy of 1.722 bits; the source knows another one."""
-    folder, _, made, _ = place
+    folder, _, made, _ = adaptation
     entropy = -2 * (0.4 * math.log2(0.4) + 0.1 * math.log2(0.1))
     before = read_json(str(folder / "run"), BASELINES)["source"]
     adapted, scratch = (
@@ -110,15 +110,15 @@ def test_it_learns_the_new_genome_and_says_how_much(place: Place) -> None:
     assert (folder / "run" / "report" / "index.html").exists()
 
 
-def test_both_runs_are_the_same_but_for_their_weights(place: Place) -> None:
-    _, train, _, _ = place
+def test_both_runs_are_the_same_but_for_their_weights(adaptation: Adaptation) -> None:
+    _, train, _, _ = adaptation
     adapted, scratch = train.trained[:2]
     assert adapted.run.init_from is not None and scratch.run.init_from is None
     assert (adapted.data, adapted.curriculum, adapted.optim) == (scratch.data, scratch.curriculum, scratch.optim)
 
 
-def test_the_same_call_goes_on_with_what_there_is_and_another_genome_is_refused(place: Place) -> None:
-    folder, train, made, said = place
+def test_the_same_call_goes_on_with_what_there_is_and_another_genome_is_refused(adaptation: Adaptation) -> None:
+    folder, train, made, said = adaptation
     assert [text.split()[0] for text in said] == ["genome", "shards", "from"]
     again: list[str] = []
     count = len(train.trained)
@@ -137,8 +137,8 @@ def test_the_same_call_goes_on_with_what_there_is_and_another_genome_is_refused(
         call(folder, train, fasta="third.fa")
 
 
-def test_a_place_with_other_files_is_refused_before_anything_is_made(place: Place, tmp_path: Path) -> None:
-    folder, train, _, _ = place
+def test_a_place_with_other_files_is_refused_before_anything_is_made(adaptation: Adaptation, tmp_path: Path) -> None:
+    folder, train, _, _ = adaptation
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="not an hdna run"):
@@ -155,8 +155,8 @@ def test_a_place_with_other_files_is_refused_before_anything_is_made(place: Plac
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-def test_two_genomes_of_one_name_are_refused(place: Place, tmp_path: Path) -> None:
-    folder, train, _, _ = place
+def test_two_genomes_of_one_name_are_refused(adaptation: Adaptation, tmp_path: Path) -> None:
+    folder, train, _, _ = adaptation
     fastas = [str(folder / "other.fa"), str(write_fasta(tmp_path / "other.fa", [0.25] * 4, seed=3))]
     with pytest.raises(InputError, match="two genomes are called other"):
         adapt(fastas, str(folder / "source"), str(tmp_path / "run"), [], True, InThisProcess(), train, print)

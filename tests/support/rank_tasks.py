@@ -117,9 +117,9 @@ def run_poisoned(recipe: Path, out: Path) -> None:
 
 
 def run_frozen(recipe: Path, out: Path, settings: dict[str, list[str]]) -> None:
-    """Two steps under every ZeRO stage and each of the settings: the weights before and after, and gradient norms."""
+    """Two steps under ZeRO 0, 1 and 3 and each of the settings: the weights before and after, and gradient norms."""
     mesh = Mesh.of_this_process()
-    for zero in (0, 1, 2, 3):
+    for zero in (0, 1, 3):
         for name, overrides in settings.items():
             layout = [f"parallel.zero_stage={zero}", f"parallel.workers={mesh.world_size}"]
             engine, sampled = prepared(load_recipe(str(recipe), [*layout, *overrides]))

@@ -1,4 +1,4 @@
-"""Frozen parts and the filters' own learning rate, under every ZeRO stage on two ranks."""
+"""Frozen parts and the filters' own learning rate, on two ranks; of ZeRO 2, which steps like 1, see test_layout."""
 
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def test_parts_are_those_that_their_names_say() -> None:
     assert sum(map(len, parts.values())) == len(list(model.parameters()))
 
 
-@pytest.mark.parametrize("zero", [0, 1, 2, 3])
+@pytest.mark.parametrize("zero", [0, 1, 3])
 def test_frozen_parts_stay_bit_for_bit_and_the_others_move(found: dict[str, Steps], zero: int) -> None:
     for setting, frozen in (("some", {"embedding", "filter"}), ("others", {"hyena", "mlp", "norm"})):
         steps = found[f"{setting}-{zero}"]
@@ -60,7 +60,7 @@ def test_frozen_parts_stay_bit_for_bit_and_the_others_move(found: dict[str, Step
             assert torch.equal(steps[f"0.{name}"], steps[f"2.{name}"]) == (part_of(name) in frozen), name
 
 
-@pytest.mark.parametrize("zero", [0, 1, 2, 3])
+@pytest.mark.parametrize("zero", [0, 1, 3])
 def test_the_norm_that_is_clipped_is_that_of_what_moves(found: dict[str, Steps], zero: int) -> None:
     """Squares of norms add up over disjoint parts; to fp32's rounding of a sum."""
     squares = {setting: found[f"{setting}-{zero}"]["1.norm"].item() ** 2 for setting in SETTINGS}
@@ -68,7 +68,7 @@ def test_the_norm_that_is_clipped_is_that_of_what_moves(found: dict[str, Steps],
     assert min(squares["some"], squares["others"]) > 1e-3 * squares["all"]
 
 
-@pytest.mark.parametrize("zero", [0, 1, 2, 3])
+@pytest.mark.parametrize("zero", [0, 1, 3])
 def test_the_filters_move_at_their_own_rate(found: dict[str, Steps], zero: int) -> None:
     """Adam's first step is the learning rate, whatever the gradient, where that is far above its epsilon of 1e-8."""
     steps = found[f"slow-{zero}"]
