@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hdna.cli.columns import right_aligned
+
 if TYPE_CHECKING:
     from hdna.genome.shard_set import ShardSet
     from hdna_prep.member import Membership, Origin, Share
@@ -73,7 +75,7 @@ def _text(found: "Membership", within: str, several: bool) -> str:
         f"Identity of pieces of about 1,000 bases to one assembly's train split, on either strand, estimated from\n"
         f"{K}-mers. Relatives below 90 % are not found. Not compared: pieces of few known or few different {K}-mers."
     )
-    return "\n\n".join([head, f"{_table(rows)}\n{note}", _contigs(found, several)])
+    return "\n\n".join([head, f"{right_aligned(rows)}\n{note}", _contigs(found, several)])
 
 
 def _contigs(found: "Membership", several: bool) -> str:
@@ -87,7 +89,7 @@ def _contigs(found: "Membership", several: bool) -> str:
     for contig in shown:
         shares = [f"{_share(bases, contig.known):.2%}" for bases in contig.found]
         rows.append([contig.name, f"{contig.bases:,}", *shares, _nearest(contig, several)])
-    table = _table(rows)
+    table = right_aligned(rows)
     left = len(found.contigs) - len(shown)
     return f"{table}\nand {left:,} more contigs, of which less is found" if left else table
 
@@ -106,12 +108,3 @@ def _name(origin: "Origin", several: bool) -> str:
 
 def _share(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
-
-
-def _table(rows: list[list[str]]) -> str:
-    """Right-aligned columns, two spaces apart. Names come from files: what a terminal would obey is escaped."""
-    from hdna.errors import printable
-
-    rows = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)

@@ -1,13 +1,13 @@
 """`hdna plan`: what a recipe needs, before launch."""
 
 import os
-from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hdna.cli.arguments import Overrides, Recipe
+from hdna.cli.columns import right_aligned
 from hdna.errors import InputError
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _work(made: "Plan") -> str:
             "dense). Real steps take longer; evaluations, checkpoints and links between nodes come on top."
         )
     note = "batch: micro-batch x data ranks x accumulation. TFLOP: model FLOPs on all devices, without recomputation."
-    return f"Work\n{_table(rows)}\n{note}\n{end}"
+    return f"Work\n{right_aligned(rows)}\n{note}\n{end}"
 
 
 def _times(s: "StageEstimate") -> tuple[str, str, str]:
@@ -114,7 +114,7 @@ def _traffic(made: "Plan") -> str:
     title = "Sent per rank, layer and optimizer step (forward and backward, halo included)"
     if len(rows) == 1:
         return f"{title}\nnothing: no stage shares samples"
-    return f"{title}\n{_table(rows)}"
+    return f"{title}\n{right_aligned(rows)}"
 
 
 def _memory(made: "Plan") -> str:
@@ -131,7 +131,7 @@ def _memory(made: "Plan") -> str:
         "backward pass, parameters, gradients, optimizer. A stage fits below 90 % of the device; the rest is left to\n"
         "CUDA, NCCL and the allocator."
     )
-    return "\n".join(["Memory per rank, GiB", _table(rows), note, *advice])
+    return "\n".join(["Memory per rank, GiB", right_aligned(rows), note, *advice])
 
 
 def _bucket(made: "Plan") -> str:
@@ -155,7 +155,7 @@ def _bucket(made: "Plan") -> str:
         f"The driver: {messages.driver_per_s} messages a second, and one a step; Ray Train's controller: "
         f"{messages.controller_per_s:,.1f} a second."
     )
-    return "\n".join(["Bucket and driver, with run.url and data.shards in buckets", _table(rows), note])
+    return "\n".join(["Bucket and driver, with run.url and data.shards in buckets", right_aligned(rows), note])
 
 
 def _price(made: "Plan", price: float) -> str:
@@ -180,9 +180,3 @@ def _price(made: "Plan", price: float) -> str:
 def _gib(size: int) -> str:
     """Three decimals below 1 GiB, two above."""
     return f"{size / GIB:,.2f}" if size >= GIB else f"{size / GIB:.3f}"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    """Right-aligned columns, two spaces apart."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
