@@ -10,6 +10,7 @@ from hdna.storage.manifest import MANIFEST, describe_file
 from hdna_prep.encode import assembly_name, encode_genome
 from hdna_prep.pool import Pool
 from hdna_prep.shards import write_shards
+from hdna_prep.source import Source
 
 RULE = "similarity"
 """How windows are split: near-identical ones fall on one side."""
@@ -48,7 +49,7 @@ def window_of(bases: int, context_length: int) -> int:
 
 def _store(fasta: str, url: str, pool: Pool, say: Callable[[str], None]) -> GenomeStore:
     if storage.exists(storage.join(url, MANIFEST)):
-        store = GenomeStore.open(url)
+        store, _ = GenomeStore.open(url), Source(fasta).size  # which refuses a file that is gone
         found = [source.sha256 for source in store.attributes.sources]
         if found != [describe_file(storage.local_path(fasta)).sha256]:
             raise InputError(f"{url}: was made of another {fasta}: remove its folder, or choose another --out")

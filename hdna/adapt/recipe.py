@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from hdna.config import EvaluateConfig, ParallelConfig, RunConfig, RunSection, Stage, dump_recipe
+from hdna.config import EvaluateConfig, RunConfig, RunSection, Stage, dump_recipe
 from hdna.config.recipe import parse_recipe
 from hdna.data.window_table import WindowTable
 
@@ -31,7 +31,7 @@ class Source:
     """Of the checkpoint."""
     recipe: RunConfig
     trained: bool
-    """Whether a run of ours trained them, so that its batch and precision are known to fit."""
+    """Whether a run of ours trained them, so that its micro-batch, precision and recomputation are known to fit."""
 
 
 def adaptation(source: Source, shards: str, train: WindowTable, url: str, overrides: Sequence[str] = ()) -> RunConfig:
@@ -45,15 +45,17 @@ def adaptation(source: Source, shards: str, train: WindowTable, url: str, overri
     batch = context << crops_a_step.bit_length() - 1
     tokens = max(1, EPOCHS * bases // batch) * batch
     last = theirs.curriculum[-1]
-    micro_tokens = last.context_length * last.micro_batch_size if source.trained else _MICRO_TOKENS
+    trained_tokens = last.context_length * last.micro_batch_size // last.sequence_parallel
+    micro_tokens = trained_tokens if source.trained else _MICRO_TOKENS
     fp32 = not source.trained and not torch.cuda.is_available()
+    parallel = replace(theirs.parallel, precision="fp32") if fp32 else theirs.parallel
     config = RunConfig(
         run=RunSection(url=url, seed=theirs.run.seed, init_from=source.url),
         model=theirs.model,
         data=replace(theirs.data, shards=[shards], weights=[]),
         curriculum=[Stage(context, tokens, max(1, min(batch, micro_tokens) // context))],
         optim=replace(theirs.optim, warmup_fraction=WARMUP, global_batch_tokens=batch),
-        parallel=ParallelConfig(precision="fp32" if fp32 else theirs.parallel.precision),
+        parallel=replace(parallel, workers=1, min_workers=None),
         evaluate=EvaluateConfig(every_steps=max(1, tokens // batch // _EVALUATIONS)),
     )
     return parse_recipe(dump_recipe(config), "the recipe for these genomes", overrides)

@@ -10,7 +10,7 @@ from typing import Any
 from hdna import __version__
 from hdna.checkpoint import LoadedCheckpoint, run_of
 from hdna.checkpoint.listing import checkpoint_manifest
-from hdna.config import RunConfig
+from hdna.config import RunConfig, Stage
 from hdna.errors import InputError
 from hdna.genome.shard_set import ShardSet, load_shard_set
 from hdna.model.flops import parameter_count
@@ -138,7 +138,7 @@ def _data(subject: Subject) -> Iterator[str]:
             store.name,
             store.assembly,
             _shown(store.accession),
-            "–" if store.contigs is None else len(store.contigs),
+            _shown(store.contigs and len(store.contigs)),
         )
         for number, found in enumerate(subject.sets)
         if isinstance(found, ShardSet)
@@ -179,7 +179,7 @@ def _training(subject: Subject) -> Iterator[str]:
     yield markdown.table(
         ("Stage", "Context length", "Planned until token", "Samples x ranks that share one"),
         (
-            (number, f"{s.context_length:,}", f"{s.until_tokens:,}", f"{s.micro_batch_size} x {s.sequence_parallel}")
+            (number, _contexts(s), f"{s.until_tokens:,}", f"{s.micro_batch_size} x {s.sequence_parallel}")
             for number, s in enumerate(config.curriculum)
         ),
     )
@@ -200,12 +200,16 @@ def _training(subject: Subject) -> Iterator[str]:
     if scored and scored.valid_bases:
         yield (
             f"The last evaluation scored {scored.valid_bases:,} bases of A, C, G and T of the valid split, at a "
-            f"context of {scored.context_length:,}. A uniform guess has 2 bits per base."
+            f"context of {history.scored_context:,}. A uniform guess has 2 bits per base."
         )
     if table := cost_table(history):
         yield "## What it took"
         yield markdown.table(*table)
         yield markdown.text(explanation(history))
+
+
+def _contexts(stage: Stage) -> str:
+    return ", ".join(f"{context:,}" for context in (stage.context_length, *stage.shorter_contexts))
 
 
 def _sources(subject: Subject) -> Iterator[str]:

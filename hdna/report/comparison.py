@@ -95,13 +95,12 @@ def _lead(histories: Sequence[History], names: Sequence[str]) -> str:
 
 
 def _row(history: History, name: str) -> tuple[str, ...]:
-    contexts = [stage.context_length for stage in history.stages if stage.valid_bits_per_base is not None]
     return (
         name,
         in_bits(history.baselines.get("source")),
         f"{history.steps[-1].tokens:,}",
         in_bits(history.valid_bits_per_base),
-        f"{contexts[-1]:,}" if contexts else NONE,
+        f"{history.scored_context:,}" if history.scored_context else NONE,
         in_bits(history.baselines.get("markov")),
     )
 

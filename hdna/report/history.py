@@ -79,6 +79,12 @@ class History:
         return next((step for step in reversed(self.steps) if step.valid_bits_per_base is not None), None)
 
     @property
+    def scored_context(self) -> int | None:
+        """Context of the newest evaluation: its stage's longest, which need not be that of the step before it."""
+        step = self.last_scored
+        return next((stage.context_length for stage in self.stages if step and stage.index == step.stage), None)
+
+    @property
     def valid_bits_per_base(self) -> float | None:
         """Of the newest evaluation."""
         return self.last_scored.valid_bits_per_base if self.last_scored else None

@@ -107,8 +107,7 @@ def _cards(history: History) -> Iterator[tuple[str, str, str]]:
     plan = Curriculum.of(config) if config else None
     yield "Steps", f"{last.step:,}", f"of {plan.steps:,}" if plan else ""
     yield "Tokens seen", _short(last.tokens), f"of {_short(plan.tokens)}" if plan else ""
-    scored = [stage.context_length for stage in history.stages if stage.valid_bits_per_base is not None]
-    context = f"context {scored[-1]:,}" if scored else ""
+    context = f"context {history.scored_context:,}" if history.scored_context else ""
     yield "Valid bits/base", in_bits(history.valid_bits_per_base, 3), context
     if history.valid_bits_per_base is not None and "entropy" in history.baselines:
         gain = history.baselines["entropy"] - history.valid_bits_per_base

@@ -128,6 +128,9 @@ def test_the_same_call_goes_on_with_what_there_is_and_another_genome_is_refused(
     assert [text.split()[0] for text in again] == ["from"]
     assert (folder / "run-data" / "shards" / "manifest.json").stat().st_mtime_ns == before
     kept = (folder / "other.fa").read_bytes()
+    (folder / "other.fa").unlink()
+    with pytest.raises(InputError, match=r"other\.fa"):
+        call(folder, train)
     write_fasta(folder / "other.fa", [0.25, 0.25, 0.25, 0.25], seed=2)
     with pytest.raises(InputError, match="was made of another"):
         call(folder, train)

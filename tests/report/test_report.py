@@ -44,11 +44,14 @@ def test_a_stage_of_several_contexts_has_a_row_for_each(make_run: MakeRun) -> No
         if line["stage"] == 1 and line["step"] % 2:
             line["context_length"] = 128
     lines[-1]["valid_bits_by_context"] = {"256": 1.951, "128": 1.96}
-    stages = page_of(make_run(lines)).tables[1]
+    lines[-1]["context_length"] = 128  # an evaluation is at the longest, whatever the step's
+    run = make_run(lines)
+    stages, history = page_of(run).tables[1], read_history(str(run))
+    assert history.scored_context == 256
     assert stages[1:] == [
         ["0", "64", "6", "3,072", "1.9700", "1.9750"],
-        ["1", "256", "2", "1,024", "1.9450", "1.9510"],
-        ["1", "128", "2", "1,024", "1.9500", "1.9600"],
+        ["1", "256", "1", "512", "1.9550", "1.9510"],
+        ["1", "128", "3", "1,536", "1.9450", "1.9600"],
     ]
 
 
