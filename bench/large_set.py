@@ -20,8 +20,8 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.parquet as pq
 import zarr
 
 from hdna.config import Stage

@@ -25,7 +25,7 @@ DOORS = {
     "NVIDIA Apex": ("apex", "hdna/train/engine.py"),
     "Triton": ("triton", "hdna/ops/kernels/"),
     "Ray": ("ray", "cluster/hdna_cluster/"),
-    "matplotlib": ("matplotlib", "hdna/report/plots.py"),
+    "matplotlib": ("matplotlib", "hdna/report/drawing.py"),
     "safetensors": ("safetensors", "hdna/checkpoint/files.py"),
     "transformers": ("transformers", "hdna/interop/modeling_hyenadna.py"),
     "msgspec": ("msgspec", "hdna/storage/untrusted_json.py"),

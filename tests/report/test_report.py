@@ -11,9 +11,10 @@ from support.made_up_run import BASELINES, CHECKSUM, RECIPE, MakeRun, metrics, w
 from support.report_page import Page, curve, figures, marks
 
 from hdna.errors import InputError
+from hdna.report.drawing import readable_range
 from hdna.report.history import read_history
 from hdna.report.page import render, verdict, write_report
-from hdna.report.plots import MAX_POINTS, readable_range
+from hdna.report.plots import MAX_POINTS
 
 
 def page_of(run: Path) -> Page:

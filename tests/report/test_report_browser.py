@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 from support.made_up_run import MakeRun
 
+from hdna.report.drawing import COLOURS
 from hdna.report.page import write_report
-from hdna.report.plots import COLOURS
 
 pytestmark = pytest.mark.browser
 

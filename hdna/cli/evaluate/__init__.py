@@ -1,0 +1,10 @@
+"""`hdna eval`: is a checkpoint any good, for what, and compared with what. One file for each command."""
+
+import typer
+
+app = typer.Typer(
+    name="eval",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Judge a checkpoint: context, labelled tasks, variants, embeddings, and the report that gathers all of it.",
+)
