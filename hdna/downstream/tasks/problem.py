@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from hdna.downstream.metrics import Floats, Ints
 
+Labels = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 Kind = Literal["single_label", "multi_label", "regression", "per_base"]
 
 
@@ -21,7 +22,7 @@ class Rows:
 
     tokens: Sequence[npt.NDArray[np.uint8]]
     """The sequence of each row, (length,) in the model's vocabulary."""
-    labels: Ints | Floats
+    labels: Labels
     """single_label: (N,) classes; multi_label: (N, K) of 0 and 1, -1 where missing; regression: (N,) numbers;
     per_base: (M,) classes of the rows' bases one after another, -1 where missing."""
     groups: Ints
@@ -36,8 +37,8 @@ class Rows:
         if len(self.labels) == len(self.tokens):
             return Rows(tokens, self.labels[rows], self.groups[rows])
         ends = np.cumsum([len(own) for own in self.tokens])
-        pieces = [self.labels[ends[row] - len(self.tokens[row]) : ends[row]] for row in rows]
-        return Rows(tokens, np.concatenate(pieces) if pieces else self.labels[:0], self.groups[rows])
+        bases = [np.arange(ends[row] - len(self.tokens[row]), ends[row]) for row in rows]
+        return Rows(tokens, self.labels[np.concatenate(bases)], self.groups[rows])
 
 
 @dataclass(frozen=True)
