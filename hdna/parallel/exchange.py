@@ -122,6 +122,36 @@ class LeftHalo(torch.autograd.Function):
         return _to_neighbour(gradient_RDH, -1, ctx.mesh), None
 
 
+def summed_over_slices(x: Tensor, mesh: Mesh) -> Tensor:
+    """The element-wise sum over the ranks of a sequence group; x itself if no ranks share a sample.
+
+    What every rank goes on to compute from it counts as many times: divide the loss by `sequence_parallel_size`, and
+    the sum over all ranks of each parameter's gradient is exact, as for the rest of a sliced model.
+    """
+    summed: Tensor = _SummedOverSlices.apply(x, mesh) if mesh.sequence_group else x  # type: ignore[no-untyped-call]
+    return summed
+
+
+class _SummedOverSlices(torch.autograd.Function):
+    """The sum is its own transpose."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, mesh: Mesh) -> Tensor:  # noqa: ANN401
+        ctx.mesh = mesh
+        return _summed(x, mesh)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        return _summed(gradient, ctx.mesh), None
+
+
+def _summed(x: Tensor, mesh: Mesh) -> Tensor:
+    total = x.clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(total, group=mesh.sequence_group)
+    return total
+
+
 def _to_neighbour(x: Tensor, step: int, mesh: Mesh) -> Tensor:
     """Send x to the sequence rank `step` away; return what the opposite neighbour sends, or zeros without one."""
     nothing, ranks = x.new_empty(0), range(mesh.sequence_parallel_size)

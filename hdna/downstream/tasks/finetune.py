@@ -1,0 +1,115 @@
+"""Fine-tuning: every weight learns, from where pretraining left it or from a new draw.
+
+The head begins as the linear probe's, so that it does not distort features while it is still wrong (Kumar et al.,
+arXiv 2202.10054).
+
+Long sequences are learned from short to long, as the paper does for species (section 4.4): the first epoch sees crops
+of `first_length` bases at random places, each further one twice as long, until all are whole.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from hdna.downstream.metrics import Floats, Ints
+from hdna.downstream.subject import Subject
+from hdna.downstream.tasks.features import ONE_PROCESS
+from hdna.downstream.tasks.fitting import Schedule, Step, fit
+from hdna.downstream.tasks.heads import Head
+from hdna.downstream.tasks.probe import fit_head
+from hdna.downstream.tasks.problem import Method, Problem, Rows
+from hdna.downstream.tasks.task_model import TaskModel, lengths
+from hdna.model import HyenaDNA
+from hdna.parallel import Mesh
+from hdna.train.optim import RATE, parameter_groups
+
+FIRST_LENGTH = 8192
+"""Bases of the first epoch's crops of longer sequences."""
+DEFAULT = Schedule(epochs=10, learning_rate=3e-4, rows_per_step=32, patience=3)
+RECOMPUTED_FROM = 2**15
+"""Bases of a sequence from which on activations are computed again instead of kept."""
+
+
+def finetune(
+    subject: Subject, schedule: Schedule = DEFAULT, first_length: int = FIRST_LENGTH, mesh: Mesh = ONE_PROCESS
+) -> Method:
+    """Learn all weights, from the subject's; called by all ranks of a mesh."""
+
+    def method(problem: Problem, train: Rows, valid: Rows, asked: Rows) -> Floats:
+        model = _new_model(subject, schedule.seed)
+        model.load_state_dict(subject.model.state_dict())
+        return _tuned(model, schedule, first_length, mesh)(problem, train, valid, asked)
+
+    return method
+
+
+def scratch(
+    subject: Subject, schedule: Schedule = DEFAULT, first_length: int = FIRST_LENGTH, mesh: Mesh = ONE_PROCESS
+) -> Method:
+    """The same from new weights: what pretraining has to beat."""
+
+    def method(problem: Problem, train: Rows, valid: Rows, asked: Rows) -> Floats:
+        return _tuned(_new_model(subject, schedule.seed), schedule, first_length, mesh)(problem, train, valid, asked)
+
+    return method
+
+
+def _new_model(subject: Subject, seed: int) -> HyenaDNA:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return HyenaDNA(subject.config.model).to(subject.device)
+
+
+def _tuned(model: HyenaDNA, schedule: Schedule, first_length: int, mesh: Mesh) -> Method:
+    def method(problem: Problem, train: Rows, valid: Rows, asked: Rows) -> Floats:
+        meaning = Head.of(problem, train)
+        tuned = TaskModel(model, meaning, mesh)
+        model.eval()
+        fit_head(tuned, train, valid)
+        model.backbone.activation_checkpointing = int(lengths(train).max()) >= RECOMPUTED_FROM
+
+        def gradient(step: Step) -> None:
+            model.train()
+            rows = cropped(train.take(step.rows), first_length << step.epoch, (schedule.seed, step.number))
+            add_gradient(tuned, rows, step.number)
+
+        def valid_loss() -> float:
+            model.eval()
+            return float(meaning.loss(tuned.over(valid, tuned, meaning.outputs), valid.labels))
+
+        fit(groups_of(tuned, schedule), len(train), gradient, valid_loss, schedule, mesh)
+        model.eval()
+        return meaning.scores(tuned.over(asked, tuned, meaning.outputs))
+
+    return method
+
+
+def groups_of(tuned: TaskModel, schedule: Schedule) -> list[dict[str, Any]]:
+    """The model's parameter groups as in pretraining, and the head's."""
+    head = {"params": list(tuned.head.parameters()), "weight_decay": 0.0, RATE: 1.0}
+    return [*parameter_groups(tuned.model.named_parameters(), schedule.optim), head]
+
+
+def add_gradient(tuned: TaskModel, rows: Rows, number: int) -> None:
+    """Add this rank's part of the gradient of the mean loss over rows; `number` keys dropout."""
+    count = max(1, tuned.meaning.count(rows.labels))
+    for numbers in tuned.batches(rows):
+        batch = rows.take(numbers)
+        tuned.key_dropout(number, numbers)
+        loss = tuned.meaning.loss(tuned(batch.tokens), batch.labels)
+        (loss / count / tuned.mesh.sequence_parallel_size).backward()
+
+
+def cropped(rows: Rows, length: int, seed: tuple[int, int]) -> Rows:
+    """Rows cut to `length` bases, each at a random place, with the labels of its bases where it has any."""
+    whole_N = lengths(rows)
+    if whole_N.max() <= length:
+        return rows
+    starts_N: Ints = np.random.default_rng(seed).integers(np.maximum(whole_N - length, 0) + 1)
+    tokens = [row[start : start + length] for row, start in zip(rows.tokens, starts_N, strict=True)]
+    if len(rows.labels) == len(rows):
+        return Rows(tokens, rows.labels, rows.groups)
+    firsts_N = np.cumsum(whole_N) - whole_N + starts_N
+    bases = [np.arange(first, first + len(row)) for first, row in zip(firsts_N, tokens, strict=True)]
+    return Rows(tokens, rows.labels[np.concatenate(bases)], rows.groups)

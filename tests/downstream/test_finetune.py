@@ -1,0 +1,92 @@
+"""Fine-tuning learns what is planted, chooses by the valid part alone, and leaves the subject as it was."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from support.planted_labels import planted_problem, planted_rows, untrained_subject
+from torch import nn
+
+from hdna.downstream import metrics
+from hdna.downstream.tasks.finetune import cropped, finetune, scratch
+from hdna.downstream.tasks.fitting import Schedule, Step, fit
+from hdna.downstream.tasks.problem import Kind, Rows
+from hdna.parallel import Mesh
+from hdna.train.optim import RATE
+
+QUICK = Schedule(epochs=4, learning_rate=1e-2, rows_per_step=8, patience=3)
+
+
+@pytest.mark.parametrize("kind", ["single_label", "per_base"])
+def test_it_finds_what_is_planted(kind: Kind) -> None:
+    problem = planted_problem(kind)
+    subject = untrained_subject()
+    before = {name: value.clone() for name, value in subject.model.state_dict().items()}
+    scores = finetune(subject, QUICK)(problem, problem.train, problem.valid, problem.test)
+    assert metrics.auroc(problem.test.labels.astype(np.int64), scores[:, 1]) > 0.9
+    assert all(torch.equal(value, before[name]) for name, value in subject.model.state_dict().items())
+
+
+def test_it_finds_nothing_in_shuffled_labels_and_reads_no_label_of_the_rows_asked_about() -> None:
+    problem, quick = planted_problem(train=60), replace(QUICK, epochs=2)
+    train, valid, test = (shuffled(part) for part in (problem.train, problem.valid, problem.test))
+    method = scratch(untrained_subject(), quick)
+    first = method(problem, train, valid, problem.test)
+    assert abs(metrics.auroc(test.labels.astype(np.int64), first[:, 1]) - 0.5) < 0.2  # 3 standard errors are 0.17
+    again = method(replace(problem, test=test), train, valid, test)
+    np.testing.assert_array_equal(first, again)
+
+
+def test_the_weights_kept_are_those_of_the_best_epoch() -> None:
+    """A loss that falls, then rises: learning ends after `patience` epochs, at the weights before."""
+    weight = nn.Parameter(torch.zeros(1))
+    losses = iter([3.0, 2.0, 4.0, 5.0, 1.0])
+    seen = []
+
+    def valid_loss() -> float:
+        seen.append(weight.item())
+        return next(losses)
+
+    def gradient(_: Step) -> None:
+        weight.grad = torch.ones(1)
+
+    groups = [{"params": [weight], "weight_decay": 0.0, RATE: 1.0}]
+    fit(groups, 10, gradient, valid_loss, Schedule(9, 0.1, 5, patience=2), Mesh(0, 1))
+    assert len(seen) == 4
+    assert weight.item() == seen[1]
+
+
+def test_every_row_is_seen_once_an_epoch() -> None:
+    steps: list[Step] = []
+    weight = nn.Parameter(torch.zeros(1))
+    groups = [{"params": [weight], "weight_decay": 0.0, RATE: 1.0}]
+
+    def gradient(step: Step) -> None:
+        weight.grad = torch.ones(1)
+        steps.append(step)
+
+    fit(groups, 11, gradient, lambda: 0.0, Schedule(2, 0.1, 4, 2), Mesh(0, 1))
+    assert [step.number for step in steps] == list(range(6))
+    for epoch in range(2):
+        rows = np.concatenate([step.rows for step in steps if step.epoch == epoch])
+        assert sorted(rows.tolist()) == list(range(11))
+
+
+@pytest.mark.parametrize("kind", ["single_label", "per_base"])
+def test_crops_are_stretches_of_their_rows_with_the_labels_of_their_bases(kind: Kind) -> None:
+    rows = planted_rows(20, 9, kind)
+    crops = cropped(rows, 40, (0, 1))
+    for whole, crop in zip(rows.tokens, crops.tokens, strict=True):
+        assert len(crop) == min(40, len(whole))
+        assert bytes(crop) in bytes(whole)
+    if kind == "single_label":
+        np.testing.assert_array_equal(crops.labels, rows.labels)
+    else:
+        once = Rows(rows.tokens, np.concatenate(rows.tokens).astype(np.int64), rows.groups)
+        np.testing.assert_array_equal(cropped(once, 40, (0, 1)).labels, np.concatenate(crops.tokens))
+    assert cropped(rows, 60, (0, 1)) is rows
+
+
+def shuffled(rows: Rows) -> Rows:
+    return replace(rows, labels=np.random.default_rng(3).permutation(rows.labels))

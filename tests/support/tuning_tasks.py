@@ -1,0 +1,63 @@
+"""One step of fine-tuning on real ranks, and by autograd of one row at a time."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional
+
+from hdna.downstream.tasks import task_model
+from hdna.downstream.tasks.finetune import add_gradient
+from hdna.downstream.tasks.fitting import sum_gradients
+from hdna.downstream.tasks.heads import Head
+from hdna.downstream.tasks.problem import Rows
+from hdna.downstream.tasks.task_model import TaskModel
+from hdna.genome.alphabet import reverse_complement
+from hdna.parallel import Mesh
+from support.planted_labels import planted_rows, untrained_subject
+
+LAYOUTS = {"rows-3": 1, "idle-1": 2, "slices-3": 3}
+"""Sequence ranks of three."""
+STEP = 5
+
+
+def task() -> tuple[TaskModel, Rows]:
+    """Seven rows, and a model that all of them change; without dropout, which is drawn by row."""
+    model = TaskModel(untrained_subject().model.requires_grad_(), Head("single_label", 2))
+    model.model.embed_dropout.p = 0.0
+    torch.nn.init.normal_(model.head.weight, generator=torch.Generator().manual_seed(1))
+    return model, planted_rows(7, 8)
+
+
+def run_layouts(out: Path) -> None:
+    """The step in every layout, in several micro-batches, to files of the layouts' names."""
+    task_model.POSITIONS = 150
+    for name, degree in LAYOUTS.items():
+        mesh = Mesh.of_this_process(degree)
+        alone, rows = task()
+        shared = TaskModel(alone.model, alone.meaning, mesh)
+        shared.head.load_state_dict(alone.head.state_dict())
+        shared.train()
+        add_gradient(shared, rows, STEP)
+        sum_gradients(list(shared.parameters()), mesh)
+        found = {key: p.grad.clone() for key, p in shared.named_parameters() if p.grad is not None}
+        shared.eval()
+        logits = shared.over(rows, shared, 2)
+        found["loss"] = shared.meaning.loss(logits, rows.labels) / len(rows)
+        if mesh.is_leader:
+            save_file(found, out / f"{name}.safetensors")
+
+
+def plain_step() -> dict[str, Tensor]:
+    """Loss and gradients, each row alone, by torch alone."""
+    model, rows = task()
+    losses = []
+    for own, label in zip(rows.tokens, rows.labels, strict=True):
+        strands = [torch.from_numpy(strand.copy())[None].long() for strand in (own, reverse_complement(own))]
+        pooled = torch.cat([model.model.hidden(strand).mean(1) for strand in strands], 1)
+        losses.append(functional.cross_entropy(model.head(pooled), torch.tensor([label])))
+    loss = torch.stack(losses).mean()
+    loss.backward()
+    found = {key: p.grad for key, p in model.named_parameters() if p.grad is not None}
+    return {**found, "loss": loss.detach().double()}
