@@ -12,7 +12,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from hdna.downstream.metrics import Ints
+from hdna.downstream.metrics import Floats, Ints
 
 DRAWS = 1000
 LEVEL = 0.95
@@ -29,6 +29,15 @@ class Estimate:
     high: float | None
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """F figures of all rows, and of each draw: differences of figures are differences of their columns."""
+
+    values_F: Floats
+    found_DF: Floats
+    groups: int
+
+
 def estimate(figure: Callable[[Ints], float], groups_N: Ints, draws: int = DRAWS, seed: int = 0) -> Estimate:
     """A figure of all rows, and its interval; for the difference of two models, let `figure` be that difference.
 
@@ -39,23 +48,36 @@ def estimate(figure: Callable[[Ints], float], groups_N: Ints, draws: int = DRAWS
         seed: the same seed gives the same draws, so that models on the same rows are compared in pairs.
 
     """
-    value = figure(np.arange(len(groups_N)))
+    drawn = draw(lambda rows: np.array([figure(rows)]), groups_N, draws, seed)
+    return interval(drawn.values_F[0], drawn.found_DF[:, 0], drawn.groups)
+
+
+def draw(figures: Callable[[Ints], Floats], groups_N: Ints, draws: int = DRAWS, seed: int = 0) -> Drawn:
+    """Several figures on the same draws; arguments as of `estimate`. No draws of fewer than two groups."""
+    values = figures(np.arange(len(groups_N)))
     order = np.argsort(groups_N, kind="stable")
     _, starts = np.unique(groups_N[order], return_index=True)
     members = np.split(order, starts[1:])
-    if math.isnan(value) or len(members) < 2:
-        return Estimate(None if math.isnan(value) else value, None, None)
-    rng, found = np.random.default_rng(seed), np.empty(draws)
+    if len(members) < 2:
+        return Drawn(values, np.empty((0, len(values))), len(members))
+    rng, found = np.random.default_rng(seed), np.empty((draws, len(values)))
     alone = len(members) == len(groups_N)
-    for draw in range(draws):
+    for number in range(draws):
         drawn = rng.integers(len(members), size=len(members))
-        found[draw] = figure(order[drawn] if alone else np.concatenate([members[group] for group in drawn]))
-    defined = found[~np.isnan(found)]
-    if len(defined) < (1 - _MAX_UNDEFINED) * draws:
-        return Estimate(value, None, None)
-    tail = _widened_tail(len(members))
+        found[number] = figures(order[drawn] if alone else np.concatenate([members[group] for group in drawn]))
+    return Drawn(values, found, len(members))
+
+
+def interval(value: float, found_D: Floats, groups: int) -> Estimate:
+    """The estimate that a figure's draws give."""
+    if math.isnan(value):
+        return Estimate(None, None, None)
+    defined = found_D[~np.isnan(found_D)]
+    if not len(defined) or len(defined) < (1 - _MAX_UNDEFINED) * len(found_D):
+        return Estimate(float(value), None, None)
+    tail = _widened_tail(groups)
     low, high = np.quantile(defined, [tail, 1 - tail]).tolist()
-    return Estimate(value, low, high)
+    return Estimate(float(value), low, high)
 
 
 def _widened_tail(groups: int) -> float:
