@@ -61,6 +61,7 @@ _INPUTS = (
     ("adapt", "?", "--from", "run", "--out", "new"),
     ("adapt", "g.fa", "--from", "?", "--out", "new"),
     ("export", "?", "--to", "hf", "--out", "new"),
+    ("eval", "report", "?", "--out", "new"),
 )
 _OUTPUTS = (
     ("prep", "synth", "--bases", "5000", "--out", "?"),
@@ -87,7 +88,7 @@ _MISTYPED = (
     ["prep", "genome", "g.fa", "--out", "new", "--backend", "moon"], ["checkpoints", "verify"], ["plan"],
     ["prep", "member", "g.fa"], ["prep", "member", "--in", "set"],
     ["export", "run", "--out", "new"], ["export", "run", "--to", "moon", "--out", "new"],
-    ["export", "run", "--to", "hf"],
+    ["export", "run", "--to", "hf"], ["eval", "report", "run"], ["eval", "report", "--out", "new"],
     ["checkpoints", "prune", "run", "--keep-last", "0"], ["checkpoints", "prune", "run", "--keep-every", "-1"],
     ["plan", "quickstart", "no_equals_sign"], ["plan", "quickstart", "=5"], ["plan", "quickstart", "a.b.c=5"],
     ["plan", "quickstart", "curriculum.9.context_length=5"], ["plan", "quickstart", "curriculum.x=5"],
