@@ -251,6 +251,17 @@ def test_what_is_no_vcf_is_refused_in_a_line_and_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["v.vcf"]
 
 
+def test_genotypes_pass_through(here: Here, tmp_path: Path) -> None:
+    vcf = tmp_path / "v.vcf"
+    ref = chr(here.letters["chr2"][300])
+    end = b"\tGT:AD\t0/1:3,4\t./.\n"
+    vcf.write_bytes(
+        HEAD.replace(b"INFO\n", b"INFO\tFORMAT\tone\ttwo\n") + f"2\t301\t.\t{ref}\tN\t.\t.\tDP=1".encode() + end
+    )
+    here.score(tmp_path / "o.vcf.gz", vcf=str(vcf))
+    assert gzip.decompress((tmp_path / "o.vcf.gz").read_bytes()).endswith(b"\tDP=1;HDNA_REFUSED=not_acgt" + end)
+
+
 def test_windows_line_ends_and_gzip_make_no_difference(here: Here, tmp_path: Path) -> None:
     vcf = write_vcf(tmp_path / "v.vcf", substitutions(here.letters, "chr2", range(300, 306)))
     other = tmp_path / "v.vcf.gz"

@@ -94,7 +94,7 @@ _MISTYPED = (
     ["prep", "genome", "g.fa", "--out", "new", "--backend", "moon"], ["checkpoints", "verify"], ["plan"],
     ["prep", "member", "g.fa"], ["prep", "member", "--in", "set"],
     ["export", "run", "--out", "new"], ["export", "run", "--to", "moon", "--out", "new"],
-    ["export", "run", "--to", "hf"], ["eval"], ["eval", "variants", "run", "--fasta", "g.fa", "--out", "new.vcf.gz"],
+    ["export", "run", "--to", "hf"], ["eval", "variants", "run", "--fasta", "g.fa", "--out", "new.vcf.gz"],
     ["eval", "variants", "run", "--vcf", "v.vcf", "--saturate", "g.bed", "--fasta", "g.fa", "--out", "new.vcf.gz"],
     ["eval", "variants", "run", "--vcf", "v.vcf", "--fasta", "g.fa", "--out", "new.vcf.gz", "--controls"],
     ["checkpoints", "prune", "run", "--keep-last", "0"], ["checkpoints", "prune", "run", "--keep-every", "-1"],

@@ -11,7 +11,6 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import torch
 
 from hdna.downstream.bootstrap import estimate
 from hdna.downstream.metrics import Floats, Ints, pearson, ranks, spearman
@@ -60,8 +59,6 @@ def _scored(
 
 def score_alleles(job: Job, alleles: Sequence[Allele], shuffle: bool) -> list[Score | str]:
     """Score some alleles, in a genome shuffled around them or as it is."""
-    if job.threads:
-        torch.set_num_threads(job.threads)
     genome = opened(*job.genome)
     using = scorer(job, genome)
     if shuffle:

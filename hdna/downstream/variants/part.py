@@ -81,38 +81,38 @@ class Tally:
     bases: int = 0
     """That the model read."""
     seconds: float = 0.0
+    """Of workers, without loading the model."""
 
     def merge(self, other: "Tally") -> None:
         """Add another part's."""
         self.records, self.scored = self.records + other.records, self.scored + other.scored
         self.refused = dict(Counter(self.refused) + Counter(other.refused))
         self.renamed = other.renamed | self.renamed
-        self.labelled = self.labelled + other.labelled
+        self.labelled += other.labelled
         self.unlabelled += other.unlabelled
         self.bases, self.seconds = self.bases + other.bases, self.seconds + other.seconds
 
 
 @lru_cache(maxsize=1)
-def loaded(checkpoint: str) -> Subject:
-    """The checkpoint's model, loaded once per process."""
+def _loaded(checkpoint: str) -> Subject:
+    """A checkpoint's model, loaded once per process: a checkpoint never changes."""
     return load_subject(checkpoint)
 
 
 def scorer(job: Job, genome: GenomeStore) -> Scorer:
     """What scores alleles of the genome as the job says."""
+    if job.threads:
+        torch.set_num_threads(job.threads)
     engine = by_full_pass if job.full else by_differences
-    return Scorer(loaded(job.checkpoint).model, engine, genome.read, genome.contigs, job.geometry)
+    return Scorer(_loaded(job.checkpoint).model, engine, genome.read, genome.contigs, job.geometry)
 
 
 def score_part(job: Job, origin: Origin, lines: Sequence[tuple[int, bytes]]) -> tuple[bytes, Tally]:
     """The part's records with their scores, as bgzip blocks, and its tally. Raises InputError for a malformed one."""
-    began = time.monotonic()
-    if job.threads:
-        torch.set_num_threads(job.threads)
     genome = opened(*job.genome)
+    using, began = scorer(job, genome), time.monotonic()
     parsed = [parse(line, f"{origin.name}:{number}", origin.columns) for number, line in lines]
     alleles = [alleles_of(record, genome, job.geometry.horizon) for _, record in parsed]
-    using = scorer(job, genome)
     scores = iter(using.scores([allele for group in alleles for allele in group if isinstance(allele, Allele)]))
     results = [[next(scores) if isinstance(one, Allele) else one for one in group] for group in alleles]
     text = b"".join(scored_line(fields, found) for (fields, _), found in zip(parsed, results, strict=True))

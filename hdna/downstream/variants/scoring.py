@@ -15,9 +15,10 @@ import hdna
 from hdna import storage
 from hdna.downstream.evidence import measured, write_evidence
 from hdna.downstream.reference_genome import open_genome
+from hdna.downstream.subject import load_subject
 from hdna.downstream.variants.alleles import OTHER_GENOME
 from hdna.downstream.variants.labels import judged, refuse_undefined
-from hdna.downstream.variants.part import Job, Tally, loaded
+from hdna.downstream.variants.part import Job, Tally
 from hdna.downstream.variants.parts import score_parts
 from hdna.downstream.variants.saturate import saturated
 from hdna.downstream.variants.vcf import open_vcf
@@ -72,7 +73,7 @@ def score_variants(request: Request, pool: Pool, threads: int | None, controls: 
     no record is of this genome, and when `out` exists; then nothing is written.
     """
     _refuse_early(request)
-    subject = loaded(request.run)
+    subject = load_subject(request.run)
     shape = geometry(subject.config.model.l_max, request.context, request.horizon)
     with staging(request.out, NOUN, _resume_key(request)) as folder, measured(subject.device) as cost:
         genome = open_genome(request.fasta, folder)
@@ -91,6 +92,8 @@ def _refuse_early(request: Request) -> None:
     if not request.out.endswith(_BGZIP):
         raise InputError(f"--out {request.out}: is written by bgzip: want a name that ends in .vcf.gz")
     refuse_existing(request.out, NOUN)
+    if storage.exists(request.out):  # in a bucket, where only sets with a manifest are told above
+        raise InputError(f"{request.out}: already exists; it is never overwritten: remove it or choose another name")
     if request.vcf:
         variants = open_vcf(request.vcf)
         if request.labels:
