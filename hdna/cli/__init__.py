@@ -47,6 +47,7 @@ app.command("export")(export.export)
 app.add_typer(checkpoints.app, name="checkpoints")
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
+app.add_typer(evaluate.app, name="eval")
 app.add_typer(bench.app, name="bench")
 app.add_typer(evaluate.app, name="eval")
 

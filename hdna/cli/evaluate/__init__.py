@@ -3,6 +3,7 @@
 import typer
 
 from hdna.cli.evaluate.report import report
+from hdna.cli.evaluate.variants import variants
 
 app = typer.Typer(
     name="eval",
@@ -11,3 +12,4 @@ app = typer.Typer(
     help="Judge a checkpoint: context, labelled tasks, variants, embeddings, and the report that gathers all of it.",
 )
 app.command("report")(report)
+app.command("variants")(variants)
