@@ -125,7 +125,7 @@ def test_the_verdict_says_who_wins_and_what_is_not_shown(run: Path, evidence: Pa
     assert "Against cnn it wins 2 of 2" in said and "Against scratch it wins 0 of 2 tasks and loses 0; 2 are" in said
     assert "It has seen 5,120 tokens, 0.00% of what" in said and "Longer context helps: 0.0200" in said
     assert "AUROC 0.511 (0.491 to 0.531): not shown to differ from chance" in said
-    assert "It uses what it read up to 64 bases back" in said
+    assert "It copies from 64 bases back" in said
     assert "Pretraining saves labels at equal quality in 1 of 1 learning curves" in said
     assert all(sentence in page.text for sentence in found["verdict"])
 

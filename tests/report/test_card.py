@@ -88,6 +88,27 @@ def test_it_says_what_the_run_s_files_say(exported: Exported, shards: ShardSet, 
     assert str(tmp_path) not in text and str(Path(shards.url).parent) not in text and "made up" in text
 
 
+def test_the_review_s_questions_are_answered_from_files_or_with_unknown(exported: Exported, shards: ShardSet) -> None:
+    answers = section(exported(), "At a glance")
+    bases = f"{shards.totals['train'].bases:,} bases in the train split; 5,120 tokens seen"
+    for question, answer in (
+        ("Source of the data", r"genomes: made\|up \<b\>"),
+        ("Size of the data", bases),
+        ("Weights", "unknown: whoever publishes them sets their licence"),
+        ("Data", "unknown: 0 of 1 genomes have an accession recorded"),
+    ):
+        assert cells(answers, question) == [question, answer]
+    assert cells(answers, "Compute")[1].startswith(r"2.00 worker hours (CPU \<b\>&), ")
+    assert "2 causal convolutional blocks of width 16" in cells(answers, "Architecture")[1]
+
+
+def test_of_data_that_are_gone_source_size_and_openness_are_unknown(exported: Exported) -> None:
+    answers = section(exported(checksum="ab" * 32), "At a glance")
+    assert cells(answers, "Source of the data")[1] == "unknown"
+    assert cells(answers, "Size of the data")[1] == "unknown; 5,120 tokens seen"
+    assert cells(answers, "Data")[1].startswith("unknown")
+
+
 def test_it_ends_at_the_checkpoint(exported: Exported) -> None:
     text = exported(step=6)
     assert "after 6 steps and 3,072 tokens" in text

@@ -112,6 +112,7 @@ EMBED = {
 }
 NEEDLE = {
     "unit_bases": 24,
+    "verdict": "It copies from 64 bases back, of 128 that were tried.",
     "distances": [
         {
             "distance": distance,

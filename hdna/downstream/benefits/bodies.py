@@ -126,6 +126,8 @@ class Needle:
     """A row for each distance."""
     unit_bases: Count = 0
     """Length of what is copied."""
+    verdict: str = ""
+    """How far back the model copies from, in words."""
 
 
 @dataclass(frozen=True)

@@ -71,13 +71,15 @@ def _lacks(tasks: Sequence[Task]) -> Iterator[str]:
 
 def _emergent(found: Gathered, run: str, out: str) -> Iterator[tuple[Benefit, str, str]]:
     fourth: Benefit = "emergent_uses"
-    vcf = f"hdna eval variants {run} --vcf V.vcf.gz --fasta G.fa --out {out}/variants.vcf.gz"
+    vcf = f"hdna eval variants {run} --vcf V.vcf.gz --fasta G.fa"
+    scored = f"--out {out}/variants/scored.vcf.gz"
     if not found.variants:
-        yield fourth, "zero-shot scores of variants", vcf
-    elif not any(f.body.labelled for f in found.variants):
-        yield fourth, "zero-shot scores of variants against labels", vcf
-    if found.variants and not any(f.body.controls for f in found.variants):
-        yield fourth, "controls of the variants' scores", vcf
+        yield fourth, "zero-shot scores of variants", f"{vcf} --labels KEY --controls --gtf G.gtf {scored}"
+    else:
+        if not any(f.body.labelled for f in found.variants):
+            yield fourth, "zero-shot scores of variants against labels", f"{vcf} --labels KEY {scored}"
+        if not any(f.body.controls for f in found.variants):
+            yield fourth, "controls of the variants' scores", f"{vcf} --controls --gtf G.gtf {scored}"
     if not any(f.body.method in IN_CONTEXT for f in found.tasks):
         task = f"hdna eval task {run} --method in_context --train T.csv --test U.csv --out {out}/in_context"
         yield fourth, "in-context learning", task

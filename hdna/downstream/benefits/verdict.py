@@ -70,12 +70,7 @@ def _emergent(found: Gathered) -> Iterator[str]:
     for body in (one.body for one in found.tasks if one.body.method in IN_CONTEXT):
         figure = body.metrics.get(main_metric(body), UNKNOWN)
         yield f"It learns {body.task} by {body.method} to {main_metric(body)} {in_words(figure)}."
-    for needle in (one.body for one in found.needle):
-        seen = [row.distance for row in needle.distances if row.low is not None and row.low > 0]
-        if seen:
-            yield f"It uses what it read up to {max(seen):,} bases back: a copy there is easier to predict."
-        elif needle.distances:
-            yield "At no distance is a copy of what it has read easier to predict: it is not shown to use what it read."
+    yield from (one.body.verdict for one in found.needle if one.body.verdict)
 
 
 def _variants(body: Variants) -> Iterator[str]:
