@@ -55,13 +55,14 @@ class Genes:
             first = 400  # bases of the left exon: the codon in between is split
             for start, piece in zip(exons, (text[:first], text[first:]), strict=True):
                 letters[start - 1 : start - 1 + len(piece)] = piece
-            for start, end in ((exons[0], exons[0] + first - 1), (exons[1], exons[1] + 900 - first - 1)):
-                # The stop codon is no CDS in GTF: the last three bases of the last exon are left out.
-                if strand == "+" and start == exons[1]:
-                    end -= 3
-                if strand == "-" and start == exons[0]:
-                    start += 3
-                frame = 0 if (strand == "+") == (start == exons[0]) else 2
+            # The stop codon is no CDS in GTF: the last three bases to be translated are left out. The codon that is
+            # split has one base in the plus strand's first exon, and two in the minus strand's.
+            left, right = [exons[0], exons[0] + first - 1], [exons[1], exons[1] + 900 - first - 1]
+            if strand == "+":
+                right[1] -= 3
+            else:
+                left[0] += 3
+            for (start, end), frame in zip((left, right), (0, 2) if strand == "+" else (1, 0), strict=True):
                 about = f'gene_id "{name}"; transcript_id "{name}.1";'
                 lines.append(f"c\tx\tCDS\t{start}\t{end}\t.\t{strand}\t{frame}\t{about}\n")
                 lines.append(f"c\tx\texon\t{start}\t{end}\t.\t{strand}\t.\t{about}\n")

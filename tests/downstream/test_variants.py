@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pysam
 import pytest
 import torch
@@ -16,8 +17,10 @@ from support.vcf_files import COMPLEMENT, CONTIGS, make_genome, substitutions, w
 
 from hdna.config.schema import ModelConfig
 from hdna.downstream.variants import parts, scoring
+from hdna.downstream.variants.alleles import Allele
 from hdna.downstream.variants.part import score_part
 from hdna.downstream.variants.scoring import Outcome, Request, score_variants
+from hdna.downstream.variants.windows import geometry, windows
 from hdna.errors import InputError
 from hdna.genome.alphabet import encode
 from hdna.model import HyenaDNA
@@ -153,6 +156,21 @@ def test_a_score_depends_on_the_allele_alone(here: Here, tmp_path: Path, monkeyp
     )
     for row, ratios in one.items():
         assert list(map(float, ratios)) == pytest.approx(list(map(float, other[row])), abs=1.1e-4)
+
+
+def test_a_window_holds_its_cell_alone_and_the_default_ones_fit_the_model() -> None:
+    """What a pass keeps for its alleles is then bounded, at a contig's begin too."""
+    shape = geometry(40_000, None, None)
+    assert (shape.context, shape.horizon, shape.cell) == (31_590, 512, 7_897)
+    base = np.array([7], np.uint8)
+    alleles = [Allele("c", start, 1, base) for start in range(1, 99_700, 100)] + [Allele("c", 7_890, 500, base)]
+    for window in windows(alleles, 100_000, shape):
+        members = [alleles[number] for number in window.members]
+        assert window.end - window.start <= 40_000 and max(a.start for a in members) + window.horizon <= window.end
+        assert len({a.start // shape.cell for a in members}) == 1
+        assert min(a.start for a in members) - window.start >= shape.context or window.start == 0
+    tiny = geometry(8, None, None)
+    assert tiny.context >= 1 and tiny.context + tiny.cell + tiny.horizon <= 8
 
 
 def test_others_read_and_index_it(here: Here, tmp_path: Path) -> None:

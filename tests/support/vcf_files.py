@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 CONTIGS = {"chr1": 2_500, "chr2": 900, "chrM": 300}
-"""Bases; chr1 has 40 N from 1,500 on, and an R at 700."""
+"""Bases; chr1 has 40 N from 1,500 on, and an R at 700; 600 to 720 are soft-masked."""
 COMPLEMENT = bytes.maketrans(b"ACGTNR", b"TGCANY")
 
 
 def make_genome(path: Path, seed: int = 11) -> dict[str, bytes]:
-    """Write a FASTA file of CONTIGS, and return its letters."""
+    """Write a FASTA file of CONTIGS, and return its letters, upper case."""
     rng = np.random.default_rng(seed)
     genome = {}
     for name, length in CONTIGS.items():
@@ -23,7 +23,8 @@ def make_genome(path: Path, seed: int = 11) -> dict[str, bytes]:
         if name == "chr2":
             letters[449] = ord("A")
         genome[name] = letters.tobytes()
-    path.write_bytes(b"".join(b">%s\n%s\n" % (name.encode(), letters) for name, letters in genome.items()))
+    masked = {**genome, "chr1": genome["chr1"][:600] + genome["chr1"][600:720].lower() + genome["chr1"][720:]}
+    path.write_bytes(b"".join(b">%s\n%s\n" % (name.encode(), letters) for name, letters in masked.items()))
     return genome
 
 

@@ -7,7 +7,7 @@
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,7 @@ def score_alleles(job: Job, alleles: Sequence[Allele], shuffle: bool) -> list[Sc
     if shuffle:
         contigs = {allele.contig for allele in alleles}
         kept = {contig: np.unique([a.start for a in alleles if a.contig == contig]) for contig in contigs}
-        using.read = ShuffledGenome(genome, kept).read
+        using = replace(using, read=ShuffledGenome(genome, kept).read)
     return using.scores(alleles)
 
 
