@@ -2,9 +2,14 @@
 
 import typer
 
+from hdna.cli.evaluate.report import report
+from hdna.cli.evaluate.variants import variants
+
 app = typer.Typer(
     name="eval",
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Judge a checkpoint: context, labelled tasks, variants, embeddings, and the report that gathers all of it.",
 )
+app.command("report")(report)
+app.command("variants")(variants)
