@@ -137,19 +137,23 @@ class HyenaDNA(nn.Module):
 
     def hidden(self, input_ids: Tensor) -> Tensor:
         """Return the final norm's output (B, L, D) for int64 token ids (B, L); L over l_max raises InputError."""
-        x_BLD: Tensor = self.backbone.norm(self._residual(input_ids))
+        x_BLD: Tensor = self.backbone.norm(self._residual(self.embedding(input_ids)))
         return x_BLD
 
     def forward(self, input_ids: Tensor) -> Tensor:
         """Return logits (B, L, V) of the token after each of (B, L) int64 ids; L over l_max raises InputError."""
-        x_BLD, norm = self._residual(input_ids), self.backbone.norm
+        return self.from_embeddings(self.embedding(input_ids))
+
+    def from_embeddings(self, x_BLD: Tensor) -> Tensor:
+        """Return logits (B, L, V) for embeddings (B, L, D), which need not be those of tokens."""
+        x_BLD, norm = self._residual(x_BLD), self.backbone.norm
         # 16 rows cost nothing in fp32; bf16 logits would round the loss itself to three digits.
         with torch.autocast(x_BLD.device.type, enabled=False):
             return Tiling(norm.before(_logits))(x_BLD, norm.weight, norm.bias, self.embedding.weight)
 
-    def _residual(self, input_ids: Tensor) -> Tensor:
-        x_BLD: Tensor = self.backbone(self.embed_dropout(self.embedding(input_ids)))
-        return x_BLD
+    def _residual(self, x_BLD: Tensor) -> Tensor:
+        y_BLD: Tensor = self.backbone(self.embed_dropout(x_BLD))
+        return y_BLD
 
     def _initialise(self) -> None:
         """Draw N(0, 0.02) weights, zero biases; scale layers that write to the residual stream down with depth."""

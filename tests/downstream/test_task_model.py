@@ -40,12 +40,13 @@ def test_a_prediction_does_not_depend_on_its_batch(kind: Kind, monkeypatch: pyte
     np.testing.assert_allclose(together, alone, rtol=TOLERANCE, atol=TOLERANCE)
 
 
-def test_features_are_the_means_of_both_strands_over_a_rows_own_bases() -> None:
+def test_features_are_mean_and_last_of_both_strands_over_a_rows_own_bases() -> None:
     model, rows = untaught("single_label"), planted_rows(3, 6)
     found = model.over(rows, model.features, model.head.in_features)
     for own, features in zip(rows.tokens, found, strict=True):
         strands = [model.model.hidden(torch.from_numpy(s[None]).long()) for s in (own, reverse_complement(own).copy())]
-        expected = torch.cat([hidden[0].double().mean(0) for hidden in strands])
+        parts = [part for (hidden,) in strands for part in (hidden.double().mean(0), hidden[-1].double())]
+        expected = torch.cat(parts)
         torch.testing.assert_close(features, expected, rtol=0, atol=TOLERANCE)
 
 

@@ -12,7 +12,7 @@ from hdna.downstream.tasks.problem import Kind, Problem, Rows
 from hdna.genome.alphabet import A, T
 from hdna.model import HyenaDNA
 
-MOTIF = np.array([A, T] * 6, np.uint8)
+MOTIF = np.array([A, T] * 12, np.uint8)
 
 
 def untrained_subject(d_model: int = 8, l_max: int = 256) -> Subject:

@@ -53,9 +53,10 @@ def plain_step() -> dict[str, Tensor]:
     """Loss and gradients, each row alone, by torch alone."""
     model, rows = task()
     losses = []
-    for own, label in zip(rows.tokens, rows.labels, strict=True):
-        strands = [torch.from_numpy(strand.copy())[None].long() for strand in (own, reverse_complement(own))]
-        pooled = torch.cat([model.model.hidden(strand).mean(1) for strand in strands], 1)
+    for tokens, label in zip(rows.tokens, rows.labels, strict=True):
+        strands = [torch.from_numpy(strand.copy())[None].long() for strand in (tokens, reverse_complement(tokens))]
+        hidden = [model.model.hidden(strand) for strand in strands]
+        pooled = torch.cat([part for own in hidden for part in (own.mean(1), own[:, -1])], 1)
         losses.append(functional.cross_entropy(model.head(pooled), torch.tensor([label])))
     loss = torch.stack(losses).mean()
     loss.backward()

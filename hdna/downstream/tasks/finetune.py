@@ -37,9 +37,7 @@ def finetune(
     """Learn all weights, from the subject's; called by all ranks of a mesh."""
 
     def method(problem: Problem, train: Rows, valid: Rows, asked: Rows) -> Floats:
-        model = _new_model(subject, schedule.seed)
-        model.load_state_dict(subject.model.state_dict())
-        return _tuned(model, schedule, first_length, mesh)(problem, train, valid, asked)
+        return _tuned(copy_of(subject, schedule.seed), schedule, first_length, mesh)(problem, train, valid, asked)
 
     return method
 
@@ -53,6 +51,13 @@ def scratch(
         return _tuned(_new_model(subject, schedule.seed), schedule, first_length, mesh)(problem, train, valid, asked)
 
     return method
+
+
+def copy_of(subject: Subject, seed: int) -> HyenaDNA:
+    """A model with the subject's weights, to be changed."""
+    model = _new_model(subject, seed)
+    model.load_state_dict(subject.model.state_dict())
+    return model
 
 
 def _new_model(subject: Subject, seed: int) -> HyenaDNA:

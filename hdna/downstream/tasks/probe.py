@@ -17,7 +17,7 @@ from hdna.downstream.tasks.heads import Head
 from hdna.downstream.tasks.problem import Method, Problem, Rows
 from hdna.downstream.tasks.task_model import TaskModel, lengths
 
-STRENGTHS = tuple(10.0**power for power in range(0, -5, -1))
+STRENGTHS = tuple(10.0**power for power in range(0, -7, -1))
 """Of the penalty, of which the valid part chooses one; each fit begins where the one before it ended."""
 MOST_BASES = 2**18
 """Train bases of per-base labels that a probe learns from, of rows drawn at random: their features fill 0.5 GiB."""
@@ -27,7 +27,7 @@ _ITERATIONS, _TOLERANCE = 500, 1e-7
 
 
 def probe(subject: Subject) -> Method:
-    """Learn nothing but a linear layer on the model's mean hidden states."""
+    """Learn nothing but a linear layer on the model's hidden states."""
 
     def method(problem: Problem, train: Rows, valid: Rows, asked: Rows) -> Floats:
         probed = TaskModel(subject.model, Head.of(problem, train))

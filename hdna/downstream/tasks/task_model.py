@@ -1,11 +1,13 @@
 """HyenaDNA with a linear head: labels from sequences.
 
-Shapes: B rows of a batch, L positions, S = L / P positions on one of P sequence ranks, D = d_model, K outputs,
-N rows of a set (of per-base labels: bases), M bases of a batch.
+Shapes: B rows of a batch, C = 2 B with their other strands, L positions, S = L / P positions on one of P sequence
+ranks, D = d_model, E = 2 D, K outputs, N rows of a set (of per-base labels: bases), M bases of a batch.
 
-A causal model has seen nothing to the right of a position. Each sequence is therefore read on both strands: a row's
-features are the means of both passes over its own bases, side by side; a base's are those of the two positions that it
-has in them, of which one has seen what is on its left and the other what is on its right.
+A causal model has seen nothing to the right of a position. Each sequence is therefore read on both strands. A row's
+features are, of either pass, the mean hidden state over its own bases, as in the paper, and that at the last, which has
+seen the whole; a base's are those of its two positions, one of which has seen what is on its left and the other what is
+on its right. Chosen by valid loss on promoters (docs/evaluate.md): averages of both strands do not know which way a
+promoter points.
 """
 
 from collections.abc import Callable
@@ -39,7 +41,8 @@ class TaskModel(nn.Module):
             raise InputError("labels of single bases cannot be learned with ranks that share a sequence: use 1")
         self.model, self.meaning, self.mesh = model, head, mesh
         self.device = model.embedding.weight.device
-        self.head = nn.Linear(2 * model.config.d_model, head.outputs, device=self.device)
+        features = (2 if head.kind == "per_base" else 4) * model.config.d_model
+        self.head = nn.Linear(features, head.outputs, device=self.device)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         shard_sequence(model, mesh)
@@ -50,17 +53,14 @@ class TaskModel(nn.Module):
         return logits
 
     def features(self, tokens: Tokens) -> Tensor:
-        """What the head reads: (B, 2 D), or (M, 2 D) of single bases."""
+        """What the head reads: (B, 4 D), or (M, 2 D) of single bases."""
         batch = Padded.of([*tokens, *other_strand(tokens)], self.device, self.mesh)
         self.model.embed_dropout.first_position = batch.first_position
         hidden_CSD = self.model.hidden(batch.ids_BS)
         if self.meaning.kind == "per_base":
             return _by_base(hidden_CSD, batch)
-        # In fp64: sums of a million fp32 numbers would depend on how they are grouped.
-        own_CSD = hidden_CSD * batch.is_own_BS[..., None]
-        sums_CD = summed_over_slices(own_CSD.sum(1, dtype=torch.float64), self.mesh)
-        means_CD = (sums_CD / batch.lengths_B[:, None]).to(hidden_CSD.dtype)
-        return torch.cat(means_CD.chunk(2), -1)
+        pooled_CE = summed_over_slices(_share_of_pooled(hidden_CSD, batch), self.mesh).to(hidden_CSD.dtype)
+        return torch.cat(pooled_CE.chunk(2), -1)
 
     def key_dropout(self, seed: int, numbers_B: Ints) -> None:
         """Key the next pass's dropout by a step's seed and the rows' numbers in it, not by where they are computed."""
@@ -92,6 +92,19 @@ class TaskModel(nn.Module):
 def lengths(rows: Rows) -> Ints:
     """(N,) bases of each row."""
     return np.array([len(row) for row in rows.tokens], np.int64)
+
+
+def _share_of_pooled(hidden_CSD: Tensor, batch: Padded) -> Tensor:
+    """(C, 2 D): this rank's share of each row's mean and last hidden state.
+
+    In fp64: a sum of a million fp32 numbers would depend on how they are grouped.
+    """
+    sums_CD = (hidden_CSD * batch.is_own_BS[..., None]).sum(1, dtype=torch.float64)
+    last_C, slice_length = batch.lengths_B - 1 - batch.first_position, hidden_CSD.shape[1]
+    is_here_C = (last_C >= 0) & (last_C < slice_length)
+    rows_C = torch.arange(len(hidden_CSD), device=hidden_CSD.device)
+    last_CD = hidden_CSD[rows_C, last_C.clamp(0, slice_length - 1)] * is_here_C[:, None]
+    return torch.cat([sums_CD / batch.lengths_B[:, None], last_CD], -1)
 
 
 def _by_base(hidden_CLD: Tensor, batch: Padded) -> Tensor:
