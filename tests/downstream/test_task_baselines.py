@@ -98,6 +98,6 @@ def test_a_missing_scikit_learn_is_said(monkeypatch: pytest.MonkeyPatch) -> None
         return real(name, *more)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    problem = motif_problem(train=40)
-    with pytest.raises(InputError, match="hdna\\[eval\\]"):
-        kmer_logistic()(problem, problem.train, problem.valid, problem.test)
+    for baseline in (kmer_logistic, kmer_boosting):
+        with pytest.raises(InputError, match=r"hdna\[eval\]"):
+            baseline()

@@ -160,8 +160,9 @@ class MethodOfLabels:
 
 def test_a_learning_curve_counts_every_label_and_finds_what_is_saved() -> None:
     problem = motif_problem(train=432, groups=0)  # and 80 valid: 512 labels
-    pretrained, scratch = MethodOfLabels(128), MethodOfLabels(512)
-    found = learning_curve(problem, pretrained, scratch, figures_of(problem, 20)["accuracy"])
+    pretrained, scratch, said = MethodOfLabels(128), MethodOfLabels(512), list[str]()
+    found = learning_curve(problem, pretrained, scratch, figures_of(problem, 20)["accuracy"], said.append)
+    assert len(said) == 5
     assert [point["labels"] for point in found["learning_curve"]] == [32, 64, 128, 256, 512]
     assert [sum(own) for own in pretrained.asked] == [count for count in (32, 64, 128, 256, 512) for _ in range(3)]
     assert pretrained.asked[0] == (26, 6)
@@ -183,10 +184,11 @@ def test_small_parts_have_the_classes_in_the_shares_of_the_whole() -> None:
     rows = motif_rows(200, 0)
     labels = (np.arange(200) < 20).astype(np.int64)
     problem = Problem("p", "single_label", ["a", "b"], *[Rows(rows.tokens, labels, rows.groups)] * 3)
-    order = nested_order(problem, problem.train, 0)
-    assert sorted(order) == list(range(200))
-    for size in (20, 50, 100):
-        assert abs(labels[order[:size]].sum() - size / 10) <= 1
+    for seed in range(5):
+        order = nested_order(problem, problem.train, seed)
+        assert sorted(order) == list(range(200))
+        for size in (20, 50, 100):
+            assert abs(labels[order[:size]].sum() - size / 10) <= 1
     assert label_counts(20) == [20]
 
 
@@ -199,5 +201,5 @@ def test_other_kinds_have_curves_too(kind: Kind, monkeypatch: pytest.MonkeyPatch
         return np.random.default_rng(len(train)).random(asked.labels.shape)
 
     main = "spearman" if kind == "regression" else "auroc"
-    found = learning_curve(problem, method, method, figures_of(problem, 20)[main])
+    found = learning_curve(problem, method, method, figures_of(problem, 20)[main], lambda line: None)
     assert found["learning_curve"][-1]["difference"]["value"] == 0

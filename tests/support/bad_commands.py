@@ -62,6 +62,8 @@ _INPUTS = (
     ("adapt", "g.fa", "--from", "?", "--out", "new"),
     ("export", "?", "--to", "hf", "--out", "new"),
     ("eval", "report", "?", "--out", "new"),
+    ("eval", "task", "?", "--train", "g.fa", "--test", "g.fa", "--out", "new"),
+    ("eval", "presets", "?"),
     ("eval", "variants", "?", "--vcf", "v.vcf", "--fasta", "g.zarr", "--out", "new.vcf.gz"),
     ("eval", "variants", "run", "--vcf", "?", "--fasta", "g.zarr", "--out", "new.vcf.gz"),
     ("eval", "variants", "run", "--saturate", "?", "--fasta", "g.zarr", "--out", "new.vcf.gz"),
@@ -75,6 +77,7 @@ _OUTPUTS = (
     ("recipes", "quickstart", "--copy", "?"),
     ("adapt", "g.fa", "--from", "run", "--out", "?"),
     ("export", "run", "--to", "standalone", "--out", "?"),
+    ("eval", "task", "run", "--train", "g.fa", "--test", "g.fa", "--out", "?"),
     ("eval", "variants", "run", "--vcf", "v.vcf", "--fasta", "g.zarr", "--out", "?"),
 )
 _NUMBERS = (
@@ -84,6 +87,7 @@ _NUMBERS = (
     ("prep", "shards", "g.zarr", "--out", "new", "--window", "?"),
     ("prep", "shards", "g.zarr", "--out", "new", "--workers", "?"),
     ("plan", "quickstart", "--devices", "?"),
+    ("eval", "task", "run", "--train", "g.fa", "--test", "g.fa", "--out", "new", "--recall-at", "?"),
     ("eval", "variants", "run", "--vcf", "v.vcf", "--fasta", "g.zarr", "--out", "new.vcf.gz", "--context", "?"),
     ("eval", "variants", "run", "--vcf", "v.vcf", "--fasta", "g.zarr", "--out", "new.vcf.gz", "--workers", "?"),
 )
@@ -96,6 +100,7 @@ _MISTYPED = (
     ["prep", "member", "g.fa"], ["prep", "member", "--in", "set"],
     ["export", "run", "--out", "new"], ["export", "run", "--to", "moon", "--out", "new"],
     ["export", "run", "--to", "hf"], ["eval", "report", "run"], ["eval", "report", "--out", "new"],
+    ["eval", "task", "run", "--out", "new"], ["eval", "task", "run", "--train", "g.fa", "--out", "new"],
     ["export", "run", "--to", "hf"], ["eval", "variants", "run", "--fasta", "g.fa", "--out", "new.vcf.gz"],
     ["eval", "variants", "run", "--vcf", "v.vcf", "--saturate", "g.bed", "--fasta", "g.fa", "--out", "new.vcf.gz"],
     ["eval", "variants", "run", "--vcf", "v.vcf", "--fasta", "g.fa", "--out", "new.vcf.gz", "--controls"],

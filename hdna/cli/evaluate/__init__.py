@@ -2,7 +2,9 @@
 
 import typer
 
+from hdna.cli.evaluate.presets import presets
 from hdna.cli.evaluate.report import report
+from hdna.cli.evaluate.task import task
 from hdna.cli.evaluate.variants import variants
 
 app = typer.Typer(
@@ -11,5 +13,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Judge a checkpoint: context, labelled tasks, variants, embeddings, and the report that gathers all of it.",
 )
+app.command("task")(task)
+app.command("presets")(presets)
 app.command("report")(report)
 app.command("variants")(variants)

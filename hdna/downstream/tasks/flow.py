@@ -1,7 +1,7 @@
 """`hdna eval task`, overall: a method and its baselines on one labelled set, and what the evidence says of them."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,14 +12,11 @@ from hdna.downstream.tasks.figures import MAIN, Figure, Judged, figures_of, judg
 from hdna.downstream.tasks.judgement import calibration, compare
 from hdna.downstream.tasks.labelled_set import LabelledSet
 from hdna.downstream.tasks.leaks import Leaks, leaks_from_rows, leaks_from_sets
-from hdna.downstream.tasks.learning_curve import learning_curve
+from hdna.downstream.tasks.learning_curve import Say, learning_curve
 from hdna.downstream.tasks.problem import Method, Problem
 from hdna.downstream.tasks.strata import strata
 from hdna.errors import InputError
 from hdna.genome.shard_set import load_shard_set
-
-Say = Callable[[str], None]
-"""Called with a line about what is done."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,7 @@ def judge(
     leaks = _leaks(subject, problem, what, scores, figures, say)
     curve: dict[str, Any] = {"learning_curve": []}
     if methods.scratch is not None:
-        curve = learning_curve(problem, methods.pretrained, methods.scratch, figures[main])
+        curve = learning_curve(problem, methods.pretrained, methods.scratch, figures[main], say)
     body = {
         "task": problem.name,
         "kind": problem.kind,

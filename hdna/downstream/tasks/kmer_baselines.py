@@ -42,12 +42,20 @@ class _Known:
 
 
 def kmer_logistic() -> Method:
-    """Logistic regression (of numbers, ridge regression) on k-mer counts, each k-mer in units of its spread."""
+    """Logistic regression (of numbers, ridge regression) on k-mer counts, each k-mer in units of its spread.
+
+    Raises InputError when scikit-learn is not installed.
+    """
+    _scikit_learn()
     return _best_of(_KMERS, _REACHES, _sparse, _fit_linear)
 
 
 def kmer_boosting() -> Method:
-    """Gradient boosting of trees on k-mer counts, ended early where the valid loss no longer falls."""
+    """Gradient boosting of trees on k-mer counts, ended early where the valid loss no longer falls.
+
+    Raises InputError when scikit-learn is not installed.
+    """
+    _scikit_learn()
     return _best_of(_BOOSTED_KMERS, _BOOSTED_REACHES, _dense, _fit_trees)
 
 

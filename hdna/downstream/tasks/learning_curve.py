@@ -17,14 +17,14 @@ from hdna.downstream.metrics import Floats, Ints
 from hdna.downstream.tasks.figures import Figure, judged
 from hdna.downstream.tasks.judgement import draws_for
 from hdna.downstream.tasks.problem import Method, Problem, Rows
-from hdna.progress import progress
 
 FEWEST_LABELS = 32
 VALID_SHARE = 0.2
 SEEDS, SEEDS_UP_TO = 3, 512
 """Counts of so few labels are tried with several parts of the rows, because which rows it is matters."""
 
-Advance = Callable[[float], None]
+Say = Callable[[str], None]
+"""Called with a line about what is done."""
 
 
 def label_counts(rows: int) -> list[int]:
@@ -33,12 +33,13 @@ def label_counts(rows: int) -> list[int]:
     return [*counts, rows]
 
 
-def learning_curve(problem: Problem, pretrained: Method, scratch: Method, figure: Figure) -> dict[str, Any]:
+def learning_curve(problem: Problem, pretrained: Method, scratch: Method, figure: Figure, say: Say) -> dict[str, Any]:
     """{"learning_curve": [{"labels", "seeds", "pretrained", "scratch", "difference"}], "labels_saved": {...}}."""
     counts = label_counts(len(problem.train) + len(problem.valid))
-    total = 2 * sum(_seeds(count) * count for count in counts)
-    with progress(total, "learning curve", "labels") as advance:
-        scores = [_scores(problem, (pretrained, scratch), count, advance) for count in counts]
+    scores = []
+    for count in counts:
+        say(f"learning curve: {count:,} of {counts[-1]:,} labels")
+        scores.append(_scores(problem, (pretrained, scratch), count))
     what = judged(problem, problem.test)
     taken = [[[own[what.taken] for own in seeds] for seeds in both] for both in scores]
 
@@ -101,14 +102,13 @@ def _seeds(count: int) -> int:
     return SEEDS if count <= SEEDS_UP_TO else 1
 
 
-def _scores(problem: Problem, methods: Sequence[Method], count: int, advance: Advance) -> list[list[Floats]]:
+def _scores(problem: Problem, methods: Sequence[Method], count: int) -> list[list[Floats]]:
     """The test rows' scores by each method and seed, from so many labels."""
     found: list[list[Floats]] = [[] for _ in methods]
     for seed in range(_seeds(count)):
         train, valid = _part(problem, count, seed)
         for method, own in zip(methods, found, strict=True):
             own.append(method(problem, train, valid, problem.test))
-            advance(count)
     return found
 
 

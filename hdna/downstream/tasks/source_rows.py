@@ -15,7 +15,7 @@ from hdna.genome.store import GenomeStore
 from hdna_prep.fasta import Header, read_fasta
 from hdna_prep.source import Source
 
-_SEQUENCE, _LABEL, _ID = ("sequence", "seq"), ("label", "labels"), ("id", "name")
+_SEQUENCE, _LABEL, _ID = ("sequence", "seq"), ("label", "labels"), ("id",)
 _CHROMOSOME, _START, _END, _STRAND = ("chromosome", "chrom", "chr"), ("start",), ("end",), ("strand",)
 _NO_LABELS = (*_SEQUENCE, *_ID, *_CHROMOSOME, *_START, *_END, *_STRAND)
 """Columns that are never labels."""
