@@ -62,6 +62,7 @@ _INPUTS = (
     ("adapt", "g.fa", "--from", "?", "--out", "new"),
     ("export", "?", "--to", "hf", "--out", "new"),
     ("eval", "context", "?", "--out", "new"),
+    ("eval", "needle", "?", "--out", "new"),
 )
 _OUTPUTS = (
     ("prep", "synth", "--bases", "5000", "--out", "?"),
@@ -80,6 +81,8 @@ _NUMBERS = (
     ("prep", "shards", "g.zarr", "--out", "new", "--workers", "?"),
     ("plan", "quickstart", "--devices", "?"),
     ("eval", "context", "run", "--out", "new", "--max-bases", "?"),
+    ("eval", "needle", "run", "--out", "new", "--unit", "?"),
+    ("eval", "needle", "run", "--out", "new", "--copies", "?"),
 )
 _MISTYPED = (
     ["nope"], ["prep", "nope"], ["prep", "shards"], ["prep", "genome", "g.fa"], ["--nope"], ["report"], ["train"],
@@ -88,7 +91,8 @@ _MISTYPED = (
     ["prep", "shards", "g.zarr", "--out", "new", "--splits", "g.bed", "--split-by", "hash"], ["doctor", "a", "b"],
     ["prep", "genome", "g.fa", "--out", "new", "--backend", "moon"], ["checkpoints", "verify"], ["plan"],
     ["prep", "member", "g.fa"], ["prep", "member", "--in", "set"],
-    ["eval", "nope"], ["eval", "context", "run"], ["eval", "context", "run", "--out", "new", "--split", "train"],
+    ["eval", "nope"], ["eval", "context", "run"], ["eval", "needle", "run"],
+    ["eval", "context", "run", "--out", "new", "--split", "train"],
     ["export", "run", "--out", "new"], ["export", "run", "--to", "moon", "--out", "new"],
     ["export", "run", "--to", "hf"],
     ["checkpoints", "prune", "run", "--keep-last", "0"], ["checkpoints", "prune", "run", "--keep-every", "-1"],

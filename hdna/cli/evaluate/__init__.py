@@ -2,7 +2,7 @@
 
 import typer
 
-from hdna.cli.evaluate import context
+from hdna.cli.evaluate import context, needle
 
 app = typer.Typer(
     name="eval",
@@ -11,3 +11,4 @@ app = typer.Typer(
     help="Judge a checkpoint: context, labelled tasks, variants, embeddings, and the report that gathers all of it.",
 )
 app.command("context")(context.context)
+app.command("needle")(needle.needle)
