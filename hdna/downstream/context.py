@@ -1,6 +1,8 @@
 """`hdna eval context`: does longer context help? Bits per base of the same bases at every context length."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -10,7 +12,7 @@ from hdna.downstream.held_out import open_held_out, window_lengths
 from hdna.downstream.subject import Subject, load_subject
 from hdna.downstream.target_blocks import TargetBlocks, choose_blocks
 from hdna.parallel import Mesh, shard_sequence
-from hdna.progress import Advance, progress
+from hdna.progress import Show, progress, told_progress
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class ContextScores:
     cost: Cost
 
 
-def score_contexts(subject: Subject, question: ContextQuestion, mesh: Mesh) -> ContextScores:
+def score_contexts(subject: Subject, question: ContextQuestion, mesh: Mesh, show: Show = progress) -> ContextScores:
     """Score a model, which `shard_sequence` has sharded for the mesh; called by all ranks, each gets all of it.
 
     Raises InputError when the sets are missing or damaged, or have no windows that are long enough.
@@ -50,9 +52,8 @@ def score_contexts(subject: Subject, question: ContextQuestion, mesh: Mesh) -> C
     longest = min(l_max, question.longest or l_max)
     blocks = choose_blocks(list(map(window_lengths, readers)), longest, question.max_bases // len(readers))
     positions = sum(own.positions for own in blocks)
-    with measured(subject.device) as cost, progress(positions, "scoring", "positions") as shown:
+    with measured(subject.device) as cost, show(positions, "scoring", "positions") as advance:
         cost.bases = positions
-        advance: Advance = shown if mesh.is_leader else lambda units: None
         tallies = [
             score_blocks(subject.model, reader, own, mesh, subject.device, advance)
             for reader, own in zip(readers, blocks, strict=True)
@@ -60,8 +61,10 @@ def score_contexts(subject: Subject, question: ContextQuestion, mesh: Mesh) -> C
     return ContextScores(held_out.split, held_out.names, blocks, tallies, cost)
 
 
-def score_contexts_on_ranks(run: str, question: ContextQuestion, mesh: Mesh, device: torch.device) -> ContextScores:
+def score_contexts_on_ranks(
+    run: str, question: ContextQuestion, mesh: Mesh, device: torch.device, tell: Callable[[str], None]
+) -> ContextScores:
     """The same on ranks that share samples, each of which loads the weights; called by all of them."""
     subject = load_subject(run, device)
     shard_sequence(subject.model, mesh, subject.config.parallel.long_conv)
-    return score_contexts(subject, question, mesh)
+    return score_contexts(subject, question, mesh, partial(told_progress, tell))

@@ -10,7 +10,7 @@ from hdna.parallel import Mesh
 
 def same_as_one_process(run: str, question: ContextQuestion) -> None:
     """Five ranks, two to a sample: two samples at once, and one rank is idle."""
-    shared = score_contexts_on_ranks(run, question, Mesh.of_this_process(2), torch.device("cpu"))
+    shared = score_contexts_on_ranks(run, question, Mesh.of_this_process(2), torch.device("cpu"), print)
     alone = score_contexts(load_subject(run), question, Mesh(0, 1))
     for found, wanted in zip(shared.tallies, alone.tallies, strict=True):
         np.testing.assert_array_equal(found.bases_CR2, wanted.bases_CR2)

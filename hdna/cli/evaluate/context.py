@@ -10,6 +10,8 @@ from hdna.cli.columns import right_aligned
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hdna.downstream.context import ContextQuestion, ContextScores
+
 
 class Split(StrEnum):
     """Parts of a shard set that are held out."""
@@ -29,6 +31,9 @@ def context(
     ] = None,
     longest: Annotated[int | None, typer.Option(help="Longest context; by default the model's l_max.", min=16)] = None,
     max_bases: Annotated[int, typer.Option(help="Bases scored, the same at every context.", min=1)] = 200_000,
+    sequence_parallel: Annotated[
+        int, typer.Option(help="Workers on Ray that share each sample, for contexts beyond one's memory.", min=1)
+    ] = 1,
 ) -> None:
     """Does longer context help? Score the same held-out bases at context lengths from 1,024 to l_max.
 
@@ -38,6 +43,7 @@ def context(
     \b
     Example:
       hdna eval context runs/quickstart --out judged
+      hdna eval context runs/hg38 --sequence-parallel 8 --out judged
       hdna eval context runs/hg38 --shards s3://bucket/mouse-shards --max-bases 1000000 --out judged/mouse
     """  # noqa: D301  (\b keeps the example on its own line)
     from hdna import storage
@@ -49,7 +55,10 @@ def context(
 
     subject = load_subject(run)
     question = ContextQuestion(tuple(shards or ()), split and split.value, longest, max_bases)
-    scores = score_contexts(subject, question, Mesh(0, 1))
+    if sequence_parallel > 1:
+        scores = _on_ranks(subject.url, question, sequence_parallel)
+    else:
+        scores = score_contexts(subject, question, Mesh(0, 1))
     body = context_body(scores)
     plot = storage.join(out, "context.svg")
     storage.write(plot, context_plot(body["contexts"]).encode())
@@ -59,6 +68,19 @@ def context(
     for one in body["sets"] if len(body["sets"]) > 1 else ():
         typer.echo(f"\n{one['name']}\n{_table(one['contexts'])}")
     typer.echo(f"\n{body['verdict']}\n{scores.cost.seconds:.1f} s; {written}, {plot}")
+
+
+def _on_ranks(checkpoint: str, question: "ContextQuestion", ranks: int) -> "ContextScores":
+    """The scores found by workers on Ray, on this machine or on the cluster of a submitted job."""
+    from dataclasses import replace
+
+    from hdna.downstream.context import score_contexts_on_ranks
+    from hdna_cluster.on_ranks import run_on_ranks
+    from hdna_cluster.session import absolute_url
+
+    question = replace(question, shards=tuple(map(absolute_url, question.shards)))
+    arguments = absolute_url(checkpoint), question
+    return run_on_ranks(score_contexts_on_ranks, arguments, checkpoint, ranks, lambda line: typer.echo(line, err=True))
 
 
 def _table(rows: "Sequence[dict[str, Any]]") -> str:
