@@ -97,8 +97,8 @@ def _bits(
 ) -> Floats:
     """Bits of the last `unit` bases of sequences: (N, U)."""
     positions, parts = sequences.shape[1] - 1, []
-    for rows in torch.from_numpy(sequences.astype(np.int64)).split(max(1, _POSITIONS // positions)):
-        ids = rows.to(device)
+    for rows in torch.from_numpy(sequences).split(max(1, _POSITIONS // positions)):
+        ids = rows.to(device).long()
         with torch.no_grad():
             logits = model(ids[:, :-1])[:, -unit:].float()
         nats = F.cross_entropy(logits.transpose(1, 2), ids[:, -unit:], reduction="none")
