@@ -66,6 +66,8 @@ _INPUTS = (
     ("eval", "variants", "run", "--vcf", "?", "--fasta", "g.zarr", "--out", "new.vcf.gz"),
     ("eval", "variants", "run", "--saturate", "?", "--fasta", "g.zarr", "--out", "new.vcf.gz"),
     ("eval", "variants", "run", "--vcf", "v.vcf", "--fasta", "?", "--out", "new.vcf.gz"),
+    ("eval", "context", "?", "--out", "new"),
+    ("eval", "needle", "?", "--out", "new"),
 )
 _OUTPUTS = (
     ("prep", "synth", "--bases", "5000", "--out", "?"),
@@ -86,6 +88,9 @@ _NUMBERS = (
     ("plan", "quickstart", "--devices", "?"),
     ("eval", "variants", "run", "--vcf", "v.vcf", "--fasta", "g.zarr", "--out", "new.vcf.gz", "--context", "?"),
     ("eval", "variants", "run", "--vcf", "v.vcf", "--fasta", "g.zarr", "--out", "new.vcf.gz", "--workers", "?"),
+    ("eval", "context", "run", "--out", "new", "--max-bases", "?"),
+    ("eval", "needle", "run", "--out", "new", "--unit", "?"),
+    ("eval", "needle", "run", "--out", "new", "--copies", "?"),
 )
 _MISTYPED = (
     ["nope"], ["prep", "nope"], ["prep", "shards"], ["prep", "genome", "g.fa"], ["--nope"], ["report"], ["train"],
@@ -94,6 +99,8 @@ _MISTYPED = (
     ["prep", "shards", "g.zarr", "--out", "new", "--splits", "g.bed", "--split-by", "hash"], ["doctor", "a", "b"],
     ["prep", "genome", "g.fa", "--out", "new", "--backend", "moon"], ["checkpoints", "verify"], ["plan"],
     ["prep", "member", "g.fa"], ["prep", "member", "--in", "set"],
+    ["eval", "nope"], ["eval", "context", "run"], ["eval", "needle", "run"],
+    ["eval", "context", "run", "--out", "new", "--split", "train"],
     ["export", "run", "--out", "new"], ["export", "run", "--to", "moon", "--out", "new"],
     ["export", "run", "--to", "hf"], ["eval", "report", "run"], ["eval", "report", "--out", "new"],
     ["export", "run", "--to", "hf"], ["eval", "variants", "run", "--fasta", "g.fa", "--out", "new.vcf.gz"],

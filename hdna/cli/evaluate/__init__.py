@@ -4,6 +4,7 @@ import typer
 
 from hdna.cli.evaluate.report import report
 from hdna.cli.evaluate.variants import variants
+from hdna.cli.evaluate import context, needle
 
 app = typer.Typer(
     name="eval",
@@ -13,3 +14,5 @@ app = typer.Typer(
 )
 app.command("report")(report)
 app.command("variants")(variants)
+app.command("context")(context.context)
+app.command("needle")(needle.needle)
