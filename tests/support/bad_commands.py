@@ -61,6 +61,10 @@ _INPUTS = (
     ("adapt", "?", "--from", "run", "--out", "new"),
     ("adapt", "g.fa", "--from", "?", "--out", "new"),
     ("export", "?", "--to", "hf", "--out", "new"),
+    ("eval", "embed", "?", "--fasta", "g.fa", "--out", "e.parquet"),
+    ("eval", "embed", "run", "--fasta", "?", "--out", "e.parquet"),
+    ("eval", "embed", "run", "--bed", "?", "--fasta", "g.fa", "--out", "e.parquet"),
+    ("eval", "embed", "run", "--table", "?", "--out", "e.parquet"),
 )
 _OUTPUTS = (
     ("prep", "synth", "--bases", "5000", "--out", "?"),
@@ -70,6 +74,7 @@ _OUTPUTS = (
     ("recipes", "quickstart", "--copy", "?"),
     ("adapt", "g.fa", "--from", "run", "--out", "?"),
     ("export", "run", "--to", "standalone", "--out", "?"),
+    ("eval", "embed", "run", "--fasta", "g.fa", "--out", "?"),
 )
 _NUMBERS = (
     ("prep", "synth", "--out", "new", "--bases", "?"),
@@ -78,6 +83,7 @@ _NUMBERS = (
     ("prep", "shards", "g.zarr", "--out", "new", "--window", "?"),
     ("prep", "shards", "g.zarr", "--out", "new", "--workers", "?"),
     ("plan", "quickstart", "--devices", "?"),
+    ("eval", "embed", "run", "--fasta", "g.fa", "--out", "e.parquet", "--layer", "?"),
 )
 _MISTYPED = (
     ["nope"], ["prep", "nope"], ["prep", "shards"], ["prep", "genome", "g.fa"], ["--nope"], ["report"], ["train"],
@@ -88,6 +94,9 @@ _MISTYPED = (
     ["prep", "member", "g.fa"], ["prep", "member", "--in", "set"],
     ["export", "run", "--out", "new"], ["export", "run", "--to", "moon", "--out", "new"],
     ["export", "run", "--to", "hf"],
+    ["eval"], ["eval", "embed", "run", "--out", "e.parquet"], ["eval", "embed", "run", "--fasta", "g.fa"],
+    ["eval", "embed", "run", "--bed", "g.bed", "--out", "e.parquet"],
+    ["eval", "embed", "run", "--table", "t.csv", "--fasta", "g.fa", "--out", "e.parquet"],
     ["checkpoints", "prune", "run", "--keep-last", "0"], ["checkpoints", "prune", "run", "--keep-every", "-1"],
     ["plan", "quickstart", "no_equals_sign"], ["plan", "quickstart", "=5"], ["plan", "quickstart", "a.b.c=5"],
     ["plan", "quickstart", "curriculum.9.context_length=5"], ["plan", "quickstart", "curriculum.x=5"],

@@ -2,9 +2,12 @@
 
 import typer
 
+from hdna.cli.evaluate.embed import embed
+
 app = typer.Typer(
     name="eval",
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Judge a checkpoint: context, labelled tasks, variants, embeddings, and the report that gathers all of it.",
 )
+app.command("embed")(embed)
