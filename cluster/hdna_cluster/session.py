@@ -11,6 +11,7 @@ from typing import Any
 _OF_LOST_PROCESSES = (
     "A worker died or was killed while executing a task",
     "Task Mailbox.put failed",
+    "Task MapWorker(",  # of Ray Data: it is tried again
     "The node with node id",  # is dead, after so many missed health checks
 )
 

@@ -29,7 +29,7 @@ def read_intervals(url: str, genome: GenomeStore, say: Callable[[str], None]) ->
     `say` is called with a line about contigs that the genome names in another way (chr1 and 1). Raises InputError,
     "file:line: …", for a malformed line, an unknown contig, an interval past its contig's end.
     """
-    names = ContigNames(genome.url, genome.contigs)
+    names = ContigNames(genome.assembly, genome.contigs)
     found = [_named(line, genome, names) for line in read_bed_lines(url, "contig, start and end")]
     if names.note:
         say(f"{url}: {names.note}")
