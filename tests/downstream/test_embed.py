@@ -1,7 +1,7 @@
 """Embeddings: those that the model has, whatever the batch, the file, the interruption; bad input is one line."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,10 @@ from hdna.cli import app
 from hdna.config.schema import ModelConfig
 from hdna.downstream.embed import parts
 from hdna.downstream.embed.embedder import Embedder, Wanted, batches, padded_length
-from hdna.downstream.embed.flow import Numbered, embed
+from hdna.downstream.embed.flow import embed
 from hdna.downstream.embed.sequences import Origin
 from hdna.downstream.embed.states import hidden_states
+from hdna.downstream.embed.work import Work
 from hdna.downstream.evidence import find_evidence
 from hdna.downstream.subject import Subject, load_subject
 from hdna.errors import InputError
@@ -114,11 +115,14 @@ def test_padding_is_a_function_of_the_length_and_costs_no_larger_transform() -> 
         assert length <= padded <= max(length + 1, 1.25 * length)
         assert padded_length(padded, 10**6) == padded  # the longest of its FFT size
         assert padded_length(length, length) == length
-    lengths = np.random.default_rng(0).integers(1, 900, 200)
-    found = list(batches(lengths, 900, 2000))
+    assert [padded_length(length, 101, 4) for length in (1, 9, 97, 100)] == [8, 12, 100, 100]
+    with pytest.raises(InputError, match="4 ranks cannot share a sequence of 101 bases: at most 100"):
+        padded_length(101, 101, 4)
+    padded_N = [padded_length(int(length), 900) for length in np.random.default_rng(0).integers(1, 900, 200)]
+    found = list(batches(padded_N, 2000))
     assert sorted(number for batch in found for number in batch) == list(range(200))
     for batch in found:
-        widths = {padded_length(int(lengths[number]), 900) for number in batch}
+        widths = {padded_N[number] for number in batch}
         assert len(widths) == 1 and (len(batch) == 1 or len(batch) * widths.pop() <= 2000)
 
 
@@ -204,13 +208,16 @@ def test_an_interrupted_command_goes_on(
     out, whole = tmp_path / f"e.{ending}", tmp_path / f"whole.{ending}"
     answered: list[int] = []
 
-    def run(limit: int, _: str, wanted: Wanted, messages: Iterable[Numbered]) -> Iterator[Numbered]:
-        for number, message in messages:
+    def answers(limit: int, work: Work) -> Iterator[tuple[int, bytes]]:
+        for number, message in work.messages():
             if len(answered) == limit:
                 raise Interrupted
             answered.append(number)
             assert not out.exists()
-            yield number, Embedder(subject, wanted)(message)
+            yield number, Embedder(subject, work.wanted)(message)
+
+    def run(limit: int, work: Work) -> None:
+        work.take(answers(limit, work))
 
     arguments = str(folder / "run"), Origin(fasta=str(folder / "g.fa"))
     made = embed(*arguments, str(whole), EVERY_BASE, None, lambda line: None)

@@ -1,13 +1,12 @@
 """Embeddings computed by ranks that share sequences, and by workers of Ray: the same as in one process."""
 
 import os
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet
 import pytest
-from support.embed_tasks import embedder_lost_once, shared_sequences
+from support.embed_tasks import embedder_lost_once, shared_parts, shared_sequences
 from support.fork_server import REPO
 from support.random_checkpoint import random_checkpoint
 from support.ranks import run_ranks
@@ -17,9 +16,10 @@ from hdna.cli import app
 from hdna.config.schema import ModelConfig
 from hdna.downstream.embed import on_ray, parts
 from hdna.downstream.embed.embedder import Wanted
-from hdna.downstream.embed.flow import Numbered, Run, embed
+from hdna.downstream.embed.flow import embed
 from hdna.downstream.embed.messages import pack, unpack
 from hdna.downstream.embed.sequences import Origin
+from hdna.downstream.embed.work import Work, Worker
 from hdna.errors import InputError
 from hdna_cluster.batches import _raise_errors, _Worker, map_on_ray
 
@@ -30,6 +30,12 @@ MEAN = Wanted(None, "mean", "float32")
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_ranks_that_share_sequences_embed_as_one_process_does(ranks: int) -> None:
     run_ranks(ranks, shared_sequences)
+
+
+@pytest.mark.ranks
+def test_ranks_fill_the_parts_that_one_process_would(tmp_path: Path) -> None:
+    run, origin = write_sequences(tmp_path)
+    run_ranks(2, shared_parts, run, str(origin.fasta), tmp_path)
 
 
 def write_sequences(folder: Path) -> tuple[str, Origin]:
@@ -49,8 +55,9 @@ def test_workers_of_ray_give_the_same_rows_in_order_even_if_one_is_lost(
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(REPO / "tests"), os.environ.get("PYTHONPATH", "")]))
     run, origin = write_sequences(tmp_path)
 
-    def on_workers(checkpoint: str, wanted: Wanted, messages: Iterable[Numbered]) -> Iterator[Numbered]:
-        return map_on_ray(embedder_lost_once, (tmp_path / "mark", checkpoint, wanted), messages, 2)
+    def on_workers(work: Work) -> None:
+        arguments = (tmp_path / "mark", work.subject.url, work.wanted)
+        work.take(map_on_ray(embedder_lost_once, arguments, work.messages(), 2))
 
     for name, where in (("here", None), ("ray", on_workers)):
         embed(run, origin, str(tmp_path / f"{name}.parquet"), MEAN, where, lambda line: None)
@@ -83,7 +90,7 @@ def test_ray_is_used_when_asked_for_or_in_a_submitted_job(
     run, origin = write_sequences(tmp_path)
     asked: list[int | None] = []
 
-    def noted(workers: int | None) -> Run:
+    def noted(workers: int | None) -> Worker:
         asked.append(workers)
         raise InputError("on Ray")
 

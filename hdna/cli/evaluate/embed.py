@@ -69,12 +69,12 @@ def embed(
     if (table is None) == (fasta is None) or (bed is not None and fasta is None):
         raise typer.BadParameter("give --fasta, --bed with --fasta, or --table", param_hint="sequences")
     from hdna.downstream.embed.embedder import Wanted
-    from hdna.downstream.embed.flow import Run
     from hdna.downstream.embed.flow import embed as make
     from hdna.downstream.embed.sequences import Origin
+    from hdna.downstream.embed.work import Worker
     from hdna_cluster.session import is_submitted_job
 
-    elsewhere: Run | None = None
+    elsewhere: Worker | None = None
     if backend is Where.ray or is_submitted_job():
         from hdna.downstream.embed.on_ray import on_ray
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,24 +11,19 @@ import numpy as np
 
 from hdna import __version__
 from hdna.downstream.embed.embedder import BATCH_TOKENS, Embedder, Wanted, padded_length
-from hdna.downstream.embed.messages import pack
 from hdna.downstream.embed.parts import PART_BASES, PART_BYTES, Part, PartFiles, plan_parts
 from hdna.downstream.embed.results import Described, notes_of, result_at
 from hdna.downstream.embed.sequences import Origin, Sequences
+from hdna.downstream.embed.work import Work, Worker
 from hdna.downstream.evidence import Cost, measured, write_evidence
 from hdna.downstream.subject import Subject, load_subject
 from hdna.errors import InputError
 from hdna.genome import alphabet
 from hdna.model.memory import MicroStepShape, forward_bytes
-from hdna.progress import progress
 from hdna.storage.staging import staging
 
 GENOME_BASES = 3e9
 """What throughput is extrapolated to: about a human genome."""
-
-Numbered = tuple[int, bytes]
-Run = Callable[[str, Wanted, Iterable[Numbered]], Iterator[Numbered]]
-"""`run(checkpoint, wanted, messages)`: the answers of an `Embedder` to numbered messages, in any order."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +59,11 @@ class Summary:
 
 
 def embed(
-    run_url: str, origin: Origin, out: str, wanted: Wanted, run: Run | None, say: Callable[[str], None]
+    run_url: str, origin: Origin, out: str, wanted: Wanted, elsewhere: Worker | None, say: Callable[[str], None]
 ) -> Summary:
     """Embed all sequences of `origin` by the newest checkpoint of `run_url`, into Parquet or Zarr at `out`.
 
-    `run` does the work elsewhere; None: in this process. `say` is called with lines for the user. Beside `out` comes
+    `elsewhere` does the work; None: this process does. `say` is called with lines for the user. Beside `out` comes
     embed.json. An interrupted command given again goes on. Raises InputError for bad input; then nothing is written.
     """
     result = result_at(out)
@@ -83,9 +78,9 @@ def embed(
         say(_plan_line(sequences, subject))
         parts, files = _plan(sequences, subject, wanted, folder)
         left = [part for part in parts if not files.has(part)]
-        run = run or _in_this_process(Embedder(subject, wanted))
+        do = elsewhere or _in_this_process(subject, wanted)
         began = time.monotonic()
-        _fill(left, files, sequences, subject, wanted, run)
+        do(Work(subject, wanted, origin, sequences, folder, left, files))
         seconds = time.monotonic() - began
         notes = notes_of(subject.url, subject.checksum, wanted)
         described = Described(sequences, wanted, subject.config.model.d_model, notes)
@@ -105,23 +100,10 @@ def _plan(sequences: Sequences, subject: Subject, wanted: Wanted, folder: Path) 
     return parts, PartFiles(folder / "parts", width, wanted)
 
 
-def _fill(left: list[Part], files: PartFiles, sequences: Sequences, subject: Subject, wanted: Wanted, run: Run) -> None:
-    """Compute the parts that are missing."""
-    by_number = {part.number: part for part in left}
-    messages = ((part.number, pack([sequences.read(n) for n in range(part.first, part.last)])) for part in left)
-    with progress(sum(part.bases for part in left), "embedding", "bases") as advance:
-        for number, data in run(subject.url, wanted, messages):
-            files.put(by_number[number], data)
-            advance(by_number[number].bases)
-
-
-def _in_this_process(embedder: Embedder) -> Run:
+def _in_this_process(subject: Subject, wanted: Wanted) -> Worker:
+    embedder = Embedder(subject, wanted)
     embedder.embed([np.full(1, alphabet.A, np.uint8)])  # what the first pass loads is not part of the rate
-
-    def run(_: str, wanted: Wanted, messages: Iterable[Numbered]) -> Iterator[Numbered]:
-        return ((number, embedder(message)) for number, message in messages)
-
-    return run
+    return lambda work: work.take((number, embedder(message)) for number, message in work.messages())
 
 
 def _plan_line(sequences: Sequences, subject: Subject) -> str:

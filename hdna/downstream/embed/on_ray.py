@@ -1,16 +1,14 @@
-"""Embedders on Ray, with one model each."""
+"""Embedders on Ray: of Ray Data, with a model each."""
 
-from collections.abc import Iterable, Iterator
-
-from hdna.downstream.embed.embedder import Embedder, Wanted
-from hdna.downstream.embed.flow import Numbered, Run
+from hdna.downstream.embed.embedder import Embedder
+from hdna.downstream.embed.work import Work, Worker
 from hdna_cluster.batches import map_on_ray
 
 
-def on_ray(workers: int | None) -> Run:
-    """Run with so many workers; None: one per GPU of the cluster, or per processor if it has none."""
+def on_ray(workers: int | None) -> Worker:
+    """So many workers; None: one per GPU of the cluster, or per processor if it has none."""
 
-    def run(checkpoint: str, wanted: Wanted, messages: Iterable[Numbered]) -> Iterator[Numbered]:
-        return map_on_ray(Embedder.load, (checkpoint, wanted), messages, workers)
+    def do(work: Work) -> None:
+        work.take(map_on_ray(Embedder.load, (work.subject.url, work.wanted), work.messages(), workers))
 
-    return run
+    return do
