@@ -65,6 +65,8 @@ _INPUTS = (
     ("eval", "embed", "run", "--fasta", "?", "--out", "e.parquet"),
     ("eval", "embed", "run", "--bed", "?", "--fasta", "g.fa", "--out", "e.parquet"),
     ("eval", "embed", "run", "--table", "?", "--out", "e.parquet"),
+    ("eval", "context", "?", "--out", "new"),
+    ("eval", "needle", "?", "--out", "new"),
 )
 _OUTPUTS = (
     ("prep", "synth", "--bases", "5000", "--out", "?"),
@@ -84,6 +86,9 @@ _NUMBERS = (
     ("prep", "shards", "g.zarr", "--out", "new", "--workers", "?"),
     ("plan", "quickstart", "--devices", "?"),
     ("eval", "embed", "run", "--fasta", "g.fa", "--out", "e.parquet", "--layer", "?"),
+    ("eval", "context", "run", "--out", "new", "--max-bases", "?"),
+    ("eval", "needle", "run", "--out", "new", "--unit", "?"),
+    ("eval", "needle", "run", "--out", "new", "--copies", "?"),
 )
 _MISTYPED = (
     ["nope"], ["prep", "nope"], ["prep", "shards"], ["prep", "genome", "g.fa"], ["--nope"], ["report"], ["train"],
@@ -92,6 +97,8 @@ _MISTYPED = (
     ["prep", "shards", "g.zarr", "--out", "new", "--splits", "g.bed", "--split-by", "hash"], ["doctor", "a", "b"],
     ["prep", "genome", "g.fa", "--out", "new", "--backend", "moon"], ["checkpoints", "verify"], ["plan"],
     ["prep", "member", "g.fa"], ["prep", "member", "--in", "set"],
+    ["eval", "nope"], ["eval", "context", "run"], ["eval", "needle", "run"],
+    ["eval", "context", "run", "--out", "new", "--split", "train"],
     ["export", "run", "--out", "new"], ["export", "run", "--to", "moon", "--out", "new"],
     ["export", "run", "--to", "hf"],
     ["eval"], ["eval", "embed", "run", "--out", "e.parquet"], ["eval", "embed", "run", "--fasta", "g.fa"],

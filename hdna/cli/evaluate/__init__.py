@@ -2,7 +2,7 @@
 
 import typer
 
-from hdna.cli.evaluate.embed import embed
+from hdna.cli.evaluate import context, embed, needle
 
 app = typer.Typer(
     name="eval",
@@ -10,4 +10,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Judge a checkpoint: context, labelled tasks, variants, embeddings, and the report that gathers all of it.",
 )
-app.command("embed")(embed)
+app.command("context")(context.context)
+app.command("embed")(embed.embed)
+app.command("needle")(needle.needle)
