@@ -14,6 +14,7 @@ from hdna.errors import InputError
 _OF_LOST_PROCESSES = (
     "A worker died or was killed while executing a task",
     "Task Mailbox.put failed",
+    "Task MapWorker(",  # of Ray Data: it is tried again
     "The node with node id",  # is dead, after so many missed health checks
 )
 

@@ -66,6 +66,10 @@ _INPUTS = (
     ("eval", "variants", "run", "--vcf", "?", "--fasta", "g.zarr", "--out", "new.vcf.gz"),
     ("eval", "variants", "run", "--saturate", "?", "--fasta", "g.zarr", "--out", "new.vcf.gz"),
     ("eval", "variants", "run", "--vcf", "v.vcf", "--fasta", "?", "--out", "new.vcf.gz"),
+    ("eval", "embed", "?", "--fasta", "g.fa", "--out", "e.parquet"),
+    ("eval", "embed", "run", "--fasta", "?", "--out", "e.parquet"),
+    ("eval", "embed", "run", "--bed", "?", "--fasta", "g.fa", "--out", "e.parquet"),
+    ("eval", "embed", "run", "--table", "?", "--out", "e.parquet"),
     ("eval", "context", "?", "--out", "new"),
     ("eval", "needle", "?", "--out", "new"),
 )
@@ -78,6 +82,7 @@ _OUTPUTS = (
     ("adapt", "g.fa", "--from", "run", "--out", "?"),
     ("export", "run", "--to", "standalone", "--out", "?"),
     ("eval", "variants", "run", "--vcf", "v.vcf", "--fasta", "g.zarr", "--out", "?"),
+    ("eval", "embed", "run", "--fasta", "g.fa", "--out", "?"),
 )
 _NUMBERS = (
     ("prep", "synth", "--out", "new", "--bases", "?"),
@@ -88,6 +93,7 @@ _NUMBERS = (
     ("plan", "quickstart", "--devices", "?"),
     ("eval", "variants", "run", "--vcf", "v.vcf", "--fasta", "g.zarr", "--out", "new.vcf.gz", "--context", "?"),
     ("eval", "variants", "run", "--vcf", "v.vcf", "--fasta", "g.zarr", "--out", "new.vcf.gz", "--workers", "?"),
+    ("eval", "embed", "run", "--fasta", "g.fa", "--out", "e.parquet", "--layer", "?"),
     ("eval", "context", "run", "--out", "new", "--max-bases", "?"),
     ("eval", "needle", "run", "--out", "new", "--unit", "?"),
     ("eval", "needle", "run", "--out", "new", "--copies", "?"),
@@ -106,6 +112,10 @@ _MISTYPED = (
     ["export", "run", "--to", "hf"], ["eval", "variants", "run", "--fasta", "g.fa", "--out", "new.vcf.gz"],
     ["eval", "variants", "run", "--vcf", "v.vcf", "--saturate", "g.bed", "--fasta", "g.fa", "--out", "new.vcf.gz"],
     ["eval", "variants", "run", "--vcf", "v.vcf", "--fasta", "g.fa", "--out", "new.vcf.gz", "--controls"],
+    ["export", "run", "--to", "hf"],
+    ["eval"], ["eval", "embed", "run", "--out", "e.parquet"], ["eval", "embed", "run", "--fasta", "g.fa"],
+    ["eval", "embed", "run", "--bed", "g.bed", "--out", "e.parquet"],
+    ["eval", "embed", "run", "--table", "t.csv", "--fasta", "g.fa", "--out", "e.parquet"],
     ["checkpoints", "prune", "run", "--keep-last", "0"], ["checkpoints", "prune", "run", "--keep-every", "-1"],
     ["plan", "quickstart", "no_equals_sign"], ["plan", "quickstart", "=5"], ["plan", "quickstart", "a.b.c=5"],
     ["plan", "quickstart", "curriculum.9.context_length=5"], ["plan", "quickstart", "curriculum.x=5"],

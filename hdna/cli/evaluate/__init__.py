@@ -5,6 +5,7 @@ import typer
 from hdna.cli.evaluate.report import report
 from hdna.cli.evaluate.variants import variants
 from hdna.cli.evaluate import context, needle
+from hdna.cli.evaluate import context, embed, needle
 
 app = typer.Typer(
     name="eval",
@@ -15,4 +16,5 @@ app = typer.Typer(
 app.command("report")(report)
 app.command("variants")(variants)
 app.command("context")(context.context)
+app.command("embed")(embed.embed)
 app.command("needle")(needle.needle)
