@@ -20,7 +20,7 @@ from support.ray_cluster import Cluster
 
 from hdna.checkpoint import list_checkpoints, load_weights
 from hdna.run.files import read_json, read_metrics
-from hdna_cluster.launch import processors_each
+from hdna_cluster.resources import processors_each
 
 HDNA = str(Path(sys.executable).with_name("hdna"))
 TIMEOUT_S = 240

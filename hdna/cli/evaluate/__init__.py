@@ -6,6 +6,8 @@ from hdna.cli.evaluate.presets import presets
 from hdna.cli.evaluate.report import report
 from hdna.cli.evaluate.task import task
 from hdna.cli.evaluate.variants import variants
+from hdna.cli.evaluate import context, needle
+from hdna.cli.evaluate import context, embed, needle
 
 app = typer.Typer(
     name="eval",
@@ -17,3 +19,6 @@ app.command("task")(task)
 app.command("presets")(presets)
 app.command("report")(report)
 app.command("variants")(variants)
+app.command("context")(context.context)
+app.command("embed")(embed.embed)
+app.command("needle")(needle.needle)
