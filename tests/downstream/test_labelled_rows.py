@@ -71,6 +71,7 @@ def test_csv_tsv_parquet_fasta_and_bed_give_the_same_rows(tmp_path: Path) -> Non
         assert made.problem.test.labels.tolist() == [label for _, label in test]
         assert made.problem.kind == "single_label"
         assert not made.apart
+    assert "1 is taken for chr1" in " ".join(found[-1].notes)
 
 
 def test_a_minus_in_a_bed_file_is_the_other_strand(tmp_path: Path) -> None:

@@ -2,12 +2,7 @@
 
 import typer
 
-from hdna.cli.evaluate.presets import presets
-from hdna.cli.evaluate.report import report
-from hdna.cli.evaluate.task import task
-from hdna.cli.evaluate.variants import variants
-from hdna.cli.evaluate import context, needle
-from hdna.cli.evaluate import context, embed, needle
+from hdna.cli.evaluate import context, embed, needle, presets, report, task, variants
 
 app = typer.Typer(
     name="eval",
@@ -15,10 +10,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Judge a checkpoint: context, labelled tasks, variants, embeddings, and the report that gathers all of it.",
 )
-app.command("task")(task)
-app.command("presets")(presets)
-app.command("report")(report)
-app.command("variants")(variants)
 app.command("context")(context.context)
+app.command("task")(task.task)
+app.command("presets")(presets.presets)
+app.command("variants")(variants.variants)
 app.command("embed")(embed.embed)
 app.command("needle")(needle.needle)
+app.command("report")(report.report)

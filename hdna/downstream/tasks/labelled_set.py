@@ -46,6 +46,7 @@ def make_set(
         if rows is not None:
             splits[split], others = admit(rows, labelling, longest, split)
             apart += others
+            notes += [f"{rows.url}: {rows.note}"] if rows.note else []
     _refuse_one_class(splits["train"], labelling, "train")
     for split, share in (("test", TEST_SHARE), ("valid", VALID_SHARE)):
         if split not in splits:

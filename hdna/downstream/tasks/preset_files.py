@@ -3,17 +3,14 @@
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from hdna import storage
 from hdna.downstream.tasks.presets import Preset
-from hdna.downstream.tasks.source_rows import SourceRows, read_labelled_table
+from hdna.downstream.tasks.source_rows import SourceRows, read_labelled_table, read_records
 from hdna.downstream.tasks.species import cut_species
 from hdna.errors import InputError
 from hdna.genome.store import GenomeStore
 from hdna.storage.os_errors import os_errors_explained
-from hdna_prep.fasta import Header, read_fasta
-from hdna_prep.source import Source
 
 _SPLITS = {"train": ("train",), "valid": ("valid", "val", "dev", "validation"), "test": ("test",)}
 _TABLES, _FASTA = ("csv", "tsv", "parquet"), ("fasta", "fa", "fna")
@@ -77,15 +74,13 @@ def _text_files(folder: Path) -> Iterator[Path]:
 
 def _read_labels_in_headers(url: str) -> SourceRows:
     """FASTA whose header lines end in the label: after the last '|', or as their last digit."""
-    headers, sequences, labels = list[Header](), list[list[str]](), list[Any]()
-    for piece in read_fasta(Source(url)):
-        if isinstance(piece, Header):
-            text = piece.text.decode().strip()
-            _, bar, last = text.rpartition("|")
-            headers.append(piece)
-            sequences.append([])
-            labels.append(last.strip() if bar else text[-1] if text[-1].isdigit() else None)
-        else:
-            sequences[-1].append(piece.decode())
-    joined = ["".join(pieces) for pieces in sequences]
-    return SourceRows(url, joined, {"label": labels}, lambda row: f"{url}:{headers[row].line}")
+    headers, sequences = read_records(url)
+    labels = [_label_in(header.text.decode().strip()) for header in headers]
+    return SourceRows(url, sequences, {"label": labels}, lambda row: f"{url}:{headers[row].line}")
+
+
+def _label_in(header: str) -> str | None:
+    _, bar, last = header.rpartition("|")
+    if bar:
+        return last.strip()
+    return header[-1] if header[-1].isdigit() else None
