@@ -4,8 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.fuzz_doors import save_checkpoint
 
+from hdna.checkpoint import RunState, checkpoint_url
+from hdna.config.recipe import parse_recipe
+from hdna.downstream.subject import Subject
 from hdna.downstream.tasks.leaks import leaks_from_rows, leaks_from_sets
+from hdna.downstream.tasks.pretraining_sets import pretraining_sets, trained_before
+from hdna.errors import InputError
 from hdna.genome import alphabet
 from hdna.genome.interval import Interval
 from hdna.genome.packing import Bytes
@@ -77,3 +83,27 @@ def test_rows_of_the_pretraining_train_split_are_found_and_only_they(tiny_set: P
     found = leaks_from_sets(test, [shard_set])
     assert found.found_N.tolist() == wanted
     assert any(wanted) and not all(wanted)
+
+
+def committed(folder: Path, recipe: str, data: dict[str, str]) -> Subject:
+    """A checkpoint that says what it was trained on, as far as that is asked."""
+    save_checkpoint(folder, RunState(step=1, tokens=1, recipe=recipe, data=data))
+    return Subject(checkpoint_url(str(folder), 1, 0), 1, 1, "0" * 64, parse_recipe(recipe, "r"), None, None)  # type: ignore[arg-type]
+
+
+def test_the_sets_of_pretraining_are_those_that_the_checkpoint_names(tmp_path: Path, tiny_recipe: Path) -> None:
+    recipe = tiny_recipe.read_text()
+    (url,) = parse_recipe(recipe, "r").data.shards
+    checksum = load_shard_set(url).checksum
+    found = pretraining_sets(committed(tmp_path / "good", recipe, {"0": checksum}))
+    assert [own.url for own in found] == [url]
+    for name, data in (("imported", {}), ("changed", {"0": "0" * 64})):
+        with pytest.raises(InputError, match=r"does not say|has changed"):
+            pretraining_sets(committed(tmp_path / name, recipe, data))
+
+
+def test_what_a_run_began_from_is_said(tmp_path: Path, tiny_recipe: Path) -> None:
+    recipe = tiny_recipe.read_text()
+    assert trained_before(committed(tmp_path / "one", recipe, {})) is None
+    began = recipe.replace("seed: 5}", "seed: 5, init_from: runs/human}")
+    assert "runs/human" in str(trained_before(committed(tmp_path / "two", began, {})))

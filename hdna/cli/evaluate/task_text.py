@@ -51,7 +51,8 @@ def _leaks(body: Mapping[str, Any], main: str) -> list[str]:
         found = ", ".join(f"{count:,} {_band(band)}" for band, count in own["found"].items())
         without = own["metrics_without"]
         shown = "no row is left without them" if without is None else f"{main} without them {_cell(without[main])}"
-        lines.append(f"test rows in {where}: {found}; {shown}")
+        reason = f"; {own['reason']}" if own.get("reason") else ""
+        lines.append(f"test rows in {where}: {found}; {shown}{reason}")
     return lines
 
 

@@ -13,10 +13,10 @@ from hdna.downstream.tasks.judgement import calibration, compare
 from hdna.downstream.tasks.labelled_set import LabelledSet
 from hdna.downstream.tasks.leaks import Leaks, leaks_from_rows, leaks_from_sets
 from hdna.downstream.tasks.learning_curve import Say, learning_curve
+from hdna.downstream.tasks.pretraining_sets import pretraining_sets, trained_before
 from hdna.downstream.tasks.problem import Method, Problem
 from hdna.downstream.tasks.strata import strata
 from hdna.errors import InputError
-from hdna.genome.shard_set import load_shard_set
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,8 @@ def _leaks(
     among_train = leaks_from_rows(test, rest)
     say("looking for test rows in the pretraining set")
     try:
-        sets = [load_shard_set(url) for url in subject.config.data.shards]
-        pretraining = _told(leaks_from_sets(test, sets), what, scores, figures)
+        pretraining = _told(leaks_from_sets(test, pretraining_sets(subject)), what, scores, figures)
+        pretraining["reason"] = trained_before(subject) or ""
     except InputError as error:
         reason = f"not compared: {error}"
         pretraining = {"rows": len(test), "found": None, "metrics_without": None, "reason": reason}
