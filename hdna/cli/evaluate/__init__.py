@@ -2,10 +2,7 @@
 
 import typer
 
-from hdna.cli.evaluate.report import report
-from hdna.cli.evaluate.variants import variants
-from hdna.cli.evaluate import context, needle
-from hdna.cli.evaluate import context, embed, needle
+from hdna.cli.evaluate import context, embed, needle, report, variants
 
 app = typer.Typer(
     name="eval",
@@ -13,8 +10,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Judge a checkpoint: context, labelled tasks, variants, embeddings, and the report that gathers all of it.",
 )
-app.command("report")(report)
-app.command("variants")(variants)
 app.command("context")(context.context)
+app.command("variants")(variants.variants)
 app.command("embed")(embed.embed)
 app.command("needle")(needle.needle)
+app.command("report")(report.report)
