@@ -89,7 +89,11 @@ def whole_and_sliced(ranks: int) -> list[Case]:
 def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Seen]:
     """Every case on 2, 3 and 4 ranks; one start of the ranks for all of them."""
     ranks = request.param
-    cases = [*(variants(ranks) if ranks < 4 else few_variants()), *whole_and_sliced(ranks), *(sharing() if ranks == 3 else [])]
+    cases = [
+        *(variants(ranks) if ranks < 4 else few_variants()),
+        *whole_and_sliced(ranks),
+        *(sharing() if ranks == 3 else []),
+    ]
     return counted(ranks, cases, tmp_path_factory.mktemp("ranks"))
 
 
