@@ -84,16 +84,23 @@ def figures(drawings: Iterable[Html]) -> Html:
     return Html(f'<div class="traces">\n{_lines(drawing.text for drawing in drawings)}\n</div>')
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]], text_columns: int = 1, marked: str = "") -> Html:
-    """A table with `text_columns` columns of text, then columns of numbers.
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    text_columns: int = 1,
+    marked: str = "",
+    dense: bool = False,
+) -> Html:
+    """A table with `text_columns` columns of text, then columns of numbers; `dense`: small, for many columns.
 
     Rows whose first cell starts with `marked` are highlighted.
     """
     kinds = ["" if number < text_columns else ' class="number"' for number in range(len(columns))]
     top = "".join(f'<th scope="col"{kind}>{escape(column)}</th>' for kind, column in zip(kinds, columns, strict=True))
     body = (_row(cells, kinds, bool(marked) and cells[0].startswith(marked)) for cells in rows)
+    style = "scroll dense" if dense else "scroll"
     return Html(
-        f'<div class="scroll"><table>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{_lines(body)}\n</tbody></table></div>'
+        f'<div class="{style}"><table>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{_lines(body)}\n</tbody></table></div>'
     )
 
 

@@ -83,12 +83,12 @@ def test_every_entry_of_the_schema_is_described() -> None:
 
 def test_the_page_shows_the_figures_of_the_evidence(run: Path, evidence: Path) -> None:
     found, page = report(run, evidence)
-    beside = table(page, "Task", "Method", "Figure", "This model", "Baseline")
-    assert beside[0][2:] == [
-        "mcc", "0.512 (0.462 to 0.562)", "kmer_logistic", "0.634 (0.584 to 0.684)", "−0.122 (−0.172 to −0.072)",
-        "kmer_logistic",
+    beside = table(page, "Task", "Baseline", "Who wins")
+    assert beside[0] == [
+        "enhancers by probe: mcc", "kmer_logistic", "kmer_logistic",
+        "0.512 (0.462 to 0.562)", "0.634 (0.584 to 0.684)", "−0.122 (−0.172 to −0.072)",
     ]  # fmt: skip
-    assert [row[-1] for row in beside[:3]] == ["kmer_logistic", "this model", "undecided"]
+    assert [row[2] for row in beside[:3]] == ["kmer_logistic", "this model", "undecided"]
     context = table(page, "Context", "Bits per base")
     assert context[0] == ["64", "1.9512", "1.9412 to 1.9612", "1.7512", "2.0512", "123,456"]
     assert table(page, "Labels")[0] == [
@@ -121,8 +121,11 @@ def test_figures_are_drawn_from_the_evidence(run: Path, evidence: Path) -> None:
 def test_the_verdict_says_who_wins_and_what_is_not_shown(run: Path, evidence: Path) -> None:
     found, page = report(run, evidence)
     said = " ".join(found["verdict"])
-    assert "Against kmer_logistic it wins 0 of 2 tasks and loses 2; 0 are undecided" in said
-    assert "Against cnn it wins 2 of 2" in said and "Against scratch it wins 0 of 2 tasks and loses 0; 2 are" in said
+    assert "Against kmer_logistic it wins 0 of 2 tasks and loses 2." in said
+    assert (
+        "Against cnn it wins 2 of 2" in said
+        and "Against scratch it wins 0 of 2 tasks and loses 0; 2 undecided:" in said
+    )
     assert "It has seen 5,120 tokens, 0.00% of what" in said and "Longer context helps: 0.0200" in said
     assert "AUROC 0.511 (0.491 to 0.531): not shown to differ from chance" in said
     assert "It copies from 64 bases back" in said
@@ -168,7 +171,7 @@ def test_a_task_that_lacks_something_is_not_taken_for_whole(run: Path, tmp_path:
     ):
         assert what in lacking
     assert "labelled tasks beside baselines" not in lacking
-    assert table(page, "Task")[0][3:5] == ["0.512 (0.462 to 0.562)", "no baseline"]
+    assert table(page, "Task", "Baseline")[0][1:4] == ["none", "–", "0.512 (0.462 to 0.562)"]
 
 
 def test_required_evidence_that_is_missing_is_an_error_and_nothing_is_written(run: Path, evidence: Path) -> None:
@@ -204,18 +207,18 @@ def test_costs_are_those_of_the_evidence_by_the_megabase(run: Path, evidence: Pa
     assert own["seconds_per_megabase"] == pytest.approx(7200 / 5_120 * 1e6)
     assert own["peak_memory_bytes"] == int(0.6 * 2**30)
     assert embedded["other_device"] and embedded["price"] is None and not scored["other_device"]
-    rows = {row[0]: row[1:] for row in table(page, "Work", "Device")}
-    assert rows["scored: bits per base by context"][2:] == [
+    rows = {row[0]: row[1:] for row in table(page, "Work", "Where and when")}
+    assert rows["scored: bits per base by context"][1:] == [
         "12", "0.003333", "1.5", "8", "1.50 GiB", "0.03", "0.02"
     ]  # fmt: skip
-    assert rows["embedded: 12 sequences"][0] == "NVIDIA H200 (another device)"
+    assert rows["embedded: 12 sequences"][0] == "NVIDIA H200 (another device), 2026-01-02"
     assert found["simpler_deployment"]["least_memory_bytes"] == 3 * 2**29
 
 
 def test_without_a_price_only_hours_are_shown(run: Path, evidence: Path) -> None:
     found, page = report(run, evidence)
     assert all(one["price"] is None for one in found["simpler_deployment"]["costs"])
-    assert "Price per megabase" not in page.text and "not given (--price)" in page.text
+    assert "Price per Mb" not in page.text and "not given (--price)" in page.text
     assert "want what one device costs" in failure("eval", "report", run, "--out", evidence, "--price", "nan")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from hdna.downstream.benefits.bodies import Attention
 from hdna.downstream.benefits.form import Deployment, Found, Judged, Price
-from hdna.downstream.benefits.shown import NOT_STATED, compact, device, gib, origin
+from hdna.downstream.benefits.shown import NOT_STATED, compact, day, device, gib, origin
 from hdna.report import markup
 from hdna.report.curves import Curve, curves_plot
 from hdna.report.markup import Html
@@ -35,9 +35,9 @@ def _facts(found: Deployment, subject: Judged) -> Iterator[tuple[str, str]]:
 
 def _costs(found: Deployment) -> Iterator[Html]:
     priced = found.price_per_hour is not None
-    columns = ["Work", "Device", "Date", "Seconds", "Device hours", "Megabases", "Seconds per megabase", "Peak memory"]
-    columns += ["Price", "Price per megabase"] if priced else []
-    yield markup.table(columns, [_cost(one, priced) for one in found.costs], 3)
+    columns = ["Work", "Where and when", "Seconds", "Device hours", "Mb", "Seconds per Mb", "Peak memory"]
+    columns += ["Price", "Price per Mb"] if priced else []
+    yield markup.table(columns, [_cost(one, priced) for one in found.costs], 2, dense=True)
     note = "Seconds are wall time, device hours those of all workers together; loading counts, so small jobs look dear."
     if priced:
         note += " Work on another device has no price here: its hour may cost something else."
@@ -53,8 +53,8 @@ def _cost(one: Price, priced: bool) -> tuple[str, ...]:
         gib(one.peak_memory_bytes),
     )
     prices = (compact(one.price), compact(one.price_per_megabase)) if priced else ()
-    where = device(one.device, one.other_device)
-    return f"{one.kind}: {one.work}", where, one.date or NOT_STATED, *numbers, *prices
+    where = f"{device(one.device, one.other_device)}, {day(one.date)}"
+    return f"{one.kind}: {one.work}", where, *numbers, *prices
 
 
 def _attention(found: Found[Attention], name: str) -> Iterator[Html]:

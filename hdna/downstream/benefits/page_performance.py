@@ -71,16 +71,15 @@ def _overview(tasks: Sequence[Found[Task]], compared: Sequence[Comparison]) -> I
     rows = []
     for body in (task.body for task in tasks):
         metric = main_metric(body)
-        own = in_words(body.metrics.get(metric, UNKNOWN))
+        name, own = f"{body.task} by {body.method}: {metric}", in_words(body.metrics.get(metric, UNKNOWN))
         beside = [one for one in compared if (one.task, one.method) == (body.task, body.method)]
         if not beside:
-            rows.append((body.task, body.method, metric, own, "no baseline", NONE, NONE, NONE))
+            rows.append((name, "none", NONE, own, NONE, NONE))
         for one in beside:
             wins = {"model": "this model", "baseline": one.baseline}.get(one.winner, one.winner)
-            other, difference = in_words(one.other), in_words(one.difference, signed=True)
-            rows.append((body.task, body.method, metric, own, one.baseline, other, difference, wins))
-    columns = ("Task", "Method", "Figure", "This model", "Baseline", "Its figure", "Difference", "Who wins")
-    yield markup.table(columns, rows, len(columns))
+            rows.append((name, one.baseline, wins, own, in_words(one.other), in_words(one.difference, signed=True)))
+    columns = ("Task", "Baseline", "Who wins", "This model", "Its figure", "Difference")
+    yield markup.table(columns, rows, 3, dense=True)
     yield markup.paragraph(
         "Difference: this model minus the baseline on the same test rows, resampled in pairs. Who wins is undecided "
         "where its interval holds zero. Higher is better; below, of the calibration error (ece) lower is."
@@ -99,6 +98,7 @@ def _task(found: Found[Task], number: int) -> Iterator[Html]:
             (name, in_words(own), *(in_words(body.baselines[one].metrics.get(name, UNKNOWN)) for one in names))
             for name, own in body.metrics.items()
         ],
+        dense=True,
     )
     if names:
         yield markup.table(
@@ -107,6 +107,7 @@ def _task(found: Found[Task], number: int) -> Iterator[Html]:
                 (name, *(in_words(body.baselines[one].difference.get(name, UNKNOWN), True) for one in names))
                 for name in body.metrics
             ],
+            dense=True,
         )
     if body.leaks:
         yield markup.facts(entry for kind, leak in body.leaks.items() for entry in _leak(kind, leak, metric))
@@ -140,7 +141,7 @@ def _strata(body: Task, metric: str) -> Iterator[Html]:
             figures = (in_words(stratum.metrics.get(one, {}).get(metric, UNKNOWN)) for one in methods)
             rows.append((f"{by}: {name}", f"{stratum.rows:,}", *figures))
     if rows:
-        yield markup.table((f"Stratum ({metric})", "Rows", *methods), rows)
+        yield markup.table((f"Stratum ({metric})", "Rows", *methods), rows, 1, dense=True)
 
 
 def _calibration(body: Task, name: str) -> Html:

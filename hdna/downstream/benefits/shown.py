@@ -27,8 +27,13 @@ def number(value: float | None, signed: bool = False) -> str:
 
 
 def compact(value: float | None) -> str:
-    """Four significant digits, for what may be small or large: seconds, prices."""
-    return NONE if value is None else f"{value:,.4g}"
+    """Four significant digits, or all before the point, for what may be small or large: seconds, prices."""
+    return NONE if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def day(date: str) -> str:
+    """Of a time in UTC."""
+    return date[:10] or f"date {NOT_STATED}"
 
 
 def gib(size: int | None) -> str:
@@ -74,4 +79,4 @@ def device(name: str, other: bool) -> str:
 
 def origin(source: Source) -> str:
     """Where a figure is from, in a sentence."""
-    return f"From {source.file}: {device(source.device, source.other_device)}, {source.date or 'date ' + NOT_STATED}."
+    return f"From {source.file}: {device(source.device, source.other_device)}, {day(source.date)}."

@@ -49,10 +49,9 @@ def _tasks(found: Gathered, compared: Sequence[Comparison]) -> Iterator[str]:
         own = [one for one in compared if one.baseline == baseline]
         won, lost = (sum(one.winner == who for one in own) for who in ("model", "baseline"))
         noun = "tasks" if len({one.task for one in own}) == len(own) else "tasks and methods"
-        yield (
-            f"Against {baseline} it wins {won} of {len(own)} {noun} and loses {lost}; {len(own) - won - lost} are "
-            "undecided, because the interval of the difference holds zero or there is none."
-        )
+        rest = len(own) - won - lost
+        undecided = f"; {rest} undecided: the interval of the difference holds zero, or there is none" if rest else ""
+        yield f"Against {baseline} it wins {won} of {len(own)} {noun} and loses {lost}{undecided}."
 
 
 def _labels(curves: Sequence[LabelCurve]) -> str:
