@@ -86,6 +86,7 @@ _NUMBERS = (
     ("prep", "shards", "g.zarr", "--out", "new", "--workers", "?"),
     ("plan", "quickstart", "--devices", "?"),
     ("eval", "embed", "run", "--fasta", "g.fa", "--out", "e.parquet", "--layer", "?"),
+    ("eval", "embed", "run", "--fasta", "g.fa", "--out", "e.parquet", "--sequence-parallel", "?"),
     ("eval", "context", "run", "--out", "new", "--max-bases", "?"),
     ("eval", "needle", "run", "--out", "new", "--unit", "?"),
     ("eval", "needle", "run", "--out", "new", "--copies", "?"),
