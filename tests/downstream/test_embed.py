@@ -249,7 +249,7 @@ def test_a_full_disk_at_the_end_costs_no_finished_part(
     arguments = str(folder / "run"), Origin(fasta=str(folder / "g.fa")), str(tmp_path / "e.parquet"), MEAN
     with monkeypatch.context() as patch:
         patch.setattr(ParquetResult, "write", full)
-        with pytest.raises(InputError, match=r"e.parquet: No space .* what is finished is kept"):
+        with pytest.raises(InputError, match=r"e.parquet: No space .*; what is finished is kept"):
             embed(*arguments, None, lambda line: None)
     assert not (tmp_path / "e.parquet").exists()
     again = embed(*arguments, None, lambda line: None)

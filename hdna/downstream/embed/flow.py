@@ -47,7 +47,7 @@ def embed(
         left = [part for part in parts if not files.has(part)]
         do = elsewhere or _in_this_process(subject, wanted)
         began = time.monotonic()
-        with _finished_parts_kept(out):
+        with _finished_kept(out, parts, files):
             do(Work(subject, wanted, origin, sequences, folder, left, files))
             seconds = time.monotonic() - began
             notes = notes_of(subject.url, subject.checksum, wanted)
@@ -62,14 +62,15 @@ def embed(
 
 
 @contextmanager
-def _finished_parts_kept(out: str) -> Iterator[None]:
-    """Whatever fails (a full disk, a bucket), hours of work are not removed with the staging folder."""
+def _finished_kept(out: str, parts: list[Part], files: PartFiles) -> Iterator[None]:
+    """Whatever fails (a full disk, a bucket), finished parts are not removed with the staging folder."""
     try:
         yield
-    except OSError as error:
-        raise InterruptedWorkError(f"{explain(out, error)}: what is finished is kept for the same command") from error
-    except InputError as error:
-        raise InterruptedWorkError(str(error)) from error
+    except (OSError, InputError) as error:
+        if not any(files.has(part) for part in parts):
+            raise
+        what = explain(out, error) if isinstance(error, OSError) else str(error)
+        raise InterruptedWorkError(f"{what}; what is finished is kept for the same command") from error
 
 
 def _plan(sequences: Sequences, subject: Subject, wanted: Wanted, folder: Path) -> tuple[list[Part], PartFiles]:
