@@ -28,6 +28,11 @@ def read_columns(url: str) -> list[tuple[str, list[Any]]]:
         raise InputError(f"{url}: damaged Parquet ({error}): write or copy it again") from None
 
 
+def require_pyarrow() -> None:
+    """Raise InputError when pyarrow is not installed."""
+    _pyarrow()
+
+
 class VectorFile:
     """A file of rows that have vectors, written in groups of rows; a context manager.
 

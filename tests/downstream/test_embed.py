@@ -1,6 +1,9 @@
 """Embeddings: those that the model has, whatever the batch, the file, the interruption; bad input is one line."""
 
+import errno
+import os
 import re
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -21,6 +24,7 @@ from hdna.config.schema import ModelConfig
 from hdna.downstream.embed import parts
 from hdna.downstream.embed.embedder import Embedder, Wanted, batches, padded_length
 from hdna.downstream.embed.flow import embed
+from hdna.downstream.embed.results import ParquetResult
 from hdna.downstream.embed.sequences import Origin
 from hdna.downstream.embed.states import hidden_states
 from hdna.downstream.embed.work import Work
@@ -234,6 +238,29 @@ def test_an_interrupted_command_goes_on(
         else:
             found = arrays(path)["embedding"]
         np.testing.assert_allclose(found, Embedder(subject, EVERY_BASE).embed(records), rtol=0, atol=1e-6)
+
+
+def test_a_full_disk_at_the_end_costs_no_finished_part(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    arguments = str(folder / "run"), Origin(fasta=str(folder / "g.fa")), str(tmp_path / "e.parquet"), MEAN
+    with monkeypatch.context() as patch:
+        patch.setattr(ParquetResult, "write", full)
+        with pytest.raises(InputError, match=r"e.parquet: No space .*; what is finished is kept"):
+            embed(*arguments, None, lambda line: None)
+    assert not (tmp_path / "e.parquet").exists()
+    again = embed(*arguments, None, lambda line: None)
+    assert again.reused_bases == again.bases and again.megabases_per_second is None
+
+
+@pytest.mark.parametrize("library", ["pyarrow", "pyarrow.parquet"])
+def test_without_pyarrow_it_is_said_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch, library: str) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(InputError, match=r"Parquet needs pyarrow: run pip install 'hdna\[eval\]'"):
+        embed("none", Origin(fasta="none"), str(folder / "new.parquet"), MEAN, None, lambda line: None)
 
 
 @pytest.mark.parametrize(

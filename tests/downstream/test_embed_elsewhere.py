@@ -1,6 +1,7 @@
 """Embeddings computed by ranks that share sequences, and by workers of Ray: the same as in one process."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 
 from hdna.cli import app
 from hdna.config.schema import ModelConfig
-from hdna.downstream.embed import on_ray, parts
+from hdna.downstream.embed import on_ranks, on_ray, parts
 from hdna.downstream.embed.embedder import Wanted
 from hdna.downstream.embed.flow import embed
 from hdna.downstream.embed.messages import pack, unpack
@@ -83,21 +84,40 @@ def test_tokens_survive_the_way_to_a_worker() -> None:
         np.testing.assert_array_equal(found, own)
 
 
-@pytest.mark.parametrize(("options", "job"), [(["--backend", "ray", "--workers", "3"], False), ([], True), ([], False)])
-def test_ray_is_used_when_asked_for_or_in_a_submitted_job(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], job: bool
+@pytest.mark.parametrize(
+    ("options", "job", "who"),
+    [
+        ("", False, []),
+        ("", True, [("on_ray", None)]),
+        ("--backend ray --workers 3", False, [("on_ray", 3)]),
+        ("--sequence-parallel 2", False, [("on_ranks", 2)]),
+        ("--sequence-parallel 2", True, [("on_ranks", 2)]),
+    ],
+)
+def test_who_does_the_work_is_asked_for_or_follows_from_a_submitted_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: str, job: bool, who: list[tuple[str, int | None]]
 ) -> None:
     run, origin = write_sequences(tmp_path)
-    asked: list[int | None] = []
+    asked: list[tuple[str, int | None]] = []
 
-    def noted(workers: int | None) -> Worker:
-        asked.append(workers)
-        raise InputError("on Ray")
+    def noted(name: str, workers: int | None, *_: object) -> Worker:
+        asked.append((name, workers))
+        raise InputError("not here")
 
-    monkeypatch.setattr(on_ray, "on_ray", noted)
+    monkeypatch.setattr(on_ray, "on_ray", partial(noted, "on_ray"))
+    monkeypatch.setattr(on_ranks, "on_ranks", partial(noted, "on_ranks"))
     if job:
         monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
-    words = ["eval", "embed", run, "--fasta", str(origin.fasta), "--out", str(tmp_path / "e.zarr"), *options]
+    words = ["eval", "embed", run, "--fasta", str(origin.fasta), "--out", str(tmp_path / "e.zarr"), *options.split()]
     ended = CliRunner().invoke(app, words)
-    assert asked == ([3] if options else [None] if job else [])
-    assert (ended.exception is None) == (tmp_path / "e.zarr").exists() == (not asked)
+    assert asked == who
+    assert (ended.exception is None) == (tmp_path / "e.zarr").exists() == (not who)
+
+
+def test_sequences_that_ranks_cannot_share_are_refused_before_they_start(tmp_path: Path) -> None:
+    run, _ = write_sequences(tmp_path)
+    (tmp_path / "long.fa").write_text(f">a\n{'A' * 300}\n")
+    origin, out = Origin(fasta=str(tmp_path / "long.fa")), tmp_path / "e.zarr"
+    with pytest.raises(InputError, match="7 ranks cannot share a sequence of 300 bases: at most 294"):
+        embed(run, origin, str(out), MEAN, on_ranks.on_ranks(7, print), lambda line: None)
+    assert not list(tmp_path.glob("*e.zarr*"))

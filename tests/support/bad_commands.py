@@ -98,6 +98,7 @@ _NUMBERS = (
     ("eval", "variants", "run", "--vcf", "v.vcf", "--fasta", "g.zarr", "--out", "new.vcf.gz", "--context", "?"),
     ("eval", "variants", "run", "--vcf", "v.vcf", "--fasta", "g.zarr", "--out", "new.vcf.gz", "--workers", "?"),
     ("eval", "embed", "run", "--fasta", "g.fa", "--out", "e.parquet", "--layer", "?"),
+    ("eval", "embed", "run", "--fasta", "g.fa", "--out", "e.parquet", "--sequence-parallel", "?"),
     ("eval", "context", "run", "--out", "new", "--max-bases", "?"),
     ("eval", "needle", "run", "--out", "new", "--unit", "?"),
     ("eval", "needle", "run", "--out", "new", "--copies", "?"),

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from hdna.downstream.embed.flow import Summary
+    from hdna.downstream.embed.summary import Summary
+    from hdna.downstream.embed.work import Worker
 
 
 class Pooling(StrEnum):
@@ -54,6 +55,9 @@ def embed(
     workers: Annotated[
         int | None, typer.Option(min=1, max=4096, help="Models that Ray runs [default: one per GPU, or processor].")
     ] = None,
+    sequence_parallel: Annotated[
+        int, typer.Option(min=1, help="Ray's workers that share each sequence, where one has too little memory.")
+    ] = 1,
 ) -> None:
     """Write the hidden states of sequences, pooled or per base, as Parquet or Zarr.
 
@@ -71,16 +75,27 @@ def embed(
     from hdna.downstream.embed.embedder import Wanted
     from hdna.downstream.embed.flow import embed as make
     from hdna.downstream.embed.sequences import Origin
-    from hdna.downstream.embed.work import Worker
+    from hdna_cluster.session import absolute_url
+
+    absolute_url(out)  # in a submitted job a relative path is refused
+    elsewhere = _elsewhere(backend, workers, sequence_parallel)
+    wanted = Wanted(layer, pool.value, dtype.value)
+    typer.echo(_text(make(run, Origin(fasta, bed, table), out, wanted, elsewhere, _say)))
+
+
+def _elsewhere(backend: Where, workers: int | None, sequence_parallel: int) -> "Worker | None":
+    """Who does the work if not this process."""
     from hdna_cluster.session import is_submitted_job
 
-    elsewhere: Worker | None = None
+    if sequence_parallel > 1:
+        from hdna.downstream.embed.on_ranks import on_ranks
+
+        return on_ranks(sequence_parallel, _say)
     if backend is Where.ray or is_submitted_job():
         from hdna.downstream.embed.on_ray import on_ray
 
-        elsewhere = on_ray(workers)
-    wanted = Wanted(layer, pool.value, dtype.value)
-    typer.echo(_text(make(run, Origin(fasta, bed, table), out, wanted, elsewhere, _say)))
+        return on_ray(workers)
+    return None
 
 
 def _say(line: str) -> None:

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,48 +14,15 @@ from hdna.downstream.embed.embedder import BATCH_TOKENS, Embedder, Wanted, padde
 from hdna.downstream.embed.parts import PART_BASES, PART_BYTES, Part, PartFiles, plan_parts
 from hdna.downstream.embed.results import Described, notes_of, result_at
 from hdna.downstream.embed.sequences import Origin, Sequences
+from hdna.downstream.embed.summary import Summary, write_summary
 from hdna.downstream.embed.work import Work, Worker
-from hdna.downstream.evidence import Cost, measured, write_evidence
+from hdna.downstream.evidence import measured
 from hdna.downstream.subject import Subject, load_subject
 from hdna.errors import InputError
 from hdna.genome import alphabet
 from hdna.model.memory import MicroStepShape, forward_bytes
-from hdna.storage.staging import staging
-
-GENOME_BASES = 3e9
-"""What throughput is extrapolated to: about a human genome."""
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What was made, for the closing line and the evidence."""
-
-    url: str
-    sequences: int
-    bases: int
-    reused_bases: int
-    """Of finished parts of an interrupted command."""
-    embedding_seconds: float
-    """Of the others."""
-    embedding_bytes: int
-    """Of all embeddings, without names and compression."""
-
-    @property
-    def megabases_per_second(self) -> float | None:
-        """None if there was nothing left to do."""
-        done = self.bases - self.reused_bases
-        return done / 1e6 / self.embedding_seconds if done else None
-
-    @property
-    def hours_for_genome(self) -> float | None:
-        """Of GENOME_BASES at this rate."""
-        rate = self.megabases_per_second
-        return GENOME_BASES / 1e6 / rate / 3600 if rate else None
-
-    @property
-    def bytes_for_genome(self) -> int:
-        """Of the embeddings of GENOME_BASES in sequences like these."""
-        return round(self.embedding_bytes * GENOME_BASES / self.bases)
+from hdna.storage.os_errors import explain
+from hdna.storage.staging import InterruptedWorkError, staging
 
 
 def embed(
@@ -80,17 +47,30 @@ def embed(
         left = [part for part in parts if not files.has(part)]
         do = elsewhere or _in_this_process(subject, wanted)
         began = time.monotonic()
-        do(Work(subject, wanted, origin, sequences, folder, left, files))
-        seconds = time.monotonic() - began
-        notes = notes_of(subject.url, subject.checksum, wanted)
-        described = Described(sequences, wanted, subject.config.model.d_model, notes)
-        result.write(folder, described, files.values(parts))
+        with _finished_kept(out, parts, files):
+            do(Work(subject, wanted, origin, sequences, folder, left, files))
+            seconds = time.monotonic() - began
+            notes = notes_of(subject.url, subject.checksum, wanted)
+            described = Described(sequences, wanted, subject.config.model.d_model, notes)
+            result.write(folder, described, files.values(parts))
     cost.bases = sum(part.bases for part in left)
     bases, rows = int(sequences.lengths_N.sum()), sum(part.rows for part in parts)
     size = rows * subject.config.model.d_model * np.dtype(wanted.dtype).itemsize
     summary = Summary(out, len(sequences), bases, bases - cost.bases, seconds, size)
-    _write_evidence(summary, sequences, subject, wanted, cost)
+    write_summary(summary, int(sequences.lengths_N.max()), subject, wanted, cost)
     return summary
+
+
+@contextmanager
+def _finished_kept(out: str, parts: list[Part], files: PartFiles) -> Iterator[None]:
+    """Whatever fails (a full disk, a bucket), finished parts are not removed with the staging folder."""
+    try:
+        yield
+    except (OSError, InputError) as error:
+        if not any(files.has(part) for part in parts):
+            raise
+        what = explain(out, error) if isinstance(error, OSError) else str(error)
+        raise InterruptedWorkError(f"{what}; what is finished is kept for the same command") from error
 
 
 def _plan(sequences: Sequences, subject: Subject, wanted: Wanted, folder: Path) -> tuple[list[Part], PartFiles]:
@@ -129,20 +109,3 @@ def _resume_key(subject: Subject, wanted: Wanted, stamps: str) -> str:
     choice = [wanted.layer, wanted.pool, wanted.dtype, PART_BASES, PART_BYTES]
     what = json.dumps([__version__, subject.checksum, stamps, choice])
     return hashlib.sha256(what.encode()).hexdigest()[:16]
-
-
-def _write_evidence(summary: Summary, sequences: Sequences, subject: Subject, wanted: Wanted, cost: Cost) -> None:
-    body = {
-        "url": summary.url,
-        "sequences": summary.sequences,
-        "bases": summary.bases,
-        "longest": int(sequences.lengths_N.max()),
-        "pool": wanted.pool,
-        "layer": wanted.layer,
-        "dtype": wanted.dtype,
-        "megabases_per_second": summary.megabases_per_second,
-        "hours_for_3_gigabases": summary.hours_for_genome,
-        "bytes_for_3_gigabases": summary.bytes_for_genome,
-    }
-    folder = summary.url.rstrip("/").rpartition("/")[0]
-    write_evidence(folder or ("/" if summary.url.startswith("/") else "."), "embed", subject, cost, body)

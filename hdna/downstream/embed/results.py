@@ -19,7 +19,7 @@ from hdna import storage
 from hdna.downstream.embed.embedder import Values, Wanted
 from hdna.downstream.embed.parts import Part
 from hdna.downstream.embed.sequences import EMBEDDING, LENGTH, OFFSETS, Sequences
-from hdna.downstream.parquet import VectorFile
+from hdna.downstream.parquet import VectorFile, require_pyarrow
 from hdna.errors import InputError
 from hdna.genome.arrays import create_group, create_table_array
 from hdna.storage.manifest import Format, describe_folder
@@ -53,7 +53,7 @@ class Result(Protocol):
     """A kind of result at a URL."""
 
     def refuse_existing(self) -> None:
-        """Raise InputError when something is there."""
+        """Raise InputError when something is there, or the library that writes it is not."""
 
     def write(self, scratch: Path, described: Described, parts: Iterator[tuple[Part, Values]]) -> None:
         """Make it of all parts in order, in a folder of this machine, and let it appear at its URL."""
@@ -78,6 +78,7 @@ class ParquetResult:
         """Raise InputError when something is there."""
         refuse_existing(self.url, _NOUN)
         refuse_existing_file(self.url, _NOUN)
+        require_pyarrow()
 
     def write(self, scratch: Path, described: Described, parts: Iterator[tuple[Part, Values]]) -> None:
         """See `Result`."""

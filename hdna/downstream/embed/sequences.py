@@ -69,6 +69,11 @@ class Origin:
         """What changes with the content: of files, size and time of change. Raises InputError for a missing one."""
         return json.dumps([_stamp(url) for url in (self.fasta, self.bed, self.table) if url is not None])
 
+    def with_urls(self, change: Callable[[str], str]) -> "Origin":
+        """The same, each URL changed."""
+        urls = (self.fasta, self.bed, self.table)
+        return Origin(*(url if url is None else change(url) for url in urls))
+
     def open(self, scratch: Path, say: Callable[[str], None]) -> Sequences:
         """Read what there is to know of the sequences; a FASTA file becomes a genome store in the folder `scratch`.
 
