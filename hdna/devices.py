@@ -1,6 +1,11 @@
 """Accelerators whose data sheets are known: dense rates, without sparsity."""
 
+import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,15 @@ DEVICES = {
 def device_called(torch_name: str | None) -> Device | None:
     """The device of a run by the name in its environment.json; None if its data sheet is not known."""
     return next((device for device in DEVICES.values() if device.torch_name == torch_name), None)
+
+
+def describe_device(device: "torch.device") -> str:
+    """The accelerator as torch calls it, or the CPU with its threads."""
+    import torch  # preparing data needs none
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} thread(s) of {os.cpu_count()}"
 
 
 def cpu_share(machine_bytes: int, workers: int) -> Device:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 
 from rich.console import Console
@@ -13,6 +13,8 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 Advance = Callable[[float], None]
 """Called with the number of units done since the last call."""
+Show = Callable[[float | None, str, str], AbstractContextManager[Advance]]
+"""`progress`, or what shows it elsewhere."""
 
 
 class Progress:
@@ -73,6 +75,21 @@ def progress(total: float | None, what: str, unit: str) -> Iterator[Advance]:
             display.update(done, total, f"{what}: {_amount(done, total, unit)}, {time.monotonic() - started:.0f} s")
 
         yield advance
+
+
+@contextmanager
+def told_progress(tell: Callable[[str], None], total: float | None, what: str, unit: str) -> Iterator[Advance]:
+    """The same as lines for `tell`, one every few seconds: of a process that has no terminal."""
+    done, last = 0.0, time.monotonic()
+
+    def advance(units: float) -> None:
+        nonlocal done, last
+        done += units
+        if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            tell(f"{what}: {_amount(done, total, unit)}")
+
+    yield advance
 
 
 def _amount(done: float, total: float | None, unit: str) -> str:

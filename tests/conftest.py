@@ -2,10 +2,12 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.ray_cluster import Cluster, running_cluster
 
 # A script's background job starts with SIGINT ignored, and children would inherit that: some tests interrupt theirs.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -98,3 +100,10 @@ checkpoint: {{every_steps: 2, keep_last: 10}}
 evaluate: {{every_steps: 5, max_bases: 5000}}
 """)
     return path
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A Ray cluster of this machine, for runs that join one: starting it takes seven seconds of processor time."""
+    with running_cluster(tmp_path_factory.mktemp("cluster")) as running:
+        yield running

@@ -6,7 +6,7 @@ import torch
 from bf16 import TOLERANCE, Setting, apart, both
 
 FULL = Setting(steps=500, width=128, context=1024, samples=8, bases=1_000_000)
-REDUCED = Setting(steps=4, width=32, context=1024, samples=8, bases=200_000)
+REDUCED = Setting(steps=4, width=32, context=512, samples=4, bases=100_000)
 
 
 def measure(device: torch.device, reduced: bool) -> dict[str, Any]:

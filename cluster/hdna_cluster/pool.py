@@ -15,25 +15,31 @@ T = TypeVar("T")
 
 
 @contextmanager
-def ray_pool(workers: int | None = None) -> Iterator["RayPool"]:
+def ray_pool(workers: int | None = None, gpus: bool = False) -> Iterator["RayPool"]:
     """A pool of Ray tasks.
 
-    `workers` run at once; by default one per processor of the cluster, at most MAX_PREP_WORKERS.
+    `workers` run at once; by default one per processor of the cluster, at most MAX_PREP_WORKERS. With `gpus`, each task
+    has a GPU to itself, and by default one runs on each, if the cluster has any.
     """
     with ray_session() as ray:
-        yield RayPool(ray, workers or min(int(ray.cluster_resources().get("CPU", 1)), MAX_PREP_WORKERS))
+        resources = ray.cluster_resources()
+        on_gpus = int(resources.get("GPU", 0)) if gpus else 0
+        default = on_gpus or min(int(resources.get("CPU", 1)), MAX_PREP_WORKERS)
+        yield RayPool(ray, workers or default, 1 if on_gpus else 0)
 
 
 class RayPool:
     """Runs functions as Ray tasks, one processor each; everything they need must be in their arguments."""
 
-    def __init__(self, ray: Any, workers: int) -> None:  # noqa: ANN401 - Ray has no types
+    def __init__(self, ray: Any, workers: int, gpus: int = 0) -> None:  # noqa: ANN401 - Ray has no types
         self._ray = ray
         self.workers = workers
+        self._gpus = gpus
+        """Of each task."""
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:
         """Start `function(*args)`; the returned function waits for its result or raises its exception."""
-        reference = self._ray.remote(function).remote(*args, **kwargs)
+        reference = self._ray.remote(num_gpus=self._gpus)(function).remote(*args, **kwargs)
 
         def wait() -> T:
             try:

@@ -8,9 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hdna import storage
+from hdna.errors import InputError
+
 _OF_LOST_PROCESSES = (
     "A worker died or was killed while executing a task",
     "Task Mailbox.put failed",
+    "Task MapWorker(",  # of Ray Data: it is tried again
     "The node with node id",  # is dead, after so many missed health checks
 )
 
@@ -18,6 +22,23 @@ _OF_LOST_PROCESSES = (
 def is_submitted_job() -> bool:
     """Whether this process is the entry point of a `ray job submit`."""
     return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+
+
+def absolute_url(url: str) -> str:
+    """A local path made absolute, as workers run in directories of their own; a bucket's URL as it is.
+
+    A submitted job runs in Ray's temporary copy of the working directory, with which a relative path would be lost:
+    raises InputError.
+    """
+    if not storage.is_local(url):
+        return url
+    path = url.removeprefix("file://")
+    if is_submitted_job() and not os.path.isabs(path):  # noqa: PTH117 - of the text, not of an existing path
+        raise InputError(
+            f"{url}: a relative path in a submitted job is in Ray's temporary copy of the working directory: "
+            f"give an absolute path shared by all nodes, or a bucket URL"
+        )
+    return str(storage.local_path(url))
 
 
 @contextmanager

@@ -14,17 +14,13 @@ from hdna.errors import InputError
 from hdna.genome.interval import Interval
 from hdna.genome.shard import SPLITS
 from hdna.genome.store import GenomeStore, unknown_contig
+from hdna_prep.bed import BedLine, past_the_end, read_bed_lines
 from hdna_prep.pool import Pool
 from hdna_prep.similarity import clusters
-from hdna_prep.source import Source
 
 HELD_OUT_SHARE = 0.1
 """Share of bases that a rule assigns to valid, and to test."""
 _MIN_BLOCKS = 20
-_HEADERS = ("track", "browser")
-"""First words of UCSC's header lines."""
-_MAX_DIGITS = 18
-"""Of a coordinate: more would not fit 64 bits."""
 
 Stores = Mapping[str, GenomeStore]
 """Stores by assembly name."""
@@ -56,15 +52,8 @@ def read_bed(url: str, stores: Stores) -> list[Stretch]:
     Overlapping or adjacent stretches of one split are merged. Raises InputError, "file:line: …", for a malformed line,
     an unknown contig, a stretch past its contig's end, and overlapping stretches of two splits.
     """
-    text = b"".join(Source(url).blocks())
-    stretches: list[tuple[Stretch, int]] = []
-    for number, line in enumerate(text.decode(errors="replace").replace("\r\n", "\n").split("\n"), 1):
-        if "\r" in line:  # white space to Python: it would hide the rest of the line
-            raise InputError(f"{url}:{number}: carriage return without a line feed: convert line ends to line feeds")
-        if line.strip() and not _is_header(line):
-            stretches.append((_bed_line(f"{url}:{number}", line, stores), number))
-    if not stretches:
-        raise InputError(f"{url}: empty: it contains no interval")
+    lines = read_bed_lines(url, "contig, start, end and split")
+    stretches = [(_bed_line(line, stores), line.number) for line in lines]
     stretches.sort()
     for (one, one_line), (other, other_line) in pairwise(stretches):
         if _overlap(one, other) and one.split != other.split:
@@ -190,34 +179,19 @@ def _overlap(one: Stretch, other: Stretch) -> bool:
     return (one.assembly, one.contig) == (other.assembly, other.contig) and other.start < one.end
 
 
-def _is_header(line: str) -> bool:
-    """A comment, or a line for a browser; not a contig whose name merely begins like one, or is one."""
-    words = line.split(maxsplit=3)
-    return line.startswith("#") or (
-        words[0] in _HEADERS and not (len(words) > 3 and words[1].isdecimal() and words[2].isdecimal())
-    )
-
-
-def _bed_line(where: str, line: str, stores: Stores) -> Stretch:
-    fields = line.split("\t") if "\t" in line else line.split()
-    if len(fields) < 4:
-        raise InputError(f"{where}: {len(fields)} columns: want contig, start, end and split")
-    contig, start_text, end_text, split = (field.strip() for field in fields[:4])
-    if not all(text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS for text in (start_text, end_text)):
-        raise InputError(f"{where}: start {start_text!r} and end {end_text!r}: want two integers from 0")
+def _bed_line(line: BedLine, stores: Stores) -> Stretch:
+    contig, split = line.contig, line.fields[3]
+    start, end = line.span
     if split not in SPLITS:
         near = get_close_matches(split, SPLITS, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"{where}: unknown split {split!r}: want train, valid or test{hint}")
-    start, end = int(start_text), int(end_text)
-    if start >= end:
-        raise InputError(f"{where}: start {start} is not before end {end}: BED intervals are half-open")
+        raise InputError(f"{line.where}: unknown split {split!r}: want train, valid or test{hint}")
     having = [assembly for assembly, store in stores.items() if contig in store.contigs]
     if not having:
-        raise unknown_contig(where, contig, [name for store in stores.values() for name in store.contigs])
+        raise unknown_contig(line.where, contig, [name for store in stores.values() for name in store.contigs])
     if len(having) > 1:
-        raise InputError(f"{where}: contig {contig!r} is in {' and '.join(having)}: make a shard set of each")
+        raise InputError(f"{line.where}: contig {contig!r} is in {' and '.join(having)}: make a shard set of each")
     length = stores[having[0]].contigs[contig]
     if end > length:
-        raise InputError(f"{where}: end {end} is past the end of {contig}, which has {length} bases: another assembly?")
+        raise past_the_end(line.where, end, contig, length)
     return Stretch(having[0], contig, start, end, split)

@@ -13,7 +13,20 @@ from typing import Annotated
 
 import typer
 
-from hdna.cli import adapt, bench, checkpoints, doctor, export, import_weights, plan, prep, recipes, report, train
+from hdna.cli import (
+    adapt,
+    bench,
+    checkpoints,
+    doctor,
+    evaluate,
+    export,
+    import_weights,
+    plan,
+    prep,
+    recipes,
+    report,
+    train,
+)
 from hdna.errors import InputError, without_secrets
 
 app = typer.Typer(
@@ -34,7 +47,9 @@ app.command("export")(export.export)
 app.add_typer(checkpoints.app, name="checkpoints")
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
+app.add_typer(evaluate.app, name="eval")
 app.add_typer(bench.app, name="bench")
+app.add_typer(evaluate.app, name="eval")
 
 
 DEBUG = "HDNA_DEBUG"

@@ -114,8 +114,11 @@ def _write(out: str | None, device: Any, setting: Mapping[str, Any], rows: Seque
         return
     from hdna import storage
     from hdna.benchmark.timing import conditions
+    from hdna.devices import describe_device
+    from hdna.run.utc import utc_now
 
-    storage.write(out, (json.dumps({**conditions(device), **setting, "rows": rows}, indent=1) + "\n").encode())
+    about = conditions(device) | {"device": describe_device(device), "date": utc_now()}
+    storage.write(out, (json.dumps({**about, **setting, "rows": rows}, indent=1) + "\n").encode())
 
 
 def _number(value: float | None) -> str:

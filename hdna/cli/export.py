@@ -41,7 +41,8 @@ def export(
     from hdna.errors import InputError
     from hdna.interop import exports
     from hdna.interop.geometry import refuse_misfits
-    from hdna.report.card import CARD, model_card, read_subject
+    from hdna.report.card import CARD, model_card
+    from hdna.report.card_subject import read_subject
     from hdna.storage.staging import publish_plain, refuse_existing, staging
 
     if not storage.is_local(out):

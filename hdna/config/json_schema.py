@@ -38,17 +38,28 @@ def schema_text() -> str:
     return json.dumps(recipe_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
+def sentences(section: type) -> dict[str, str]:
+    """The text under each field of a dataclass, on one line."""
+    (definition,) = ast.parse(inspect.getsource(section)).body
+    assert isinstance(definition, ast.ClassDef)
+    found = {}
+    for field, below in itertools.pairwise(definition.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+            found[ast.unparse(field.target)] = " ".join(str(below.value.value).split())
+    return found
+
+
 def _section(section: type) -> dict[str, Any]:
     """The schema of a section: its keys and no others."""
     assert dataclasses.is_dataclass(section)
-    hints, sentences = typing.get_type_hints(section), _sentences(section)
+    hints, about = typing.get_type_hints(section), sentences(section)
     keys, required = {}, []
     for field in dataclasses.fields(section):
         key = _value(hints[field.name], RANGES.get(section, {}).get(field.name, _ANY))
         if schema.LOWEST in field.metadata:
             key = _or_range(key)
-        if field.name in sentences:
-            key = {"description": sentences[field.name], **key}
+        if field.name in about:
+            key = {"description": about[field.name], **key}
         default = field.default_factory() if callable(field.default_factory) else field.default
         if default is dataclasses.MISSING:
             required.append(field.name)
@@ -101,17 +112,6 @@ def _or_range(number: dict[str, Any]) -> dict[str, Any]:
     ends = {end: {"description": f"The {end}imum.", **number} for end in ("min", "max")}
     kinds = [*number["type"], "object"]
     return {**number, "type": kinds, "properties": ends, "required": [*ends], "additionalProperties": False}
-
-
-def _sentences(section: type) -> dict[str, str]:
-    """The text under each field of a dataclass, on one line."""
-    (definition,) = ast.parse(inspect.getsource(section)).body
-    assert isinstance(definition, ast.ClassDef)
-    found = {}
-    for field, below in itertools.pairwise(definition.body):
-        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
-            found[ast.unparse(field.target)] = " ".join(str(below.value.value).split())
-    return found
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What the commands of `hdna eval` leave: a JSON file each, about one checkpoint, with what it took to make it.
 
-    {"format": "hdna-evidence", "version": 1, "kind": "context",
+    {"format": "hdna-evidence", "version": 1, "evidence": "context",
      "subject": {"url", "step", "tokens", "checksum"},
      "cost": {"seconds", "bases", "peak_memory_bytes", "device", "dtype", "date", "hdna"},
      ... whatever the kind has to say}
@@ -19,13 +19,14 @@ from typing import Any
 import torch
 
 from hdna import __version__, storage
+from hdna.devices import describe_device
 from hdna.downstream.subject import Subject
 from hdna.errors import InputError
 from hdna.run.utc import utc_now
 from hdna.storage.untrusted_json import Count, Sha256, convert_json, parse_json
-from hdna.train.banner import describe_device
 
 FORMAT, VERSION = "hdna-evidence", 1
+_HEAD = ("format", "version", "evidence", "subject", "cost")
 _ADVICE = "make it again with 'hdna eval', or remove it"
 
 
@@ -83,7 +84,8 @@ def measured(device: torch.device) -> Iterator[Cost]:
 def write_evidence(folder: str, kind: str, subject: Subject, cost: Cost, body: dict[str, Any]) -> str:
     """Write `kind`.json to a folder or bucket, replacing an earlier one; return its URL."""
     about = About(subject.url, subject.step, subject.tokens, subject.checksum)
-    head = {"format": FORMAT, "version": VERSION, "kind": kind, "subject": asdict(about), "cost": asdict(cost)}
+    head = {"format": FORMAT, "version": VERSION, "evidence": kind, "subject": asdict(about), "cost": asdict(cost)}
+    assert not head.keys() & body.keys(), "an entry of the body would replace one of the head"
     url = storage.join(folder, f"{kind}.json")
     storage.write(url, json.dumps(head | body, indent=1, allow_nan=False).encode() + b"\n")
     return url
@@ -107,6 +109,6 @@ def find_evidence(folder: str) -> list[Evidence]:
 def _evidence(values: dict[str, Any], url: str) -> Evidence:
     if values.get("version") != VERSION:
         raise InputError(f"{url}: of version {values.get('version')!r}, this hdna reads {VERSION}: {_ADVICE}")
-    own = ("kind", "subject", "cost")
-    body = {key: value for key, value in values.items() if key not in ("format", "version", *own)}
-    return convert_json({key: values.get(key) for key in own} | {"body": body, "url": url}, Evidence, url, _ADVICE)
+    head = {"kind": values.get("evidence"), "subject": values.get("subject"), "cost": values.get("cost")}
+    body = {key: value for key, value in values.items() if key not in _HEAD}
+    return convert_json(head | {"body": body, "url": url}, Evidence, url, _ADVICE)

@@ -1,4 +1,4 @@
-"""The Zarr v3 arrays of a genome store: writing, and defensive reading. The door to Zarr."""
+"""The Zarr v3 arrays of a genome store: writing, and defensive reading; other arrays. The door to Zarr."""
 
 import math
 from pathlib import Path
@@ -31,6 +31,8 @@ COLUMNS: Final[dict[str, str]] = {
 CHUNK_BYTES = 1 << 20
 READ_ERRORS = (ValueError, RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError, OSError)
 """What Zarr raises on damaged data."""
+_TABLE_CHUNK_BYTES, _TEXT_BYTES = 8 << 20, 16
+"""Of a chunk of other arrays, and of a text in them, about."""
 _ZSTD_LEVEL = 5
 _FIRST_CAPACITY_CHUNKS = 16
 _CRC32C_BYTES = 4
@@ -58,6 +60,19 @@ def create_array(group: zarr.Group, name: str, length: int, chunk_bytes: int | N
         compressors=[ZstdCodec(level=_ZSTD_LEVEL), Crc32cCodec()],
         filters=None,
         # Every chunk is written, even all-zero ones, so that a missing chunk always means damage.
+        config={"write_empty_chunks": True},
+    )
+
+
+def create_table_array(group: zarr.Group, name: str, shape: tuple[int, ...], dtype: str) -> Array:
+    """An array of another group, a row along its first dimension; `dtype` "str" is text. No value is left unwritten."""
+    row_bytes = math.prod(shape[1:]) * (_TEXT_BYTES if dtype == "str" else np.dtype(dtype).itemsize)
+    return group.create_array(
+        name,
+        shape=shape,
+        dtype=str if dtype == "str" else dtype,
+        chunks=(max(1, min(shape[0], _TABLE_CHUNK_BYTES // row_bytes)), *shape[1:]),
+        compressors=[ZstdCodec(level=1), Crc32cCodec()],
         config={"write_empty_chunks": True},
     )
 

@@ -111,6 +111,20 @@ def working_bytes(config: ModelConfig, shape: MicroStepShape, recompute: bool) -
     return max(outside, mlp - outside, conv - outside) + messages + _graphs(config, shape)
 
 
+def forward_bytes(config: ModelConfig, shape: MicroStepShape) -> int:
+    """Peak of a pass in fp32 without gradients, one layer's filters at a time, beyond weights; an estimate from above.
+
+    Three tensors of the residual stream's size, in the long convolution: the stream, its input and its result; the
+    layer's filters; the FFT's buffers or, in the MLP, a tile: its hidden layer before and after GELU, with the square
+    and the gate of that.
+    """
+    d, tile = config.d_model, min(shape.positions, tiled.CUDA_TILE)
+    streams = 3 * shape.positions * d * FP32
+    filters = (config.order - 1) * d * shape.length * FP32
+    hidden = tile * (4 * config.mlp_width + 2 * d) * FP32
+    return streams + filters + max(_transforms(config, shape), hidden)
+
+
 def _graphs(config: ModelConfig, shape: MicroStepShape) -> int:
     """What graphs keep in place: the gradient they start from, and those of all layers' filters."""
     if not shape.graphed:

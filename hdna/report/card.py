@@ -4,21 +4,14 @@ Cards are published, so of a URL only the last names are said, which no machine 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 from hdna import __version__
-from hdna.checkpoint import LoadedCheckpoint, run_of
-from hdna.checkpoint.listing import checkpoint_manifest
-from hdna.config import RunConfig, Stage
-from hdna.errors import InputError
-from hdna.genome.shard_set import ShardSet, load_shard_set
+from hdna.config import RunConfig
 from hdna.model.flops import parameter_count
 from hdna.report import markdown
-from hdna.report.history import History, read_history
-from hdna.report.ledger import cost_table, explanation
-from hdna.report.tables import STAGE_COLUMNS, ladder, stage_rows
-from hdna.run.files import ENVIRONMENT, WEIGHTS_FROM, read_json, read_metrics
+from hdna.report.card_sections import data, training
+from hdna.report.card_subject import Subject, last_names
+from hdna.report.taxonomy import taxonomy
 
 CARD = "README.md"
 _FRONT = """\
@@ -49,36 +42,6 @@ model.load_state_dict(load_file("model.safetensors"), strict=True)
 hidden = model.eval()(input_ids)  # logits: hidden @ model.backbone.embeddings.word_embeddings.weight.T
 """,
 }
-_UNREACHED = "not reached when this card was written"
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What a card is about, read once."""
-
-    checkpoint: LoadedCheckpoint
-    config: RunConfig
-    run_url: str | None
-    history: History | None
-    """Up to the checkpoint's step; None for an import, or a checkpoint copied away from its run."""
-    sets: list[ShardSet | str]
-    """The shard sets of the recipe, or why one is not known."""
-
-    @property
-    def name(self) -> str:
-        """The last part of the run's URL, or of the checkpoint's."""
-        return _last_names(self.run_url or self.checkpoint.url, 1)
-
-
-def read_subject(checkpoint: LoadedCheckpoint, config: RunConfig) -> Subject:
-    """Gather what is known about the weights of a checkpoint, whose recipe is `config`."""
-    run_url = run_of(checkpoint.url)
-    history = None
-    if run_url is not None and read_metrics(run_url):
-        history = read_history(run_url).up_to(checkpoint.state.step)
-    checksums = checkpoint.state.data
-    sets = [_shard_set(url, checksums.get(str(number))) for number, url in enumerate(config.data.shards) if checksums]
-    return Subject(checkpoint, config, run_url, history if history and history.steps else None, sets)
 
 
 def model_card(subject: Subject, layout: str) -> str:
@@ -88,11 +51,15 @@ def model_card(subject: Subject, layout: str) -> str:
         _FRONT.format(library=library),
         f"# {markdown.text(subject.name)}",
         _introduction(subject),
+        "## At a glance",
+        markdown.facts(taxonomy(subject)),
+        "After the taxonomy of foundation models by Wornow et al. ([arXiv 2303.12961](https://arxiv.org/abs/2303.12961)).",
+        "## Architecture",
         markdown.facts(_geometry(subject.config)),
         "## Use",
         markdown.code(_USE[layout]),
-        *_data(subject),
-        *_training(subject),
+        *data(subject),
+        *training(subject),
         "## Where the weights come from",
         markdown.bullets(_sources(subject)),
         "## Licence",
@@ -127,108 +94,19 @@ def _geometry(config: RunConfig) -> Iterator[tuple[str, object]]:
     yield "Filter: shift of the modulation", model.shift
 
 
-def _data(subject: Subject) -> Iterator[str]:
-    """Nothing if no data are known: an import's recipe has only a placeholder."""
-    if not subject.sets:
-        return
-    yield "## Training data"
-    origins = [
-        (
-            number,
-            store.name,
-            store.assembly,
-            _shown(store.accession),
-            _shown(store.contigs and len(store.contigs)),
-        )
-        for number, found in enumerate(subject.sets)
-        if isinstance(found, ShardSet)
-        for store in found.provenance.stores
-    ]
-    if origins:
-        yield markdown.table(("Set", "Genome store", "Assembly", "Accession", "Contigs"), origins, 4)
-    columns = ("Set", "Name", "Train bases", "Valid bases", "Test bases", "Splits", "Windows left out")
-    yield markdown.table(columns, (_set_row(subject, number) for number in range(len(subject.sets))), 2)
-    yield markdown.facts(_reading(subject))
-
-
-def _set_row(subject: Subject, number: int) -> list[object]:
-    name, found = _last_names(subject.config.data.shards[number], 1), subject.sets[number]
-    if isinstance(found, str):
-        return [number, f"{name} ({found})", *[_shown(None)] * 5]
-    bases = [f"{found.totals[split].bases:,}" if split in found.totals else "0" for split in ("train", "valid", "test")]
-    splits = ", ".join(f"{key}: {value}" for key, value in found.provenance.splits.items())
-    dropped = found.provenance.dropped
-    return [number, name, *bases, splits, f"{dropped.windows:,} ({dropped.rule})"]
-
-
-def _reading(subject: Subject) -> Iterator[tuple[str, object]]:
-    data = subject.config.data
-    for number, checksum in sorted(subject.checkpoint.state.data.items()):
-        yield f"sha256 of the manifest of set {number}", checksum
-    yield "Shares of the sets", ", ".join(map(str, data.weights)) or "by number of bases"
-    yield "Crops read on either strand", "yes" if data.reverse_complement else "no"
-    yield "N predicted", "no" if data.ignore_n else "yes"
-    yield "Weight of soft-masked bases in the loss", data.repeat_weight
-
-
-def _training(subject: Subject) -> Iterator[str]:
-    history, config = subject.history, subject.config
-    if history is None:
-        return
-    yield "## Training"
-    yield markdown.table(
-        ("Stage", "Context length", "Planned until token", "Samples x ranks that share one"),
-        (
-            (number, _contexts(s), f"{s.until_tokens:,}", f"{s.micro_batch_size} x {s.sequence_parallel}")
-            for number, s in enumerate(config.curriculum)
-        ),
-    )
-    optim = config.optim
-    yield markdown.facts(
-        [
-            ("Tokens a step", f"{optim.global_batch_tokens:,}"),
-            ("AdamW: peak learning rate, weight decay", f"{optim.learning_rate}, {optim.weight_decay}"),
-            ("Precision", config.parallel.precision),
-            ("Seed", config.run.seed),
-            *((name, history.environment[name]) for name in ("hdna", "torch", "device") if name in history.environment),
-        ]
-    )
-    yield "## Bits per base"
-    yield markdown.table(STAGE_COLUMNS, stage_rows(history))
-    yield markdown.table(("On the valid split", "Bits per base", "Below its order-0 entropy"), ladder(history))
-    scored = history.last_scored
-    if scored and scored.valid_bases:
-        yield (
-            f"The last evaluation scored {scored.valid_bases:,} bases of A, C, G and T of the valid split, at a "
-            f"context of {history.scored_context:,}. A uniform guess has 2 bits per base."
-        )
-    if table := cost_table(history):
-        yield "## What it took"
-        yield markdown.table(*table)
-        yield markdown.text(explanation(history))
-
-
-def _contexts(stage: Stage) -> str:
-    return ", ".join(f"{context:,}" for context in (stage.context_length, *stage.shorter_contexts))
-
-
 def _sources(subject: Subject) -> Iterator[str]:
     checkpoint, config = subject.checkpoint, subject.config
     yield (
-        f"Checkpoint {markdown.text(_last_names(checkpoint.url, 3))}, step {checkpoint.state.step:,}, sha256 of its "
+        f"Checkpoint {markdown.text(last_names(checkpoint.url, 3))}, step {checkpoint.state.step:,}, sha256 of its "
         f"manifest {checkpoint.checksum}."
     )
-    imported = checkpoint_manifest(checkpoint.url).body.get("imported")
-    begun_from = read_json(subject.run_url, ENVIRONMENT).get(WEIGHTS_FROM) if subject.run_url else None
-    if isinstance(imported, dict):
-        place = markdown.text(_last_names(str(imported.get("from")), 2))
+    if (imported := subject.imported) is not None:
+        place = markdown.text(last_names(str(imported.get("from")), 2))
         layout, checksum = (markdown.text(imported.get(key)) for key in ("layout", "sha256"))
         yield f"Imported from {place} ({layout}), sha256 {checksum}."
-    elif begun_from:
-        place, comma, rest = str(begun_from).partition(", step ")
-        yield f"The run began from {markdown.text(_last_names(place, 3) + comma + rest)}."
-    elif config.run.init_from:
-        yield f"The run began from {markdown.text(_last_names(config.run.init_from, 3))}."
+    elif (begun_from := subject.begun_from) is not None:
+        place, comma, rest = begun_from.partition(", step ")
+        yield f"The run began from {markdown.text(last_names(place, 3) + comma + rest)}."
     else:
         yield f"The run began from random weights, seed {config.run.seed}."
 
@@ -244,21 +122,3 @@ def _limits(subject: Subject) -> Iterator[str]:
         yield "Bits per base are of held-out parts of the same genomes. No other task was evaluated by this run."
         yield "Homologous and repeated sequence may lie in several splits, so that held-out figures flatter a little."
     yield "It was not made for decisions about the health of people."
-
-
-def _shard_set(url: str, checksum: str | None) -> ShardSet | str:
-    """The set that was trained on; a card can do without one that is gone, and must do without another one."""
-    try:
-        found = load_shard_set(url)
-    except InputError:
-        return _UNREACHED
-    return found if found.checksum == checksum else "another set is there now"
-
-
-def _last_names(url: str, count: int) -> str:
-    """The last parts of a path or URL, without a scheme or bucket before them unless there are no others."""
-    return "/".join(url.rstrip("/").split("/")[-count:]) or url
-
-
-def _shown(value: Any) -> object:  # noqa: ANN401 - whatever a manifest holds
-    return "–" if value is None or value == "" else value

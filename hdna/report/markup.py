@@ -61,6 +61,17 @@ def paragraph(text: str, style: str = "note") -> Html:
     return Html(f'<p class="{style}">{escape(text)}</p>')
 
 
+def bullets(sentences: Iterable[str]) -> Html:
+    """A list of sentences."""
+    return Html(f'<ul class="lead">\n{_lines(f"<li>{escape(sentence)}</li>" for sentence in sentences)}\n</ul>')
+
+
+def folded(title: str, parts: Iterable[Html]) -> Html:
+    """What a click on `title` shows; open in print."""
+    inner = _lines(part.text for part in parts)
+    return Html(f"<details>\n<summary>{escape(title)}</summary>\n{inner}\n</details>")
+
+
 def figure(caption: str, svg: str, narrow_svg: str = "", title: str = "") -> Html:
     """A drawing with its caption; `narrow_svg` replaces it on a phone."""
     above = f"<h3>{escape(title)}</h3>\n" if title else ""

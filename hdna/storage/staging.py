@@ -88,6 +88,30 @@ def publish_plain(folder: Path, url: str, kind: str) -> None:
     _rename(folder, url, kind)
 
 
+def publish_file(path: Path, url: str, kind: str) -> None:
+    """Let a staged file appear at `url`, all of it or nothing. Raises InputError when the name is taken by then."""
+    if not storage.is_local(url):
+        refuse_existing_file(url, kind)
+        storage.upload(path, url)
+        return
+    target = storage.local_path(url)
+    local.sync(path)
+    try:
+        local.link(path, target)
+    except FileExistsError:
+        refuse_existing(url, kind)
+        raise
+    local.sync(target.parent)
+
+
+def refuse_existing_file(url: str, kind: str) -> None:
+    """Raise InputError when there is a single object at `url`."""
+    if storage.exists(url):
+        raise InputError(
+            f"{url}: a {kind} already exists there; it is never overwritten: remove it or choose another name"
+        )
+
+
 def _rename(folder: Path, url: str, kind: str) -> None:
     target = storage.local_path(url)
     try:

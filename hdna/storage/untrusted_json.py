@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from hdna.errors import InputError
 
-__all__ = ["Meta", "Count", "Sha256", "parse_json", "convert_json"]
+__all__ = ["Meta", "Count", "Sha256", "parse_json", "convert_json", "schema_of"]
 
 T = TypeVar("T")
 
@@ -36,6 +36,11 @@ def convert_json(value: Any, kind: type[T], url: str, advice: str) -> T:  # noqa
         return msgspec.convert(value, kind)
     except (msgspec.ValidationError, RecursionError) as error:
         raise InputError(f"{url}: {_in_words(error)}: {advice}") from None
+
+
+def schema_of(kind: type) -> dict[str, Any]:
+    """A JSON Schema (draft 2020-12) of the documents that are a `kind`: a `$ref` to one of its `$defs`, by class."""
+    return msgspec.json.schema(kind)
 
 
 def _in_words(error: Exception) -> str:

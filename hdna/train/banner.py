@@ -1,6 +1,5 @@
 """The start block: a run's arithmetic, printed once before it starts, and the record of its environment."""
 
-import os
 import platform
 from importlib import metadata
 
@@ -12,6 +11,7 @@ from hdna.config import RunConfig
 from hdna.data.curriculum import Curriculum, StagePlan
 from hdna.data.step_flops import step_flops
 from hdna.data.stream import WindowReader
+from hdna.devices import describe_device
 from hdna.genome.shard_set import ShardSet
 from hdna.model.flops import parameter_count
 from hdna.train.engine import fused_kernels
@@ -61,13 +61,6 @@ def _stage_line(config: RunConfig, curriculum: Curriculum, stage: StagePlan, tra
         f"{stage.context_length:,} tokens x {micro_steps} micro steps x {ranks} data rank(s){shared} = "
         f"{config.optim.global_batch_tokens:,} tokens a step; {epochs:.2f} epochs; {flops / 1e12:.2f} TFLOP a step"
     )
-
-
-def describe_device(device: torch.device) -> str:
-    """The accelerator, or the CPU with its threads."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} thread(s) of {os.cpu_count()}"
 
 
 def environment(device: torch.device) -> dict[str, str]:

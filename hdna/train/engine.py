@@ -213,9 +213,10 @@ def _import_deepspeed(device: torch.device) -> Any:  # noqa: ANN401 - DeepSpeed 
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     import deepspeed
 
-    # On CPU, DeepSpeed would compile this extension at start-up: 28-56 s and a C++ compiler, and a process killed
-    # meanwhile leaves a lock on which every later start hangs. gloo does as well here.
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    # On CPU, DeepSpeed would compile an extension at start-up: 28-56 s and a C++ compiler, and a process killed
+    # meanwhile leaves a lock on which every later start hangs. gloo does as well here. To ask which of its extensions
+    # could be compiled, DeepSpeed starts a compiler and asks for GPUs: it need not.
+    deepspeed.ops.__compatible_ops__ = {}
     _import_without_compiler(_MUON)
     deepspeed.init_distributed(dist_init_required=False, verbose=False)
     return deepspeed

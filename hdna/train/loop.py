@@ -18,7 +18,7 @@ from hdna.data.curriculum import Curriculum, StagePlan
 from hdna.data.order import DataOrder
 from hdna.data.step_flops import step_flops
 from hdna.data.stream import WindowReader, prefetched
-from hdna.devices import device_called
+from hdna.devices import describe_device, device_called
 from hdna.errors import InputError
 from hdna.evaluate.bits import Score
 from hdna.evaluate.markov import baselines
@@ -37,7 +37,7 @@ from hdna.run.utc import utc_now
 from hdna.storage.traffic import TRAFFIC
 from hdna.train import checkpointing
 from hdna.train.allocator import keep_freed_memory, return_freed_memory
-from hdna.train.banner import describe_device, environment, start_block
+from hdna.train.banner import environment, start_block
 from hdna.train.engine import Engine, apex_is_nvidia, use_apex_layer_norm
 from hdna.train.optim import learning_rate
 from hdna.train.saver import Saver

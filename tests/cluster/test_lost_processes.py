@@ -1,4 +1,7 @@
-"""The process that passes a run's progress on dies in its middle: that costs nothing. Workers: tests/chaos."""
+"""The process that passes a run's progress on dies in its middle: that costs nothing, to the run's end.
+
+In `make test`, such a run is interrupted (test_launch.py). Workers: tests/chaos.
+"""
 
 import os
 import signal
@@ -18,7 +21,8 @@ TIMEOUT_S = 240
 
 
 @pytest.mark.ray
-def test_a_run_outlives_the_process_that_passes_its_progress_on(tiny_recipe: Path, tmp_path: Path) -> None:
+@pytest.mark.chaos
+def test_a_run_ends_well_without_the_process_that_passed_its_progress_on(tiny_recipe: Path, tmp_path: Path) -> None:
     """It is killed once the run has a checkpoint."""
     url = tmp_path / "run"
     steps = 100

@@ -38,7 +38,7 @@ with ray_session() as ray:
     gauges.hear(WorkersStarted(6))
     (node,) = ray.nodes()
     endpoint = f"http://{{node['NodeManagerAddress']}}:{{node['MetricsExportPort']}}/metrics"
-    for _ in range(20):  # ten seconds, for five of which Ray would forget what nobody renews
+    for _ in range(14):  # seven seconds, for five of which Ray would forget what nobody renews
         time.sleep(0.5)
         gauges.renew()
     print(urllib.request.urlopen(endpoint, timeout=30).read().decode())

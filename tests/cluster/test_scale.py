@@ -35,7 +35,7 @@ from hdna.run.status import HEARTBEAT_S, read_status
 from hdna.storage.manifest import FileEntry
 from hdna.train import save as train_save
 from hdna_cluster import driver, scale_bucket
-from hdna_cluster.launch import _resources
+from hdna_cluster.resources import worker_resources
 from hdna_cluster.restarts import keep_going
 from hdna_cluster.scale import DRIVER_ASKS_PER_S, OUTCOME_BYTES, ClusterShape, control, groups_across_nodes
 from hdna_cluster.scale_bucket import Requests
@@ -249,10 +249,10 @@ def test_the_documents_say_what_is_computed() -> None:
 @pytest.mark.parametrize("workers", SIZES)
 def test_each_worker_gets_one_gpu_and_its_share_of_a_node(workers: int) -> None:
     nodes = [{"Alive": True, "Resources": {"GPU": 8.0, "CPU": 96.0}}] * (workers // 8)
-    parallel = large(workers).parallel
-    assert _resources(SimpleNamespace(nodes=lambda: nodes), parallel) == {"GPU": 1.0, "CPU": 12.0}
-    with pytest.raises(InputError, match=f"the cluster has {workers - 8} GPUs"):
-        _resources(SimpleNamespace(nodes=lambda: nodes[1:]), parallel)
+    asked = workers, workers, "parallel.workers"
+    assert worker_resources(SimpleNamespace(nodes=lambda: nodes), *asked) == {"GPU": 1.0, "CPU": 12.0}
+    with pytest.raises(InputError, match=f"parallel.workers={workers}: the cluster has {workers - 8} GPUs"):
+        worker_resources(SimpleNamespace(nodes=lambda: nodes[1:]), *asked)
 
 
 @pytest.mark.parametrize("workers", SIZES)

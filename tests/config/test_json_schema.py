@@ -160,7 +160,7 @@ KEYS = ("run.seed", "model.d_inner", "model.w", "optim.clip_norm", "optim.warmup
 WRITTEN = r"[+]?0(\.0?)?|[-+]?[1-9]([0-9]{0,2}|[0-9]?_[0-9]{1,2})(\.[0-9]{0,2})?([eE][-+]?[0-9]{1,2})?|null|true|text"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from(KEYS), st.from_regex(WRITTEN, fullmatch=True))
 def test_what_the_reader_accepts_the_schema_accepts(key: str, written: str) -> None:
     section, name = key.split(".")

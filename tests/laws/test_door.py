@@ -29,6 +29,7 @@ DOORS = {
     "safetensors": ("safetensors", "hdna/checkpoint/files.py"),
     "transformers": ("transformers", "hdna/interop/modeling_hyenadna.py"),
     "msgspec": ("msgspec", "hdna/storage/untrusted_json.py"),
+    "pyarrow": ("pyarrow", "hdna/downstream/parquet.py"),
 }
 """Each heavy library, how it is imported, and the one file or room that imports it."""
 HEAVY = (
@@ -43,6 +44,7 @@ HEAVY = (
     "obstore",
     "numpy",
     "boto3",
+    "pyarrow",
 )
 
 BLOCKED = """

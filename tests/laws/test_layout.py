@@ -169,31 +169,27 @@ LAYOUTS = [*covering_layouts(), *UNEVEN]
 @pytest.mark.parametrize("world_size", sorted({layout.world_size for layout in LAYOUTS}))
 def test_loss_and_gradients_do_not_depend_on_the_layout(world_size: int, layout_recipe: Path, tmp_path: Path) -> None:
     layouts = {str(n): layout for n, layout in enumerate(LAYOUTS) if layout.world_size == world_size}
-    run_layouts(world_size, layout_recipe, layouts, tmp_path)
-    for name, layout in layouts.items():
-        expected = plain_step(layout_recipe, layout)
-        assert_same(load_file(tmp_path / f"{name}.safetensors"), expected, str(layout))
+    tasks = [task(name, layout, layout_recipe) for name, layout in layouts.items()]
+    run_ranks(world_size, layout_tasks.run_layouts, layouts=tasks, out=tmp_path)
+    for each in tasks:
+        found = load_file(tmp_path / f"{each.name}.safetensors")
+        assert_same(found, plain_step(each), str(layouts[each.name]))
 
 
-def run_layouts(world_size: int, recipe: Path, layouts: dict[str, Layout], out: Path) -> None:
-    """One step of each layout on real ranks joined by gloo."""
-    tasks = [
-        LayoutTask(
-            name=name,
-            step=STEP,
-            overrides=layout.overrides(),
-            min_message_bytes=layout.min_message_bytes,
-            tile=layout.tile,
-            mask_one_end=layout.mask_one_end,
-        )
-        for name, layout in layouts.items()
-    ]
-    run_ranks(world_size, layout_tasks.run_layouts, recipe=recipe, layouts=tasks, out=out)
+def task(name: str, layout: Layout, recipe: Path) -> LayoutTask:
+    return LayoutTask(
+        name=name,
+        step=STEP,
+        config=load_recipe(str(recipe), layout.overrides()),
+        min_message_bytes=layout.min_message_bytes,
+        tile=layout.tile,
+        mask_one_end=layout.mask_one_end,
+    )
 
 
-def plain_step(recipe: Path, layout: Layout) -> dict[str, torch.Tensor]:
+def plain_step(layout: LayoutTask) -> dict[str, torch.Tensor]:
     """Loss and gradients of the whole global batch by autograd alone."""
-    config = load_recipe(str(recipe), layout.overrides())
+    config = layout.config
     curriculum = Curriculum.of(config)
     windows = WindowReader([load_shard_set(url) for url in config.data.shards], "train", ShardCache())
     crops = DataOrder(windows.tables, curriculum, config.run.seed).batch(STEP)

@@ -9,7 +9,7 @@ from support.ranks import Rank, start_impatient_ranks, start_ranks
 
 pytestmark = pytest.mark.ranks
 
-TIMEOUT_S = 6
+TIMEOUT_S = 3
 PATIENCE_S = 60
 """How long a process may take to end on a busy machine, once a collective has timed out."""
 

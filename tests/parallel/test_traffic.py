@@ -61,6 +61,15 @@ def variants(ranks: int) -> list[Case]:
     return [replace(case, long_conv=kind) for kind in EXCHANGES for case in cases]
 
 
+def few_variants() -> list[Case]:
+    """On 4 ranks, where they take longest: one that is simple, and one with every difference."""
+    cases = [
+        Case(),
+        Case(d_model=13, order=3, bf16=True, accumulation=2, recompute=True, min_message_bytes=512, working_bytes=1),
+    ]
+    return [replace(case, long_conv=kind) for kind in EXCHANGES for case in cases]
+
+
 def sharing() -> list[Case]:
     """What a rank keeps: any two settings meet."""
     return [
@@ -80,7 +89,11 @@ def whole_and_sliced(ranks: int) -> list[Case]:
 def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Seen]:
     """Every case on 2, 3 and 4 ranks; one start of the ranks for all of them."""
     ranks = request.param
-    cases = [*variants(ranks), *whole_and_sliced(ranks), *(sharing() if ranks == 3 else [])]
+    cases = [
+        *(variants(ranks) if ranks < 4 else few_variants()),
+        *whole_and_sliced(ranks),
+        *(sharing() if ranks == 3 else []),
+    ]
     return counted(ranks, cases, tmp_path_factory.mktemp("ranks"))
 
 
@@ -100,7 +113,7 @@ def test_all_to_all_sends_no_more_than_its_law_allows(seen: list[Seen]) -> None:
     """Of each long convolution: (4 s + 8 / B) B D S (P - 1) / P bytes, filters and their gradients included."""
     shared = [s for s in seen if s.case.long_conv == "all_to_all" and not s.case.alone]
     divided = [s for s in shared if s.case.accumulation == 1 and s.case.d_model % s.ranks == 0]
-    assert len(divided) >= 5
+    assert len(divided) >= 2
     for case, ranks, by_rank in divided:
         b, s, d, size = case.batch, case.length, case.d_model, 2 if case.bf16 else 4
         convolutions = case.order - 1

@@ -1,6 +1,7 @@
 """An interrupted `hdna prep genome` continues where it stopped, and first verifies what it reuses."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -75,10 +76,16 @@ def number_of_records(left: Path) -> int:
     return len(list(left.glob("segments/*.json")))
 
 
+@pytest.fixture(scope="module")
+def left_once(fasta: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return killed(fasta, tmp_path_factory.mktemp("w"))
+
+
 @pytest.fixture
-def left(fasta: Path, tmp_path: Path) -> Path:
-    (tmp_path / "w").mkdir()
-    return killed(fasta, tmp_path / "w")
+def left(left_once: Path, tmp_path: Path) -> Path:
+    """A copy of what one killed encode has left."""
+    shutil.copytree(left_once.parent, tmp_path / "w")
+    return tmp_path / "w" / left_once.name
 
 
 @pytest.fixture(scope="module")

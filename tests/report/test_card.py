@@ -8,23 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
 from support import made_up_run
 from support.command_line import hdna
 
 from hdna.checkpoint import (
-    PARAMETERS,
     LoadedCheckpoint,
     RunState,
     checkpoint_url,
-    commit_checkpoint,
-    write_checkpoint_part,
 )
 from hdna.config.recipe import parse_recipe
 from hdna.genome.shard_set import ShardSet, load_shard_set
-from hdna.model import HyenaDNA
-from hdna.report import card, markdown
+from hdna.report import card_sections, card_subject, markdown
 
 ASSEMBLY = "made|up <b>"
 Exported = Callable[..., str]
@@ -52,23 +47,12 @@ def exported(tmp_path: Path, shards: ShardSet) -> Exported:
         (run / "environment.json").write_text(json.dumps({"torch": "9.9", "device": "CPU <b>&"} | (environment or {})))
         for number in (6, 10):
             state = RunState(number, 512 * number, recipe=recipe, data={"0": checksum or shards.checksum})
-            save(run, state)
+            made_up_run.save_whole(run, state)
         where = checkpoint_url(str(run), step, int(step == 10)) if step else run
         hdna("export", where, "--to", "hf", "--out", tmp_path / "out")
         return (tmp_path / "out" / "README.md").read_text()
 
     return export
-
-
-def save(run: Path, state: RunState) -> None:
-    """A checkpoint of the made-up run's model; it replaces the made-up ones, which are no tensors."""
-    attempt = int(state.step == 10)
-    model = HyenaDNA(parse_recipe(state.recipe, "recipe").model)
-    tensors: dict[str, torch.Tensor] = {}
-    for kind in (PARAMETERS, "exp_avg", "exp_avg_sq"):
-        tensors |= {f"{kind}.{name}": torch.zeros(value.shape) for name, value in model.named_parameters()}
-    part = write_checkpoint_part(checkpoint_url(str(run), state.step, attempt), 0, 1, tensors)
-    commit_checkpoint(str(run), state, attempt, [part])
 
 
 def cells(text: str, first: str) -> list[str]:
@@ -104,6 +88,27 @@ def test_it_says_what_the_run_s_files_say(exported: Exported, shards: ShardSet, 
     assert str(tmp_path) not in text and str(Path(shards.url).parent) not in text and "made up" in text
 
 
+def test_the_review_s_questions_are_answered_from_files_or_with_unknown(exported: Exported, shards: ShardSet) -> None:
+    answers = section(exported(), "At a glance")
+    bases = f"{shards.totals['train'].bases:,} bases in the train split; 5,120 tokens seen"
+    for question, answer in (
+        ("Source of the data", r"genomes: made\|up \<b\>"),
+        ("Size of the data", bases),
+        ("Weights", "unknown: whoever publishes them sets their licence"),
+        ("Data", "unknown: 0 of 1 genomes have an accession recorded"),
+    ):
+        assert cells(answers, question) == [question, answer]
+    assert cells(answers, "Compute")[1].startswith(r"2.00 worker hours (CPU \<b\>&), ")
+    assert "2 causal convolutional blocks of width 16" in cells(answers, "Architecture")[1]
+
+
+def test_of_data_that_are_gone_source_size_and_openness_are_unknown(exported: Exported) -> None:
+    answers = section(exported(checksum="ab" * 32), "At a glance")
+    assert cells(answers, "Source of the data")[1] == "unknown"
+    assert cells(answers, "Size of the data")[1] == "unknown; 5,120 tokens seen"
+    assert cells(answers, "Data")[1].startswith("unknown")
+
+
 def test_it_ends_at_the_checkpoint(exported: Exported) -> None:
     text = exported(step=6)
     assert "after 6 steps and 3,072 tokens" in text
@@ -130,7 +135,7 @@ def test_an_assembly_s_accession_is_shown_where_it_is_known(exported: Exported, 
     config = parse_recipe(made_up_run.RECIPE, "recipe")
     state = RunState(data={"0": shards.checksum}, recipe=made_up_run.RECIPE)
     checkpoint = LoadedCheckpoint("runs/x", {}, state)
-    blocks = "\n".join(card._data(card.Subject(checkpoint, config, None, None, [known])))
+    blocks = "\n".join(card_sections.data(card_subject.Subject(checkpoint, config, None, None, [known])))
     assert cells(blocks, "Set | Genome store | Assembly")[3] == "Accession"
     assert cells(blocks, "0 | g.zarr")[3] == r"GCA\_000001405.29"
 

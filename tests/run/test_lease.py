@@ -21,8 +21,10 @@ from hdna.run.lease import Lease, LeaseLostError, last_lease
 
 HOLD = """
 import sys
+from hdna.run import lease
 from hdna.run.best_effort import BestEffort
 from hdna.run.lease import Lease
+lease.RENEW_S /= 10
 with Lease(sys.argv[1], int(sys.argv[2])).renewed(BestEffort(print)):
     print("held", flush=True)
     sys.stdin.read()
@@ -152,7 +154,7 @@ def test_a_holder_that_was_paused_finds_that_the_run_is_another_ones(run: str, h
     with pytest.raises(LeaseLostError, match=rf"^{run}: process {os.getpid()} on \S+ has taken this run over"):
         before.check()
     os.kill(holder.pid, signal.SIGCONT)
-    time.sleep(5.0)  # its own renewals come every 3 s
+    time.sleep(5 * lease.RENEW_S)  # its own renewals have come meanwhile
     mine.fence.check()
     assert last_lease(run, silent) == 2, "what the other one still writes changes nothing"
 

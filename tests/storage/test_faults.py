@@ -73,7 +73,7 @@ def test_a_conditional_write_whose_answer_was_lost_is_still_ours(fault: str, buc
 def test_a_lasting_fault_is_one_line_in_a_bounded_time(
     fault: str, read: Callable[[str], bytes], bucket: str, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retry, "RETRY", replace(retry.RETRY, retries=2))
+    monkeypatch.setattr(retry, "RETRY", replace(retry.RETRY, retries=1))
     proxy.plan("GET", fault, 100)
     started = time.monotonic()
     with pytest.raises(InputError, match=f"{bucket}/x: .*after several attempts") as caught:

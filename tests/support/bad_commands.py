@@ -61,6 +61,17 @@ _INPUTS = (
     ("adapt", "?", "--from", "run", "--out", "new"),
     ("adapt", "g.fa", "--from", "?", "--out", "new"),
     ("export", "?", "--to", "hf", "--out", "new"),
+    ("eval", "report", "?", "--out", "new"),
+    ("eval", "variants", "?", "--vcf", "v.vcf", "--fasta", "g.zarr", "--out", "new.vcf.gz"),
+    ("eval", "variants", "run", "--vcf", "?", "--fasta", "g.zarr", "--out", "new.vcf.gz"),
+    ("eval", "variants", "run", "--saturate", "?", "--fasta", "g.zarr", "--out", "new.vcf.gz"),
+    ("eval", "variants", "run", "--vcf", "v.vcf", "--fasta", "?", "--out", "new.vcf.gz"),
+    ("eval", "embed", "?", "--fasta", "g.fa", "--out", "e.parquet"),
+    ("eval", "embed", "run", "--fasta", "?", "--out", "e.parquet"),
+    ("eval", "embed", "run", "--bed", "?", "--fasta", "g.fa", "--out", "e.parquet"),
+    ("eval", "embed", "run", "--table", "?", "--out", "e.parquet"),
+    ("eval", "context", "?", "--out", "new"),
+    ("eval", "needle", "?", "--out", "new"),
 )
 _OUTPUTS = (
     ("prep", "synth", "--bases", "5000", "--out", "?"),
@@ -70,6 +81,8 @@ _OUTPUTS = (
     ("recipes", "quickstart", "--copy", "?"),
     ("adapt", "g.fa", "--from", "run", "--out", "?"),
     ("export", "run", "--to", "standalone", "--out", "?"),
+    ("eval", "variants", "run", "--vcf", "v.vcf", "--fasta", "g.zarr", "--out", "?"),
+    ("eval", "embed", "run", "--fasta", "g.fa", "--out", "?"),
 )
 _NUMBERS = (
     ("prep", "synth", "--out", "new", "--bases", "?"),
@@ -78,6 +91,12 @@ _NUMBERS = (
     ("prep", "shards", "g.zarr", "--out", "new", "--window", "?"),
     ("prep", "shards", "g.zarr", "--out", "new", "--workers", "?"),
     ("plan", "quickstart", "--devices", "?"),
+    ("eval", "variants", "run", "--vcf", "v.vcf", "--fasta", "g.zarr", "--out", "new.vcf.gz", "--context", "?"),
+    ("eval", "variants", "run", "--vcf", "v.vcf", "--fasta", "g.zarr", "--out", "new.vcf.gz", "--workers", "?"),
+    ("eval", "embed", "run", "--fasta", "g.fa", "--out", "e.parquet", "--layer", "?"),
+    ("eval", "context", "run", "--out", "new", "--max-bases", "?"),
+    ("eval", "needle", "run", "--out", "new", "--unit", "?"),
+    ("eval", "needle", "run", "--out", "new", "--copies", "?"),
 )
 _MISTYPED = (
     ["nope"], ["prep", "nope"], ["prep", "shards"], ["prep", "genome", "g.fa"], ["--nope"], ["report"], ["train"],
@@ -86,8 +105,17 @@ _MISTYPED = (
     ["prep", "shards", "g.zarr", "--out", "new", "--splits", "g.bed", "--split-by", "hash"], ["doctor", "a", "b"],
     ["prep", "genome", "g.fa", "--out", "new", "--backend", "moon"], ["checkpoints", "verify"], ["plan"],
     ["prep", "member", "g.fa"], ["prep", "member", "--in", "set"],
+    ["eval", "nope"], ["eval", "context", "run"], ["eval", "needle", "run"],
+    ["eval", "context", "run", "--out", "new", "--split", "train"],
     ["export", "run", "--out", "new"], ["export", "run", "--to", "moon", "--out", "new"],
+    ["export", "run", "--to", "hf"], ["eval", "report", "run"], ["eval", "report", "--out", "new"],
+    ["export", "run", "--to", "hf"], ["eval", "variants", "run", "--fasta", "g.fa", "--out", "new.vcf.gz"],
+    ["eval", "variants", "run", "--vcf", "v.vcf", "--saturate", "g.bed", "--fasta", "g.fa", "--out", "new.vcf.gz"],
+    ["eval", "variants", "run", "--vcf", "v.vcf", "--fasta", "g.fa", "--out", "new.vcf.gz", "--controls"],
     ["export", "run", "--to", "hf"],
+    ["eval"], ["eval", "embed", "run", "--out", "e.parquet"], ["eval", "embed", "run", "--fasta", "g.fa"],
+    ["eval", "embed", "run", "--bed", "g.bed", "--out", "e.parquet"],
+    ["eval", "embed", "run", "--table", "t.csv", "--fasta", "g.fa", "--out", "e.parquet"],
     ["checkpoints", "prune", "run", "--keep-last", "0"], ["checkpoints", "prune", "run", "--keep-every", "-1"],
     ["plan", "quickstart", "no_equals_sign"], ["plan", "quickstart", "=5"], ["plan", "quickstart", "a.b.c=5"],
     ["plan", "quickstart", "curriculum.9.context_length=5"], ["plan", "quickstart", "curriculum.x=5"],
@@ -102,6 +130,7 @@ def make_place(folder: Path) -> None:
     write_shards([str(folder / "g.zarr")], str(folder / "set"), window=1_000)
     for step in (1, 2):
         save_checkpoint(folder / "run", RunState(step=step, tokens=step))
+    (folder / "v.vcf").write_text("##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n")
     os.mkfifo(folder / "pipe")
     (folder / "nowhere").symlink_to(folder / "missing")
     (folder / "loop").symlink_to("loop")

@@ -14,7 +14,7 @@ import pytest
 
 TESTS = Path(__file__).parents[1]
 REPO = TESTS.parent
-PRELOADED = ["support.rank_tasks", "support.forked_command"]
+PRELOADED = ["support.preloaded"]
 
 
 @cache

@@ -25,7 +25,7 @@ MAX_LINE = 1000
 REFUSED, SAME, SOUND = "refused", "same meaning", "other, but sound"
 OTHER, BAD_LINE, CRASH, SLOW = "ANOTHER MEANING", "BAD LINE", "TRACEBACK", "SLOW"
 FINDINGS = (OTHER, BAD_LINE, CRASH, SLOW)
-TRIALS = int(os.environ.get("HDNA_FUZZ_TRIALS", "100"))
+TRIALS = int(os.environ.get("HDNA_FUZZ_TRIALS", "50"))
 """Changes tried at each door; `make fuzz` tries a thousand."""
 SEED = int(os.environ.get("HDNA_FUZZ_SEED", "2222"))
 

@@ -4,7 +4,12 @@ import json
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
+
+from hdna.checkpoint import PARAMETERS, RunState, checkpoint_url, commit_checkpoint, write_checkpoint_part
 from hdna.checkpoint.listing import FORMAT
+from hdna.config.recipe import parse_recipe
+from hdna.model import HyenaDNA
 from hdna.storage.manifest import describe_folder, put_manifest
 
 RECIPE = """\
@@ -68,3 +73,14 @@ def write_run(run: Path, lines: list[dict[str, Any]]) -> None:
         put_manifest(str(folder), FORMAT, {"step": step}, describe_folder(folder))
     (run / "checkpoints" / "step-000011").mkdir()
     (run / "checkpoints" / "step-000011" / "part.safetensors").write_bytes(b"never committed")
+
+
+def save_whole(run: Path, state: RunState) -> None:
+    """A checkpoint of the made-up run's model; it replaces the made-up ones, which are no tensors."""
+    attempt = int(state.step == 10)
+    model = HyenaDNA(parse_recipe(state.recipe, "recipe").model)
+    tensors: dict[str, torch.Tensor] = {}
+    for kind in (PARAMETERS, "exp_avg", "exp_avg_sq"):
+        tensors |= {f"{kind}.{name}": torch.zeros(value.shape) for name, value in model.named_parameters()}
+    part = write_checkpoint_part(checkpoint_url(str(run), state.step, attempt), 0, 1, tensors)
+    commit_checkpoint(str(run), state, attempt, [part])

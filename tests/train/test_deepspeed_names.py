@@ -5,14 +5,22 @@ from pathlib import Path
 import pytest
 import torch
 
-from hdna.train.engine import _MUON, apex_is_nvidia, fused_kernels
+from hdna.train.engine import _MUON, _import_deepspeed, apex_is_nvidia, fused_kernels
 
 
-def test_the_extension_that_would_be_compiled_at_start_can_be_switched_off() -> None:
+def test_the_extension_that_would_be_compiled_at_start_is_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """Were the name gone, a start on CPU would compile for a minute and need a C++ compiler."""
     import deepspeed
+    from deepspeed.comm.torch import build_shm_op
+    from deepspeed.ops.op_builder.cpu import ShareMemCommBuilder
 
-    assert "deepspeed_shm_comm" in deepspeed.ops.__compatible_ops__
+    monkeypatch.setattr(deepspeed, "init_distributed", lambda **settings: None)
+    _import_deepspeed(torch.device("cpu"))
+    assert build_shm_op() is None
+    monkeypatch.setattr(ShareMemCommBuilder, "load", lambda builder: pytest.fail("compiled"))
+    monkeypatch.setitem(deepspeed.ops.__compatible_ops__, ShareMemCommBuilder.NAME, True)
+    with pytest.raises(pytest.fail.Exception, match="compiled"):
+        build_shm_op()
 
 
 def test_zero_links_its_optimizer_state_by_the_name_we_call() -> None:

@@ -2,9 +2,16 @@
 
 import typer
 
+from hdna.cli.evaluate import context, embed, needle, report, variants
+
 app = typer.Typer(
     name="eval",
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Judge a checkpoint: context, labelled tasks, variants, embeddings, and the report that gathers all of it.",
 )
+app.command("context")(context.context)
+app.command("variants")(variants.variants)
+app.command("embed")(embed.embed)
+app.command("needle")(needle.needle)
+app.command("report")(report.report)

@@ -1,0 +1,1 @@
+"""Variants: how much less likely an allele makes the sequence around it, on both strands."""
