@@ -87,7 +87,7 @@ def fit_layer(layer: torch.nn.Linear, meaning: Head, features_NF: Tensor, rows: 
     def loss_and_gradient() -> Tensor:
         optimizer.zero_grad()
         weight_FK = (weight_of_place_FF @ place_FK).detach().requires_grad_()
-        total = 0.5 * strength * (weight_FK**2).sum()
+        total: Tensor = 0.5 * strength * (weight_FK**2).sum()
         total.backward()
         for start in range(0, len(features_NF), CHUNK):
             part = slice(start, start + CHUNK)
