@@ -12,7 +12,7 @@ from support.ranks import run_ranks
 from torch.nn import functional
 
 from hdna.downstream.tasks import task_model
-from hdna.downstream.tasks.features import batches
+from hdna.downstream.tasks.features import ONE_PROCESS, batches
 from hdna.downstream.tasks.heads import Head
 from hdna.downstream.tasks.problem import Kind, Rows
 from hdna.downstream.tasks.task_model import TaskModel, lengths
@@ -92,3 +92,13 @@ def test_a_step_on_ranks_has_the_loss_and_gradients_of_one_process(tmp_path: Pat
         for key, value in expected.items():
             error = float((found[key] - value).abs().max() / value.abs().max())
             assert error <= (1e-6 if key == "loss" else 1e-5), f"{key} of {name}: {error:.1e}"
+
+
+@pytest.mark.ranks
+def test_ranks_that_share_sequences_find_the_scores_of_one_process(tmp_path: Path) -> None:
+    run_ranks(3, tuning_tasks.run_method, out=tmp_path)
+    found = [load_file(tmp_path / f"rank-{rank}.safetensors")["scores"] for rank in range(3)]
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+    # AdamW divides a gradient near 0 by its own size, so that rounding grows over three steps.
+    np.testing.assert_allclose(found[0].numpy(), tuning_tasks.tuned(ONE_PROCESS), atol=1e-3)

@@ -3,19 +3,21 @@
 from pathlib import Path
 
 import torch
+import torch.distributed as dist  # noqa: TID251 - the ranks of tests
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
+from hdna.downstream.metrics import Floats
 from hdna.downstream.tasks import task_model
-from hdna.downstream.tasks.finetune import add_gradient
-from hdna.downstream.tasks.fitting import sum_gradients
+from hdna.downstream.tasks.finetune import add_gradient, finetune
+from hdna.downstream.tasks.fitting import Schedule, sum_gradients
 from hdna.downstream.tasks.heads import Head
 from hdna.downstream.tasks.problem import Rows
 from hdna.downstream.tasks.task_model import TaskModel
 from hdna.genome.alphabet import reverse_complement
 from hdna.parallel import Mesh
-from support.planted_labels import planted_rows, untrained_subject
+from support.planted_labels import planted_problem, planted_rows, untrained_subject
 
 LAYOUTS = {"rows-3": 1, "idle-1": 2, "slices-3": 3}
 """Sequence ranks of three."""
@@ -47,6 +49,19 @@ def run_layouts(out: Path) -> None:
         found["loss"] = shared.meaning.loss(logits, rows.labels) / len(rows)
         if mesh.is_leader:
             save_file(found, out / f"{name}.safetensors")
+
+
+def run_method(out: Path) -> None:
+    """All of fine-tuning, by ranks that share every sequence."""
+    scores = tuned(Mesh.of_this_process(3))
+    save_file({"scores": torch.from_numpy(scores)}, out / f"rank-{dist.get_rank()}.safetensors")
+
+
+def tuned(mesh: Mesh) -> Floats:
+    """Scores after an epoch."""
+    problem = planted_problem(train=24)
+    method = finetune(untrained_subject(), Schedule(1, 1e-3, 8, 1), mesh=mesh)
+    return method(problem, problem.train, problem.valid, problem.test)
 
 
 def plain_step() -> dict[str, Tensor]:

@@ -67,12 +67,14 @@ def fit(
         groups: parameters as torch's optimizers take them, with RATE, a share of the schedule's learning rate.
         rows: how many train rows there are.
         gradient: adds to the parameters' gradients this rank's part of those of the mean loss over a step's rows.
-        valid_loss: of the parameters as they are; the same on every rank.
+        valid_loss: of the parameters as they are.
         schedule: how long and how fast.
         mesh: whose ranks' gradients are summed.
 
     """
     parameters = [parameter for group in groups for parameter in group["params"]]
+    for parameter in parameters:
+        parameter.detach().copy_(_leaders(parameter.detach(), mesh))
     optimizer = torch.optim.AdamW(groups, betas=BETAS)
     best, kept, worse = float("inf"), _copies(parameters), 0
     steps_per_epoch = -(-rows // schedule.rows_per_step)
@@ -87,7 +89,7 @@ def fit(
             for group in optimizer.param_groups:
                 group["lr"] = group[RATE] * learning_rate(schedule.optim, seen, total)
             optimizer.step()
-        loss = valid_loss()
+        loss = float(_leaders(torch.tensor(valid_loss(), dtype=torch.float64, device=parameters[0].device), mesh))
         worse = 0 if loss < best else worse + 1
         if loss < best:
             best, kept = loss, _copies(parameters)
@@ -106,6 +108,11 @@ def sum_gradients(parameters: list[nn.Parameter], mesh: Mesh) -> None:
     flat = mesh.sum(torch.cat([gradient.flatten() for gradient in gradients]))
     for parameter, total in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
         parameter.grad = total.view_as(parameter)
+
+
+def _leaders(value: Tensor, mesh: Mesh) -> Tensor:
+    """The value of rank 0: ranks that differed by rounding would go different ways."""
+    return mesh.sum(value.clone() if mesh.is_leader else torch.zeros_like(value))
 
 
 def _copies(parameters: list[nn.Parameter]) -> list[Tensor]:
