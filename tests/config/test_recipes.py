@@ -47,8 +47,8 @@ def manual(name: str) -> str:
     return recipe_text(name).split("\n\n", 1)[0]
 
 
-def test_the_shipped_recipes_are_the_published_sizes_one_beyond_and_quickstart() -> None:
-    assert set(list_recipes()) == {*PUBLISHED, *OURS, "quickstart"}
+def test_the_shipped_recipes_are_the_published_sizes_one_beyond_and_two_for_a_laptop() -> None:
+    assert set(list_recipes()) == {*PUBLISHED, *OURS, "quickstart", "demo"}
 
 
 def test_geometry_and_parameter_count_are_those_of_the_size(name: str) -> None:
