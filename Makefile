@@ -44,9 +44,14 @@ TIMES := 20
 .DELETE_ON_ERROR:
 .PHONY: train test test-fast check style types coverage fuzz fuzz-guided chaos gpu bench export-check docs clean
 
+# At the end some evidence about the checkpoint, half a minute's, and the report of it. A genome too small to give it is
+# no failure: the report says what is missing.
 train: $(WORK)/shards/manifest.json
 	$(BIN)/hdna train quickstart data.shards='["$(WORK)/shards"]' run.url='$(RUN)'
 	@$(BIN)/hdna report '$(RUN)'
+	-$(BIN)/hdna eval context '$(RUN)' --out '$(RUN)/benefits/context' --max-bases 20000
+	-$(BIN)/hdna eval needle '$(RUN)' --out '$(RUN)/benefits/needle' --copies 16
+	@$(BIN)/hdna eval report '$(RUN)' --out '$(RUN)/benefits'
 
 $(WORK)/shards/manifest.json: $(WORK)/store.zarr/manifest.json
 	@rm -rf $(WORK)/shards

@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 from support import evidence_files, made_up_run
 from support.report_page import Page, curve, figures
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from hdna.checkpoint import RunState, load_run_or_checkpoint
@@ -94,7 +95,7 @@ def test_the_page_shows_the_figures_of_the_evidence(run: Path, evidence: Path) -
     assert table(page, "Labels")[0] == [
         "32", "0.200 (0.150 to 0.250)", "0.020 (−0.030 to 0.070)", "+0.180 (+0.130 to +0.230)"
     ]  # fmt: skip
-    assert table(page, "Distance")[2][-2:] == ["+0.050", "−0.050 to +0.150"]
+    assert table(page, "Distance")[2][-2:] == ["+0.0500", "−0.0500 to +0.1500"]
     assert table(page, "Context", "HyenaDNA, s")[1] == ["2,048", "1", "2", "2"]
     assert "labelled, auroc" in page.text and "0.511 (0.491 to 0.531)" in page.text
     assert "shuffled, auroc" in page.text and "0.498 (0.448 to 0.548)" in page.text
@@ -261,3 +262,27 @@ def test_a_second_report_is_the_same_to_the_byte(run: Path, evidence: Path) -> N
     before = (evidence / "index.html").read_bytes(), (evidence / "benefits.json").read_bytes()
     report(run, evidence)
     assert before == ((evidence / "index.html").read_bytes(), (evidence / "benefits.json").read_bytes())
+
+
+def test_the_commands_that_it_advises_exist(run: Path, tmp_path: Path, checksum: str) -> None:
+    """With no evidence, and with some that lacks the rest: each command, and each of its options."""
+    evidence_files.write(tmp_path / "some" / "task.json", "task", checksum, evidence_files.task("t", baselines={}))
+    bare = evidence_files.VARIANTS | {"labelled": None, "controls": None}
+    evidence_files.write(tmp_path / "some" / "variants.json", "variants", checksum, bare)
+    advised = {
+        one["command"]
+        for folder in ("none", "some")
+        for one in report(run, tmp_path / folder)[0]["missing"]
+        if one["command"].startswith("hdna ") and "writes it" not in one["command"]
+    }
+    assert len(advised) > 5
+    for line in advised:
+        command: Any = get_command(app)
+        words = line.removeprefix("hdna ").split()
+        while hasattr(command, "commands"):
+            assert words[0] in command.commands, line
+            command = command.commands[words.pop(0)]
+        known = {name for parameter in command.params for name in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= known, line
+        needed = {parameter.opts[0] for parameter in command.params if parameter.required}
+        assert {name for name in needed if name.startswith("--")} <= set(words), line

@@ -80,9 +80,9 @@ def _in_context(body: Task) -> tuple[str, ...]:
 def _needle(found: Found[Needle], name: str) -> Iterator[Html]:
     rows = found.body.distances
     distances = [row.distance for row in rows]
-    gain = Curve("gain", distances, [r.gain for r in rows], [r.low for r in rows], [r.high for r in rows])
+    curve = Curve("gain", distances, [r.gain for r in rows], [r.low for r in rows], [r.high for r in rows])
     title, labels = "What a copy gains from the unit that it copies", ("distance (bases)", "bits per base gained")
-    wide, narrow = (curves_plot([gain], name + end, title, *labels, True, bool(end)) for end in ("", "-phone"))
+    wide, narrow = (curves_plot([curve], name + end, title, *labels, True, bool(end)) for end in ("", "-phone"))
     caption = (
         f"Units of {found.body.unit_bases:,} bases; control: the unit is shuffled. Above 0, what was read is used. "
         f"{origin(found.source)}"
@@ -90,9 +90,9 @@ def _needle(found: Found[Needle], name: str) -> Iterator[Html]:
     yield markup.figure(caption, wide, narrow, title)
     cells = []
     for row in rows:
-        interval = f"{number(row.low, True)} to {number(row.high, True)}"
+        gain, low, high = (number(value, True, digits=4) for value in (row.gain, row.low, row.high))
         bits = (in_bits(row.bits_per_base), in_bits(row.control_bits_per_base))
-        cells.append((f"{row.distance:,}", f"{row.copies:,}", *bits, number(row.gain, True), interval))
+        cells.append((f"{row.distance:,}", f"{row.copies:,}", *bits, gain, f"{low} to {high}"))
     yield markup.table(("Distance", "Copies", "Bits per base", "Control", "Gain", "95 % interval"), cells, 0)
 
 

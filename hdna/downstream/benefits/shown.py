@@ -19,11 +19,11 @@ def in_words(figure: Estimate, signed: bool = False) -> str:
     return f"{number(figure.value, signed)} ({number(figure.low, signed)} to {number(figure.high, signed)})"
 
 
-def number(value: float | None, signed: bool = False) -> str:
-    """With three decimals, and the minus sign of print."""
+def number(value: float | None, signed: bool = False, digits: int = 3) -> str:
+    """With so many decimals, and the minus sign of print."""
     if value is None:
         return NONE
-    return f"{value + 0.0:{'+' if signed else ''}.3f}".replace("-", "−")
+    return f"{value + 0.0:{'+' if signed else ''}.{digits}f}".replace("-", "−")
 
 
 def compact(value: float | None) -> str:
