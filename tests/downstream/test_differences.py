@@ -144,7 +144,7 @@ def test_many_batches_are_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     model, window_L = moved(MODELS["order 2"]).double(), window()
     some = list(edits(window_L).values())
     wanted = by_differences(model, window_L, some, HORIZON)
-    monkeypatch.setattr("hdna.downstream.variants.differences.CPU_POSITIONS", 2 * HORIZON)
+    monkeypatch.setattr("hdna.downstream.variants.differences.CPU_NUMBERS", 2 * HORIZON * 64)
     assert far(by_differences(model, window_L, some, HORIZON), wanted) < FP64
     assert far(by_full_pass(model, window_L, some, HORIZON, rows=3), wanted) < FP64
 

@@ -1,7 +1,7 @@
 """Alleles by differences from one pass over their window: exact, at a cost that does not depend on the context.
 
 Shapes: L window, S kept span, E edits, R rows of a batch, A horizon, T = A - 1 positions of an allele that are inputs,
-O long convolutions, D = d_model, C = (order + 1) * D channels, V vocabulary rows.
+D = d_model.
 
 The model is causal: an edit at v changes hidden states only from v on. Block after block, an allele therefore needs
 positions [v, v + T) alone: the short convolution takes the two positions before them from the reference, and of a
@@ -9,34 +9,39 @@ long convolution y_alternative = y_reference + k * (u_alternative - u_reference)
 v, so that k is needed on [0, T) and a transform of 2T points is exact. All else is per position.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from hdna.downstream.metrics import Floats
-from hdna.downstream.variants.edits import Edit, Tokens, compared
-from hdna.downstream.variants.likelihood import log_likelihood
-from hdna.downstream.variants.window_pass import BlockPass, LongConv, WindowPass, head, replaced, window_pass
+from hdna.downstream.variants.allele_block import through, through_first
+from hdna.downstream.variants.edits import Compared, Edit, Tokens, compared
+from hdna.downstream.variants.window_pass import WindowPass, log_probabilities, window_pass
 from hdna.model import HyenaDNA
-from hdna.ops import causal_fft_conv
 from hdna.ops.short_conv import REACH
 
-CPU_POSITIONS, CUDA_POSITIONS = 2**13, 2**16
-"""Of all alleles of a batch: as many as a tile of the model has, so that one is computed in cache."""
+CPU_NUMBERS, CUDA_NUMBERS = 2**21, 2**26
+"""Of a batch's largest tensor, the hidden layer of the MLP, which takes 8 MiB on a CPU; about three more of the size
+live beside it. Some allocators fetch larger ones from the system anew each time."""
+
+SHORT = 16
+"""Tokens of the longest substitution whose first convolution is by shifted filters, one for each."""
 
 
 def by_differences(model: HyenaDNA, window_L: Tokens, edits: Sequence[Edit], horizon: int) -> tuple[Floats, Floats]:
     """Log likelihoods (E,) in nats of the reference and of each edit over `horizon` tokens from the edit on.
 
-    The same figures as `by_full_pass`, by one pass over the window for all edits.
+    The same figures as `by_full_pass`, by one pass over the window for all edits. Memory: that pass, what it keeps
+    (`window_pass`) from the first edit to the last, and a batch of alleles (`CPU_NUMBERS`); nothing grows with the
+    number of edits but their tokens, 17 bytes for each that is scored.
 
     Args:
         model: in eval mode, on one device; no other thread may use it meanwhile.
         window_L: tokens, up to one more than the model's l_max, with as much after each edit as `Edit.stop` says.
-        edits: at any positions, each on its own.
+        edits: at any positions, each on its own; best with those of one window together.
         horizon: tokens scored, from the first one that an edit replaces on.
 
     Raises ValueError when an edit does not fit (`compared`), InputError when the window is longer than the model's
@@ -45,62 +50,48 @@ def by_differences(model: HyenaDNA, window_L: Tokens, edits: Sequence[Edit], hor
     """
     device = model.embedding.weight.device
     targets = compared(window_L, edits, horizon, device)
+    reference_E, alternative_E = np.zeros(len(edits)), np.zeros(len(edits))
     if not edits:
-        return np.zeros(0), np.zeros(0)
+        return reference_E, alternative_E
     first = max(0, int(targets.starts_E.min()) - REACH)
+    # A token is predicted by those before it: the last scored one is no input.
     stop = int(targets.starts_E.max()) + horizon - 1
-    rows = max(1, (CPU_POSITIONS if device.type == "cpu" else CUDA_POSITIONS) // horizon)
-    found: list[tuple[Tensor, Tensor]] = []
     with torch.no_grad():
         kept = window_pass(model, torch.from_numpy(window_L[:stop].astype(np.int64)).to(device), first, horizon - 1)
-        for begin in range(0, len(edits), rows):
-            some = targets[begin : begin + rows]
+        for number_R, substituted in _batches(model, edits, horizon):
+            some = targets.of(torch.tensor(number_R, device=device))
             before_RA = some.starts_E[:, None] - first + torch.arange(-1, horizon - 1, device=device)
-            reference_RAV = kept.logits_SV[before_RA]
-            found.append(
-                (
-                    log_likelihood(reference_RAV, some.reference_EA, some.counted_EA),
-                    log_likelihood(
-                        _alternative(model, kept, before_RA, some.alternative_EA), some.alternative_EA, some.counted_EA
-                    ),
-                )
-            )
-    reference_E, alternative_E = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
+            reference_RA = kept.log_probabilities_SV[before_RA, some.reference_EA]
+            reference_E[number_R] = some.sums(reference_RA).cpu().numpy()
+            alternative_RA = _alternative(model, kept, some, substituted)
+            alternative_E[number_R] = some.sums(alternative_RA).cpu().numpy()
     return reference_E, alternative_E
 
 
-def _alternative(model: HyenaDNA, kept: WindowPass, before_RA: Tensor, tokens_RA: Tensor) -> Tensor:
-    """Logits (R, A, V) before each of an allele's tokens (R, A), which stand after places `before_RA` of the span."""
-    unchanged_R1V = kept.logits_SV[before_RA[:, :1]]
+def _batches(model: HyenaDNA, edits: Sequence[Edit], horizon: int) -> Iterator[tuple[list[int], int]]:
+    """Numbers of edits that are computed at once, and how many tokens each replaces by as many; 0: by any number."""
+    alike: dict[int, list[int]] = defaultdict(list)
+    for number, edit in enumerate(edits):
+        same_length = edit.removed == len(edit.inserted) <= SHORT and model.config.order == 2
+        alike[edit.removed if same_length else 0].append(number)
+    numbers = CPU_NUMBERS if model.embedding.weight.device.type == "cpu" else CUDA_NUMBERS
+    rows = max(1, numbers // (horizon * model.config.mlp_width))
+    for substituted, all_R in alike.items():
+        for begin in range(0, len(all_R), rows):
+            yield all_R[begin : begin + rows], substituted
+
+
+def _alternative(model: HyenaDNA, kept: WindowPass, some: Compared, substituted: int) -> Tensor:
+    """Log probabilities (R, A) of the alleles' tokens."""
+    tokens_RA, starts_R = some.alternative_EA, some.starts_E - kept.first
+    found_RA = kept.log_probabilities_SV[starts_R - 1, tokens_RA[:, 0]][:, None]
     if tokens_RA.shape[1] == 1:
-        return unchanged_R1V
-    places_RT = before_RA[:, 1:]
+        return found_RA
     x_RTD = model.embedding(tokens_RA[:, :-1])
-    for block in kept.blocks:
-        x_RTD = _through(block, kept.first, places_RT, x_RTD)
-    return torch.cat([unchanged_R1V, head(model, x_RTD)], 1)
-
-
-def _through(kept: BlockPass, first: int, places_RT: Tensor, x_RTD: Tensor) -> Tensor:
-    """A block's output for alleles, from its input."""
-    convs = [_from_reference(u[:, places_RT], y[:, places_RT]) for u, y in zip(kept.u_ODS, kept.y_ODS, strict=True)]
-    halo_RCH = _halo(kept, first, places_RT[:, :1])
-    with replaced(kept.block.hyena, lambda _: halo_RCH, convs):
-        y_RTD: Tensor = kept.block(x_RTD, kept.taps_ODT)
-    return y_RTD
-
-
-def _from_reference(u_DRT: Tensor, y_DRT: Tensor) -> LongConv:
-    def convolve(u_RDT: Tensor, k_DT: Tensor, bias_D: Tensor) -> Tensor:
-        return y_DRT.transpose(0, 1) + causal_fft_conv(u_RDT - u_DRT.transpose(0, 1), k_DT, bias_D)
-
-    return convolve
-
-
-def _halo(kept: BlockPass, first: int, places_R1: Tensor) -> Tensor:
-    """The projection (R, C, 2) of the two positions before each allele; zeros before the window."""
-    before_RH = places_R1 + torch.arange(-REACH, 0, device=places_R1.device)
-    operator, norm = kept.block.hyena, kept.block.hyena_norm
-    normed_RHD = norm(kept.x_SD[before_RH.clamp(min=0)])
-    p_RHC = F.linear(normed_RHD, operator.in_proj.weight, operator.in_proj.bias)
-    return (p_RHC * (before_RH + first >= 0)[..., None]).transpose(1, 2)
+    for number, block in enumerate(kept.blocks):
+        if substituted and not number:
+            x_RTD = through_first(block, kept.gate_DS, starts_R, x_RTD, substituted)
+        else:
+            x_RTD = through(block, starts_R, x_RTD)
+    rest_RTV = log_probabilities(model, x_RTD)
+    return torch.cat([found_RA, rest_RTV.gather(-1, tokens_RA[:, 1:, None]).squeeze(-1)], 1)

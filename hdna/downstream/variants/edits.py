@@ -52,9 +52,13 @@ class Compared:
     counted_EA: Tensor
     """Where both are bases."""
 
-    def __getitem__(self, some: slice) -> "Compared":
-        """Some of the edits."""
+    def of(self, some: slice | Tensor) -> "Compared":
+        """The same of some of the edits."""
         return Compared(self.starts_E[some], self.reference_EA[some], self.alternative_EA[some], self.counted_EA[some])
+
+    def sums(self, found_EA: Tensor) -> Tensor:
+        """Nats (E,) of log probabilities (E, A): fp64 sums over the positions that count."""
+        return (found_EA.double() * self.counted_EA).sum(-1)
 
 
 def compared(window_L: Tokens, edits: Sequence[Edit], horizon: int, device: torch.device) -> Compared:

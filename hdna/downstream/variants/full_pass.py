@@ -11,7 +11,6 @@ from torch import Tensor
 
 from hdna.downstream.metrics import Floats
 from hdna.downstream.variants.edits import Edit, Tokens, compared
-from hdna.downstream.variants.likelihood import log_likelihood
 from hdna.model import HyenaDNA
 
 TOKENS = 2**17
@@ -43,25 +42,27 @@ def by_full_pass(
     rows = rows or max(1, TOKENS // max(1, stop))
     found: list[tuple[Tensor, Tensor]] = []
     with torch.no_grad():
-        reference_1LV = _logits(model, window_L[None, :stop])
+        reference_1LV = _log_probabilities(model, window_L[None, :stop])
         for first in range(0, len(edits), rows):
-            some = targets[first : first + rows]
+            some = targets.of(slice(first, first + rows))
             edited_RL = np.stack([_edited(window_L, edit, stop) for edit in edits[first : first + rows]])
             before_RA = some.starts_E[:, None] + torch.arange(-1, horizon - 1, device=device)
-            alternative_RAV = _logits(model, edited_RL)[torch.arange(len(edited_RL))[:, None], before_RA]
+            row_R1 = torch.arange(len(edited_RL), device=device)[:, None]
+            alternative_RLV = _log_probabilities(model, edited_RL)
             found.append(
                 (
-                    log_likelihood(reference_1LV[0, before_RA], some.reference_EA, some.counted_EA),
-                    log_likelihood(alternative_RAV, some.alternative_EA, some.counted_EA),
+                    some.sums(reference_1LV[0, before_RA, some.reference_EA]),
+                    some.sums(alternative_RLV[row_R1, before_RA, some.alternative_EA]),
                 )
             )
     reference_E, alternative_E = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
     return reference_E, alternative_E
 
 
-def _logits(model: HyenaDNA, tokens_RL: Tokens) -> Tensor:
-    logits_RLV: Tensor = model(torch.from_numpy(tokens_RL.astype(np.int64)).to(model.embedding.weight.device))
-    return logits_RLV
+def _log_probabilities(model: HyenaDNA, tokens_RL: Tokens) -> Tensor:
+    """(R, L, V) of the token after each."""
+    tokens = torch.from_numpy(tokens_RL.astype(np.int64)).to(model.embedding.weight.device)
+    return torch.log_softmax(model(tokens), -1)
 
 
 def _edited(window_L: Tokens, edit: Edit, stop: int) -> Tokens:
