@@ -208,9 +208,7 @@ def test_bad_input_is_reported_before_anything_is_written(
 def joined(cluster: Cluster, *words: object) -> Ended:
     """`hdna train` on a cluster that is there."""
     began, command = time.monotonic(), [HDNA, "train", *map(str, words)]
-    done = subprocess.run(
-        command, env=cluster.joined, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-    )
+    done = subprocess.run(command, env=cluster.joined, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     return Ended(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
 
 
