@@ -11,6 +11,8 @@ from support.ray_cluster import Cluster, running_cluster
 
 # A script's background job starts with SIGINT ignored, and children would inherit that: some tests interrupt theirs.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# As many test processes run as there are cores: a second thread of each would only wait, by spinning, for the first.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Without the command's last net: an unexpected error shows its traceback, and fails the test that meets it.
 os.environ["HDNA_DEBUG"] = "1"
 

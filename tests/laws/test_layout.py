@@ -93,7 +93,7 @@ VALUES: dict[str, tuple[Value, ...]] = {
     "context_length": (252, 300),  # neither is a power of two; 300 is cut into slices of 50, 75, 100, 150
     "activation_checkpointing": (False, True),
     "min_message_bytes": (2**22, 1),  # one group of channels, or as many as there are channels
-    "tile": (2**16, 17),  # positions: all at once, or in tiles of which the last is shorter
+    "tile": (2**16, 37),  # positions: all at once, or in tiles of which the last is shorter
     "mask_one_end": (False, True),
     "clip_norm": (1e6, 0.05),
     "spare": (0,),  # more in UNEVEN
@@ -104,15 +104,15 @@ SETTINGS = list(VALUES.values())
 UNEVEN = [
     # Data ranks that do not divide six samples: 3 + 3 in four micro-batches of one or two, 5, and one rank too many.
     Layout(1, 4, 1, 1, "all_to_all", 2, 12, 252, False, 2**22, 2**16, False, 1e6),
-    Layout(1, 5, 3, 2, "all_to_all", 2, 12, 252, True, 2**22, 17, True, 1e6),
+    Layout(1, 5, 3, 2, "all_to_all", 2, 12, 252, True, 2**22, 37, True, 1e6),
     Layout(1, 7, 1, 3, "all_to_all", 3, 5, 300, False, 2**22, 2**16, False, 0.05),
     Layout(1, 7, 1, 0, "all_to_all", 2, 12, 252, True, 2**22, 2**16, True, 1e6),
     # Ranks left over: they run without samples.
-    Layout(2, 3, 1, 3, "all_to_all", 3, 12, 300, True, 1, 17, False, 1e6, spare=1),
+    Layout(2, 3, 1, 3, "all_to_all", 3, 12, 300, True, 1, 37, False, 1e6, spare=1),
     Layout(2, 3, 3, 1, "distributed_fft", 2, 5, 252, False, 2**22, 2**16, True, 0.05, spare=1),
     Layout(2, 3, 1, 0, "all_to_all", 2, 12, 252, False, 2**22, 2**16, False, 1e6, spare=1),
     Layout(3, 1, 3, 2, "all_to_all", 2, 12, 300, False, 1, 2**16, False, 1e6, spare=2),
-    Layout(4, 1, 1, 3, "distributed_fft", 3, 12, 300, True, 2**22, 17, True, 1e6, spare=1),
+    Layout(4, 1, 1, 3, "distributed_fft", 3, 12, 300, True, 2**22, 37, True, 1e6, spare=1),
 ]
 """Numbers of workers that the batch or the degree does not divide, as after a loss of some."""
 

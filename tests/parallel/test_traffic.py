@@ -87,14 +87,11 @@ def whole_and_sliced(ranks: int) -> list[Case]:
 
 @pytest.fixture(scope="module", params=[2, 3, 4])
 def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Seen]:
-    """Every case on 2, 3 and 4 ranks; one start of the ranks for all of them."""
+    """The cases on 2, 3 and 4 ranks; one start of the ranks for all of them."""
     ranks = request.param
-    cases = [
-        *(variants(ranks) if ranks < 4 else few_variants()),
-        *whole_and_sliced(ranks),
-        *(sharing() if ranks == 3 else []),
-    ]
-    return counted(ranks, cases, tmp_path_factory.mktemp("ranks"))
+    cases = variants(ranks) if ranks < 4 else few_variants()
+    more = sharing() if ranks == 3 else []
+    return counted(ranks, [*cases, *whole_and_sliced(ranks), *more], tmp_path_factory.mktemp("ranks"))
 
 
 def test_bytes_and_collectives_are_those_really_sent(seen: list[Seen], monkeypatch: pytest.MonkeyPatch) -> None:
