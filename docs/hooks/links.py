@@ -22,6 +22,7 @@ PUBLISHED = (
     "bench/*.yaml",
     "bench/results/*.svg",
     "recipes/*",
+    "hdna/downstream/benefits/benefits.schema.json",
 )
 TARGET = re.compile(r"(?<=\]\()(?![a-z]+:|#)[^)#\s]+")
 """Where a relative link leads, up to its anchor."""

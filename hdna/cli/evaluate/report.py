@@ -25,7 +25,6 @@ def report(
 
     \b
     Example:
-      hdna eval context runs/quickstart --out judged/context
       hdna eval report runs/quickstart --out judged
       hdna eval report runs/quickstart --out judged --require --price 2.50
     """  # noqa: D301  (\b keeps the example on its own line)
