@@ -9,7 +9,7 @@ from support.planted_labels import planted_problem, planted_rows, untrained_subj
 from torch import nn
 
 from hdna.downstream import metrics
-from hdna.downstream.tasks.finetune import cropped, finetune, scratch
+from hdna.downstream.tasks.finetune import cropped, epochs_of_crops, finetune, scratch
 from hdna.downstream.tasks.fitting import Schedule, Step, fit
 from hdna.downstream.tasks.problem import Kind, Rows
 from hdna.parallel import Mesh
@@ -86,6 +86,32 @@ def test_crops_are_stretches_of_their_rows_with_the_labels_of_their_bases(kind: 
         once = Rows(rows.tokens, np.concatenate(rows.tokens).astype(np.int64), rows.groups)
         np.testing.assert_array_equal(cropped(once, 40, (0, 1)).labels, np.concatenate(crops.tokens))
     assert cropped(rows, 60, (0, 1)) is rows
+
+
+def test_crops_double_until_the_longest_sequence_is_whole() -> None:
+    for longest, first, epochs in ((100, 8192, 0), (8192, 8192, 0), (8193, 8192, 1), (450_000, 8192, 6)):
+        assert epochs_of_crops(longest, first) == epochs
+        assert first << epochs >= longest
+
+
+def test_epochs_of_crops_do_not_end_learning() -> None:
+    weight, losses = nn.Parameter(torch.zeros(1)), iter([1.0, 2.0, 3.0, 4.0, 5.0])
+    groups = [{"params": [weight], "weight_decay": 0.0, RATE: 1.0}]
+
+    def gradient(_: Step) -> None:
+        weight.grad = torch.ones(1)
+
+    fit(groups, 4, gradient, lambda: next(losses), Schedule(5, 0.1, 4, patience=2, unhurried=2), Mesh(0, 1))
+    assert next(losses) == 5.0
+
+
+def test_long_sequences_are_learned_from_crops_first() -> None:
+    problem = planted_problem(train=24)
+    quick = Schedule(epochs=1, learning_rate=1e-2, rows_per_step=8, patience=3)
+    scores = finetune(untrained_subject(), quick, first_length=20)(problem, problem.train, problem.valid, problem.test)
+    whole = finetune(untrained_subject(), quick)(problem, problem.train, problem.valid, problem.test)
+    assert np.isfinite(scores).all()
+    assert np.abs(scores - whole).max() > 1e-4
 
 
 def shuffled(rows: Rows) -> Rows:

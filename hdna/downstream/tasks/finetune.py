@@ -1,12 +1,16 @@
 """Fine-tuning: every weight learns, from where pretraining left it or from a new draw.
 
-The head begins as the linear probe's, so that it does not distort features while it is still wrong (Kumar et al.,
-arXiv 2202.10054).
+The head begins at zero. To begin it as the linear probe's (Kumar et al., arXiv 2202.10054) was tried: its weights are
+so large that the first changes of the model throw the loss above where it began, and less is learned in the end
+(docs/evaluate.md).
 
 Long sequences are learned from short to long, as the paper does for species (section 4.4): the first epoch sees crops
-of `first_length` bases at random places, each further one twice as long, until all are whole.
+of `first_length` bases at random places, each further one twice as long, until all are whole. These epochs come before
+those of the schedule.
 """
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +21,6 @@ from hdna.downstream.subject import Subject
 from hdna.downstream.tasks.features import ONE_PROCESS
 from hdna.downstream.tasks.fitting import Schedule, Step, fit
 from hdna.downstream.tasks.heads import Head
-from hdna.downstream.tasks.probe import fit_head
 from hdna.downstream.tasks.problem import Method, Problem, Rows
 from hdna.downstream.tasks.task_model import TaskModel, lengths
 from hdna.model import HyenaDNA
@@ -26,7 +29,8 @@ from hdna.train.optim import RATE, parameter_groups
 
 FIRST_LENGTH = 8192
 """Bases of the first epoch's crops of longer sequences."""
-DEFAULT = Schedule(epochs=10, learning_rate=3e-4, rows_per_step=32, patience=3)
+DEFAULT = Schedule(epochs=6, learning_rate=1e-3, rows_per_step=32, patience=2)
+"""For a few thousand rows of a few hundred bases: the best of a small search on promoters (docs/evaluate.md)."""
 RECOMPUTED_FROM = 2**15
 """Bases of a sequence from which on activations are computed again instead of kept."""
 
@@ -70,9 +74,10 @@ def _tuned(model: HyenaDNA, schedule: Schedule, first_length: int, mesh: Mesh) -
     def method(problem: Problem, train: Rows, valid: Rows, asked: Rows) -> Floats:
         meaning = Head.of(problem, train)
         tuned = TaskModel(model, meaning, mesh)
-        model.eval()
-        fit_head(tuned, train, valid)
-        model.backbone.activation_checkpointing = int(lengths(train).max()) >= RECOMPUTED_FROM
+        longest = int(lengths(train).max())
+        model.backbone.activation_checkpointing = longest >= RECOMPUTED_FROM
+        shorter = epochs_of_crops(longest, first_length)
+        lengthened = replace(schedule, epochs=schedule.epochs + shorter, unhurried=shorter)
 
         def gradient(step: Step) -> None:
             model.train()
@@ -83,7 +88,7 @@ def _tuned(model: HyenaDNA, schedule: Schedule, first_length: int, mesh: Mesh) -
             model.eval()
             return float(meaning.loss(tuned.over(valid, tuned, meaning.outputs), valid.labels))
 
-        fit(groups_of(tuned, schedule), len(train), gradient, valid_loss, schedule, mesh)
+        fit(groups_of(tuned, schedule), len(train), gradient, valid_loss, lengthened, mesh)
         model.eval()
         return meaning.scores(tuned.over(asked, tuned, meaning.outputs))
 
@@ -104,6 +109,11 @@ def add_gradient(tuned: TaskModel, rows: Rows, number: int) -> None:
         tuned.key_dropout(number, numbers)
         loss = tuned.meaning.loss(tuned(batch.tokens), batch.labels)
         (loss / count / tuned.mesh.sequence_parallel_size).backward()
+
+
+def epochs_of_crops(longest: int, first_length: int) -> int:
+    """How often a length must double before it holds the longest sequence."""
+    return max(0, math.ceil(math.log2(longest / first_length)))
 
 
 def cropped(rows: Rows, length: int, seed: tuple[int, int]) -> Rows:

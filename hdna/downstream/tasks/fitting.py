@@ -1,6 +1,7 @@
 """Steps of AdamW until a valid part says that more would not help, on one process or on the ranks of a mesh."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,19 @@ from torch import Tensor, nn
 from hdna.config.schema import OptimConfig
 from hdna.downstream.metrics import Ints
 from hdna.parallel import Mesh
+from hdna.progress import progress
 from hdna.train.optim import BETAS, RATE, learning_rate
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of learning."""
+
+    number: int
+    """From 0, over all epochs."""
+    epoch: int
+    rows: Ints
+    """Numbers of its train rows."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +43,25 @@ class Schedule:
     weight_decay: float = 0.1
     clip_norm: float = 1.0
 
+    unhurried: int = 0
+    """First epochs that `patience` does not count."""
+
+    def steps(self, epoch: int, rows: int) -> Iterator[Step]:
+        """The steps of an epoch over so many rows, in an order of its own."""
+        order = np.random.default_rng([self.seed, epoch]).permutation(rows)
+        count = self.steps_per_epoch(rows)
+        for number, numbers in enumerate(np.array_split(order, count), epoch * count):
+            yield Step(number, epoch, numbers)
+
+    def steps_per_epoch(self, rows: int) -> int:
+        """As few as hold all rows."""
+        return -(-rows // self.rows_per_step)
+
+    def rate(self, step: Step, rows: int) -> float:
+        """The learning rate of a step, by a recipe's schedule with rows for tokens."""
+        total = self.epochs * self.steps_per_epoch(rows) * self.rows_per_step
+        return learning_rate(self.optim, step.number * self.rows_per_step, total)
+
     @property
     def optim(self) -> OptimConfig:
         """The same in a recipe's terms, rows for tokens."""
@@ -40,17 +72,6 @@ class Schedule:
             clip_norm=self.clip_norm,
             global_batch_tokens=self.rows_per_step,
         )
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of learning."""
-
-    number: int
-    """From 0, over all epochs."""
-    epoch: int
-    rows: Ints
-    """Numbers of its train rows."""
 
 
 def fit(
@@ -77,27 +98,30 @@ def fit(
         parameter.detach().copy_(_leaders(parameter.detach(), mesh))
     optimizer = torch.optim.AdamW(groups, betas=BETAS)
     best, kept, worse = float("inf"), _copies(parameters), 0
-    steps_per_epoch = -(-rows // schedule.rows_per_step)
-    for epoch in range(schedule.epochs):
-        order = np.random.default_rng([schedule.seed, epoch]).permutation(rows)
-        for number, numbers in enumerate(np.array_split(order, steps_per_epoch), epoch * steps_per_epoch):
-            optimizer.zero_grad()
-            gradient(Step(number, epoch, numbers))
-            sum_gradients(parameters, mesh)
-            nn.utils.clip_grad_norm_(parameters, schedule.clip_norm)
-            seen, total = number * schedule.rows_per_step, steps_per_epoch * schedule.epochs * schedule.rows_per_step
-            for group in optimizer.param_groups:
-                group["lr"] = group[RATE] * learning_rate(schedule.optim, seen, total)
-            optimizer.step()
-        loss = float(_leaders(torch.tensor(valid_loss(), dtype=torch.float64, device=parameters[0].device), mesh))
-        worse = 0 if loss < best else worse + 1
-        if loss < best:
-            best, kept = loss, _copies(parameters)
-        if worse == schedule.patience:
-            break
+    with progress(schedule.epochs * rows, "learning", "rows") if mesh.is_leader else nullcontext(_silent) as advance:
+        for epoch in range(schedule.epochs):
+            for step in schedule.steps(epoch, rows):
+                optimizer.zero_grad()
+                gradient(step)
+                sum_gradients(parameters, mesh)
+                nn.utils.clip_grad_norm_(parameters, schedule.clip_norm)
+                for group in optimizer.param_groups:
+                    group["lr"] = group[RATE] * schedule.rate(step, rows)
+                optimizer.step()
+                advance(len(step.rows))
+            loss = float(_leaders(torch.tensor(valid_loss(), dtype=torch.float64, device=parameters[0].device), mesh))
+            worse = 0 if loss < best or epoch < schedule.unhurried else worse + 1
+            if loss < best:
+                best, kept = loss, _copies(parameters)
+            if worse == schedule.patience:
+                break
     with torch.no_grad():
         for parameter, value in zip(parameters, kept, strict=True):
             parameter.copy_(value)
+
+
+def _silent(_: float) -> None:
+    """The progress of ranks that show none."""
 
 
 def sum_gradients(parameters: list[nn.Parameter], mesh: Mesh) -> None:
