@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hdna.report.drawing import COLOURS, draw_line, empty_figure, number_axis, readable_range, svg
+from hdna.report.drawing import COLOURS, count_axis, draw_line, empty_figure, number_axis, readable_range, svg
 
 _ROLES = ("valid", "train", "markov", "entropy", "unigram", "source")
 MAX_CURVES = len(_ROLES)
@@ -47,7 +47,7 @@ def curves_plot(
             axes.fill_between(x, low, high, color=COLOURS[role], alpha=0.15, linewidth=0)
     drawn = np.concatenate([_floats(y) for c in curves for y in (c.y, c.low, c.high) if y is not None] or [np.zeros(0)])
     axes.set_ylim(*readable_range(np.zeros(0), drawn[np.isfinite(drawn)].tolist()))
-    number_axis(axes.xaxis)
+    (count_axis if log_x else number_axis)(axes.xaxis)
     axes.set_ylabel(y_label)
     figure.legend(loc="outside lower center", ncols=1 if narrow else 3, frameon=False, labelcolor=COLOURS["ink"])
     return svg(figure, name, title)

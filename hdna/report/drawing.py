@@ -17,7 +17,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator, NullFormatter
 
-__all__ = ["Axes", "Figure", "Values", "COLOURS", "empty_figure", "number_axis", "draw_line", "readable_range", "svg"]
+__all__ = [
+    "Axes",
+    "Figure",
+    "Values",
+    "COLOURS",
+    "empty_figure",
+    "number_axis",
+    "count_axis",
+    "draw_line",
+    "readable_range",
+    "svg",
+]
 
 Values = npt.NDArray[np.float64]
 
@@ -76,6 +87,12 @@ def readable_range(curve: Values, others: Sequence[float]) -> tuple[float, float
 def number_axis(axis: Any) -> None:  # noqa: ANN401 - matplotlib's own
     """Label an axis by numbers: 20k, 0.002; the same on a logarithmic one."""
     axis.set_major_formatter(FuncFormatter(_tick))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def count_axis(axis: Any) -> None:  # noqa: ANN401 - matplotlib's own
+    """Label an axis by whole numbers, digits in threes: 1,024, where 1.024k would be odd."""
+    axis.set_major_formatter(FuncFormatter(lambda value, position: f"{value:,.0f}"))
     axis.set_minor_formatter(NullFormatter())
 
 
