@@ -2,7 +2,8 @@
 
 Both sides run in one process and in turns; the whole passes are plain forward passes under no_grad, of as many edited
 windows at once as is fastest. Of the differences the pass over the window, which all alleles share, is told apart.
-"error" is the largest difference between the two ways' log-likelihood ratios, in nats, over a few alleles of all kinds.
+"apart" is the largest difference between the two ways' log-likelihood ratios, in nats, over a few alleles of all kinds;
+beside it that of each from fp64.
 The last line scores every substitution of a stretch, window's pass included, and says what ten times that would take.
 
 Example: OMP_NUM_THREADS=2 python bench/variants.py --models 2x128 4x256
@@ -49,13 +50,15 @@ def substitutions(window_L: Tokens, first: int, positions: int) -> list[Edit]:
     return [Edit(p, 1, bases[base : base + 1]) for p in places for base in range(4) if bases[base] != window_L[p]]
 
 
-def error(model: HyenaDNA, window_L: Tokens, horizon: int) -> float:
-    """The largest difference of log-likelihood ratios, in nats."""
+def errors(model: HyenaDNA, window_L: Tokens, horizon: int) -> list[float]:
+    """The largest differences of log-likelihood ratios, in nats: of both ways; of each from fp64."""
     start = LENGTH - horizon - 100
     some = [*substitutions(window_L, start, 2), Edit(start + 5, 3, encode(b"ACG")), Edit(start + 9, 5, encode(b""))]
     some += [Edit(start + 20, 0, encode(b"TTGACCA")), Edit(start + 30, 50, encode(b"A"))]
-    ratios = [np.subtract(*score(model, window_L, some, horizon)) for score in (by_full_pass, by_differences)]
-    return float(np.abs(ratios[0] - ratios[1]).max())
+    whole, ours = (np.subtract(*score(model, window_L, some, horizon)) for score in (by_full_pass, by_differences))
+    exact = np.subtract(*by_differences(model.double(), window_L, some, horizon))
+    model.float()
+    return [float(np.abs(a - b).max()) for a, b in ((whole, ours), (whole, exact), (ours, exact))]
 
 
 def row(model: HyenaDNA, window_L: Tokens, horizon: int, repeats: int) -> str:
@@ -74,10 +77,11 @@ def row(model: HyenaDNA, window_L: Tokens, horizon: int, repeats: int) -> str:
         taken = interleaved(runs, device, repeats)
     full, rows = min((taken[f"full {rows}"] / rows, rows) for rows in ROWS)
     each = (taken["alleles"] - taken["window"]) / (len(edits) - 1)
+    apart = " ".join(f"{found:>8.1e}" for found in errors(model, window_L, horizon))
     shared = each + taken["window"] / 3000
     return (
         f"{horizon:>8} {full * 1e3:>10.1f} ({rows}) {each * 1e3:>12.3f} {full / each:>7.0f} {shared * 1e3:>14.3f} "
-        f"{full / shared:>7.0f} {taken['window']:>9.2f} {error(model, window_L, horizon):>9.1e}"
+        f"{full / shared:>7.0f} {taken['window']:>9.2f} {apart}"
     )
 
 
@@ -98,7 +102,7 @@ def main() -> None:
         print(f"{text}, window of {LENGTH:,} tokens")
         print(
             f"{'horizon':>8} {'whole, ms (rows)':>14} {'allele, ms':>12} {'times':>7} {'with 1/3000 of':>14} "
-            f"{'times':>7} {'window, s':>9} {'error':>9}"
+            f"{'times':>7} {'window, s':>9} {'apart':>8} {'whole':>8} {'ours':>8}"
         )
         for horizon in args.horizons:
             print(row(model, window_L, horizon, args.repeats), flush=True)

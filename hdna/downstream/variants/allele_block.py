@@ -5,6 +5,7 @@ the projection, H = 2 positions before an allele, K first positions of a substit
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from hdna.downstream.variants.window_pass import BlockPass
@@ -37,7 +38,7 @@ def through_first(kept: BlockPass, gate_DS: Tensor, starts_R: Tensor, x_RTD: Ten
     differ = min(substituted + REACH, length)
     streams = _Streams(kept, starts_R, x_RTD[:, :differ])
     du_DRK = streams.product(slice(1, 3)).sub_(_at(kept.u_ODS[0], starts_R, differ))
-    shifted_DKT = torch.nn.functional.pad(kept.taps_ODT[0], (differ - 1, 0)).unfold(-1, length, 1)
+    shifted_DKT = F.pad(kept.taps_ODT[0], (differ - 1, 0)).unfold(-1, length, 1)
     y_DRT = torch.baddbmm(_at(kept.y_ODS[0], starts_R, length), du_DRK.flip(-1), shifted_DKT)
     gated_DRT = _at(gate_DS, starts_R, length).mul_(y_DRT)
     gated_DRT[..., :differ] = streams.product(slice(0, 1), y_DRT[..., :differ])

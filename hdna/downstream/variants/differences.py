@@ -18,14 +18,14 @@ from torch import Tensor
 
 from hdna.downstream.metrics import Floats
 from hdna.downstream.variants.allele_block import through, through_first
-from hdna.downstream.variants.edits import Compared, Edit, Tokens, compared
+from hdna.downstream.variants.edits import Compared, Edit, Tokens, compared, refuse_misfits
 from hdna.downstream.variants.window_pass import WindowPass, log_probabilities, window_pass
 from hdna.model import HyenaDNA
 from hdna.ops.short_conv import REACH
 
 CPU_NUMBERS, CUDA_NUMBERS = 2**21, 2**26
-"""Of a batch's largest tensor, the hidden layer of the MLP, which takes 8 MiB on a CPU; about three more of the size
-live beside it. Some allocators fetch larger ones from the system anew each time."""
+"""Of a batch's largest tensor, the hidden layer of the MLP, which takes 8 MiB on a CPU; what lives beside it takes as
+much again. glibc would fetch larger ones from the system anew each time."""
 
 SHORT = 16
 """Tokens of the longest substitution whose first convolution is by shifted filters, one for each."""
@@ -35,8 +35,7 @@ def by_differences(model: HyenaDNA, window_L: Tokens, edits: Sequence[Edit], hor
     """Log likelihoods (E,) in nats of the reference and of each edit over `horizon` tokens from the edit on.
 
     The same figures as `by_full_pass`, by one pass over the window for all edits. Memory: that pass, what it keeps
-    (`window_pass`) from the first edit to the last, and a batch of alleles (`CPU_NUMBERS`); nothing grows with the
-    number of edits but their tokens, 17 bytes for each that is scored.
+    (`window_pass`) from the first edit to the last, and a batch of alleles (`CPU_NUMBERS`).
 
     Args:
         model: in eval mode, on one device; no other thread may use it meanwhile.
@@ -44,22 +43,22 @@ def by_differences(model: HyenaDNA, window_L: Tokens, edits: Sequence[Edit], hor
         edits: at any positions, each on its own; best with those of one window together.
         horizon: tokens scored, from the first one that an edit replaces on.
 
-    Raises ValueError when an edit does not fit (`compared`), InputError when the window is longer than the model's
-    context.
+    Raises ValueError when an edit does not fit (`refuse_misfits`), InputError when the window is longer than the
+    model's context.
 
     """
-    device = model.embedding.weight.device
-    targets = compared(window_L, edits, horizon, device)
+    refuse_misfits(window_L, edits, horizon)
     reference_E, alternative_E = np.zeros(len(edits)), np.zeros(len(edits))
     if not edits:
         return reference_E, alternative_E
-    first = max(0, int(targets.starts_E.min()) - REACH)
+    device = model.embedding.weight.device
+    first = max(0, min(edit.start for edit in edits) - REACH)
     # A token is predicted by those before it: the last scored one is no input.
-    stop = int(targets.starts_E.max()) + horizon - 1
+    stop = max(edit.start for edit in edits) + horizon - 1
     with torch.no_grad():
         kept = window_pass(model, torch.from_numpy(window_L[:stop].astype(np.int64)).to(device), first, horizon - 1)
         for number_R, substituted in _batches(model, edits, horizon):
-            some = targets.of(torch.tensor(number_R, device=device))
+            some = compared(window_L, [edits[number] for number in number_R], horizon, device)
             before_RA = some.starts_E[:, None] - first + torch.arange(-1, horizon - 1, device=device)
             reference_RA = kept.log_probabilities_SV[before_RA, some.reference_EA]
             reference_E[number_R] = some.sums(reference_RA).cpu().numpy()

@@ -52,24 +52,23 @@ class Compared:
     counted_EA: Tensor
     """Where both are bases."""
 
-    def of(self, some: slice | Tensor) -> "Compared":
-        """The same of some of the edits."""
-        return Compared(self.starts_E[some], self.reference_EA[some], self.alternative_EA[some], self.counted_EA[some])
-
     def sums(self, found_EA: Tensor) -> Tensor:
         """Nats (E,) of log probabilities (E, A): fp64 sums over the positions that count."""
         return (found_EA.double() * self.counted_EA).sum(-1)
 
 
-def compared(window_L: Tokens, edits: Sequence[Edit], horizon: int, device: torch.device) -> Compared:
-    """What is compared for each edit, on a device.
+def refuse_misfits(window_L: Tokens, edits: Sequence[Edit], horizon: int) -> None:
+    """Raise ValueError when the window lacks an edit's place, or reference enough after it.
 
-    Raises ValueError when the window lacks an edit's place, or reference enough after it: whoever makes windows
-    shortens the horizon, of all, or leaves the edit out.
+    Whoever makes windows shortens the horizon, of both, or leaves the edit out.
     """
     for edit in edits:
         if edit.start < 1 or edit.removed < 0 or horizon < 1 or edit.stop(horizon) > len(window_L):
             raise ValueError(f"{edit} over {horizon} tokens does not fit in a window of {len(window_L)}")
+
+
+def compared(window_L: Tokens, edits: Sequence[Edit], horizon: int, device: torch.device) -> Compared:
+    """What is compared for each edit, on a device."""
     starts_E = torch.tensor([edit.start for edit in edits], dtype=torch.int64, device=device)
     reference_EA, alternative_EA = (
         torch.from_numpy(np.array(rows, dtype=np.int64).reshape(len(edits), horizon)).to(device)

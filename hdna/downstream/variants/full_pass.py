@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hdna.downstream.metrics import Floats
-from hdna.downstream.variants.edits import Edit, Tokens, compared
+from hdna.downstream.variants.edits import Edit, Tokens, compared, refuse_misfits
 from hdna.model import HyenaDNA
 
 TOKENS = 2**17
@@ -29,22 +29,22 @@ def by_full_pass(
         horizon: tokens scored, from the first one that an edit replaces on.
         rows: windows of one pass; by default as many as make up `TOKENS`.
 
-    Raises ValueError when an edit does not fit (`compared`), InputError when the window is longer than the model's
-    context.
+    Raises ValueError when an edit does not fit (`refuse_misfits`), InputError when the window is longer than the
+    model's context.
 
     """
-    device = model.embedding.weight.device
-    targets = compared(window_L, edits, horizon, device)
+    refuse_misfits(window_L, edits, horizon)
     if not edits:
         return np.zeros(0), np.zeros(0)
+    device = model.embedding.weight.device
     # A token is predicted by those before it: the last scored one is no input.
-    stop = int(targets.starts_E.max()) + horizon - 1
+    stop = max(edit.start for edit in edits) + horizon - 1
     rows = rows or max(1, TOKENS // max(1, stop))
     found: list[tuple[Tensor, Tensor]] = []
     with torch.no_grad():
         reference_1LV = _log_probabilities(model, window_L[None, :stop])
         for first in range(0, len(edits), rows):
-            some = targets.of(slice(first, first + rows))
+            some = compared(window_L, edits[first : first + rows], horizon, device)
             edited_RL = np.stack([_edited(window_L, edit, stop) for edit in edits[first : first + rows]])
             before_RA = some.starts_E[:, None] + torch.arange(-1, horizon - 1, device=device)
             row_R1 = torch.arange(len(edited_RL), device=device)[:, None]

@@ -5,7 +5,7 @@ frequencies.
 
 Kept of each block are its input x, the inputs u of its long convolutions and their results y: 4 (1 + 2 O) D bytes a
 position and block in fp32, 4 D more for the gate of the first. Of a span of 1,024 positions and 2 blocks of 128
-channels that is 3.5 MB; of 32,768 and 8 of 256, 840 MB.
+channels that is 3.7 MB; of 32,768 and 8 of 256, 840 MB.
 """
 
 from collections.abc import Callable, Iterator
