@@ -9,6 +9,7 @@ from hdna.config import RunConfig
 from hdna.config.recipe import parse_recipe
 from hdna.interop.geometry import refuse_misfits
 from hdna.model import HyenaDNA
+from hdna.train.allocator import keep_freed_memory
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ def load_subject(url: str, device: torch.device | None = None) -> Subject:
     Raises InputError when there is none, or it is damaged.
     """
     device = device or best_device()
+    if device.type == "cpu":
+        keep_freed_memory()  # windows and batches follow one another with tensors of the same sizes
     checkpoint = load_run_or_checkpoint(url)
     config = parse_recipe(checkpoint.state.recipe, f"the recipe in {checkpoint.url}")
     parameters = checkpoint.tensors[PARAMETERS]
