@@ -15,7 +15,7 @@ from hdna.downstream.tasks.problem import Kind, Rows
 from hdna.parallel import Mesh
 from hdna.train.optim import RATE
 
-QUICK = Schedule(epochs=4, learning_rate=1e-2, rows_per_step=8, patience=3)
+QUICK = Schedule(epochs=4, learning_rate=5e-3, rows_per_step=8, patience=3)
 
 
 @pytest.mark.parametrize("kind", ["single_label", "per_base"])

@@ -19,7 +19,7 @@ from hdna.errors import InputError
 from hdna.genome.alphabet import SEP, A, T
 
 SOFT = Schedule(epochs=2, learning_rate=1e-1, rows_per_step=8, patience=3)
-SHOWN = Schedule(epochs=4, learning_rate=1e-2, rows_per_step=8, patience=3)
+SHOWN = Schedule(epochs=6, learning_rate=4e-3, rows_per_step=8, patience=3)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def answering() -> Subject:
     answers, rng = answers_of(problem), np.random.default_rng(0)
     model = subject.model.requires_grad_()
     optimizer = torch.optim.Adam(model.parameters(), 3e-3)
-    for step in range(150):
+    for step in range(100):
         prompts = []
         for row in range(step % 9, len(problem.train), 9):
             before = rng.integers(A, T + 1, size=rng.integers(60)).astype(np.uint8)
@@ -56,8 +56,8 @@ def test_a_model_reads_embeddings_as_it_reads_tokens() -> None:
 def test_a_soft_prompt_finds_what_is_planted_and_leaves_every_bit_of_the_weights(answering: Subject) -> None:
     problem = planted_problem()
     before = {name: value.clone() for name, value in answering.model.state_dict().items()}
-    scores = soft_prompt(answering, 8, schedule=SOFT)(problem, problem.train, problem.valid, problem.test)
-    assert quality(problem, scores, problem.test) > 0.8
+    scores = soft_prompt(answering, 64, schedule=SOFT)(problem, problem.train, problem.valid, problem.test)
+    assert quality(problem, scores, problem.test) > 0.9
     assert all(torch.equal(value, before[name]) for name, value in answering.model.state_dict().items())
 
 
@@ -67,17 +67,17 @@ def test_a_soft_prompt_learns_against_what_the_model_would_answer(answering: Sub
     other = {part: replace(rows, labels=1 - rows.labels) for part, rows in parts_of(problem).items()}
     nats = []
     for epochs in (0, SOFT.epochs):
-        method = soft_prompt(answering, 8, schedule=replace(SOFT, epochs=epochs))
+        method = soft_prompt(answering, 64, schedule=replace(SOFT, epochs=epochs))
         scores = method(problem, other["train"], other["valid"], problem.test)
         nats.append(-np.log(scores[np.arange(100), other["test"].labels.astype(np.int64)]).mean())
-    assert nats[1] < 0.9 * nats[0]
+    assert nats[1] < 0.92 * nats[0]
 
 
 @pytest.mark.parametrize("shots", [0, 1])
 def test_demonstrations_in_context_find_what_is_planted(shots: int) -> None:
     problem, subject = planted_problem(), untrained_subject(d_model=16)
     scores = in_context(subject, shots, SHOWN)(problem, problem.train, problem.valid, problem.test)
-    assert quality(problem, scores, problem.test) > 0.75
+    assert quality(problem, scores, problem.test) > 0.9
 
 
 def test_shuffled_labels_teach_nothing_and_labels_of_rows_asked_about_are_never_read() -> None:
@@ -95,13 +95,14 @@ def test_shuffled_labels_teach_nothing_and_labels_of_rows_asked_about_are_never_
 def test_an_answer_does_not_depend_on_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     problem, subject = planted_problem(train=10), untrained_subject()
     prompted = Prompted(subject.model, 5, answers_of(problem), 0)
-    together = asked_in_batches(problem.test.tokens, 6, prompted, 2).softmax(-1)
+    rows = [ended(own) for own in problem.test.tokens]
+    together = asked_in_batches(rows, prompted, 2, prompted.room, 5).softmax(-1)
     method = in_context(subject, 1, replace(SHOWN, epochs=0))
     answers = method(problem, problem.train, problem.valid, problem.test)
     last = problem.test.take(np.array([99, 3]))
     np.testing.assert_allclose(method(problem, problem.train, problem.valid, last), answers[[99, 3]], atol=1e-6)
     monkeypatch.setattr(label_tokens, "POSITIONS", 1)
-    alone = asked_in_batches(problem.test.tokens, 6, prompted, 2).softmax(-1)
+    alone = asked_in_batches(rows, prompted, 2, prompted.room, 5).softmax(-1)
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-6)
 
 

@@ -12,7 +12,7 @@ from support.ranks import run_ranks
 from torch.nn import functional
 
 from hdna.downstream.tasks import task_model
-from hdna.downstream.tasks.features import ONE_PROCESS, batches
+from hdna.downstream.tasks.features import ONE_PROCESS, batches, padded_length
 from hdna.downstream.tasks.heads import Head
 from hdna.downstream.tasks.problem import Kind, Rows
 from hdna.downstream.tasks.task_model import TaskModel, lengths
@@ -62,9 +62,20 @@ def test_a_base_is_seen_from_both_sides() -> None:
 def test_batches_hold_each_row_once_and_no_more_positions_than_they_may() -> None:
     sizes = np.random.default_rng(0).integers(1, 300, size=500)
     sizes[7] = 5000
-    found = list(batches(sizes, 1000))
+    found = list(batches(sizes, 1000, 5000, before=2))
     assert sorted(np.concatenate(found).tolist()) == list(range(500))
-    assert all(len(batch) * sizes[batch].max() <= 1000 or len(batch) == 1 for batch in found)
+    for batch in found:
+        (padded,) = {padded_length(int(size), 5000) for size in sizes[batch]}
+        assert len(batch) * (padded + 2) <= 1000 or len(batch) == 1
+
+
+def test_a_sequence_is_padded_by_its_own_length_and_little() -> None:
+    found = [padded_length(length, 1000) for length in range(1, 1001)]
+    assert found == sorted(found)
+    assert len(set(found)) < 40
+    assert all(length <= padded <= 1.25 * length for length, padded in enumerate(found, 1))
+    assert padded_length(1000, 1000) == 1000
+    assert padded_length(1001, 1000) == 1001  # for the model to refuse
 
 
 def test_missing_labels_change_nothing() -> None:

@@ -18,7 +18,7 @@ MOTIF = np.array([A, T] * 12, np.uint8)
 def untrained_subject(d_model: int = 8, l_max: int = 256) -> Subject:
     """Weights that have learned nothing, which is enough to learn from labels."""
     torch.manual_seed(0)
-    config = ModelConfig(d_model=d_model, n_layer=2, l_max=l_max)
+    config = ModelConfig(d_model=d_model, n_layer=2, l_max=l_max, embed_dropout=0.0)
     model = HyenaDNA(config).eval().requires_grad_(False)
     recipe = cast(RunConfig, SimpleNamespace(model=config))
     return Subject("memory", 1, 1, "0" * 64, recipe, model, torch.device("cpu"))

@@ -10,6 +10,7 @@ Shapes: B prompts of a batch, L positions, V vocabulary rows, K classes, Q class
 
 import zlib
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -86,7 +87,8 @@ def in_context(subject: Subject, shots: int = SHOTS, schedule: Schedule = DEFAUL
             # Demonstrations are drawn by the query's own bases: an answer depends on nothing else that is asked.
             seeds = [(schedule.seed, zlib.crc32(own.tobytes())) for own in rows.tokens]
             prompts = [shown.prompt(own, seed) for own, seed in zip(rows.tokens, seeds, strict=True)]
-            return asked_in_batches(prompts, 0, lambda batch: _answers(model, batch, answers_K), len(answers_K))
+            ask = partial(_answers, model, answers_K)
+            return asked_in_batches(prompts, ask, len(answers_K), model.config.l_max)
 
         def valid_loss() -> float:
             return float(meaning.loss(logits(valid), valid.labels))
@@ -121,10 +123,10 @@ def shots_that_fit(subject: Subject, problem: Problem, shots: int, parts: tuple[
 def add_gradient(model: HyenaDNA, prompts: Tokens, answers_K: Ints, number: int) -> None:
     """Add the gradient of the mean loss over all classes in prompts that end with their answer."""
     total = sum(int((prompt == SEP).sum()) for prompt in prompts)
-    device = model.embedding.weight.device
+    device, l_max = model.embedding.weight.device, model.config.l_max
     answers = torch.from_numpy(answers_K).to(device)
-    for numbers in batches(np.array([len(prompt) for prompt in prompts]), POSITIONS):
-        ids_BL = Padded.of([prompts[prompt] for prompt in numbers], device).ids_BS
+    for numbers in batches(np.array([len(prompt) for prompt in prompts]), POSITIONS, l_max):
+        ids_BL = Padded.of([prompts[prompt] for prompt in numbers], device, l_max).ids_BS
         model.embed_dropout.set_position(number, torch.from_numpy(numbers).to(device))
         asks_BL = ids_BL[:, :-1] == SEP
         truth_Q = (ids_BL[:, 1:][asks_BL][:, None] == answers).int().argmax(1)
@@ -132,7 +134,7 @@ def add_gradient(model: HyenaDNA, prompts: Tokens, answers_K: Ints, number: int)
         (F.cross_entropy(logits_QK, truth_Q, reduction="sum") / total).backward()
 
 
-def _answers(model: HyenaDNA, prompts: Tokens, answers_K: Ints) -> Tensor:
+def _answers(model: HyenaDNA, answers_K: Ints, prompts: Tokens) -> Tensor:
     """Logits (B, K) of the classes of the queries."""
-    batch = Padded.of(prompts, model.embedding.weight.device)
+    batch = Padded.of(prompts, model.embedding.weight.device, model.config.l_max)
     return at_ends(model(batch.ids_BS), batch.lengths_B)[:, torch.from_numpy(answers_K)]

@@ -50,11 +50,13 @@ def at_ends(logits_BLV: Tensor, lengths_B: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def asked_in_batches(tokens: Tokens, more: int, ask: Callable[[Tokens], Tensor], classes: int) -> Tensor:
-    """`ask` batches of rows, which it makes `more` positions longer, and return (N, K) logits in fp64 in row order."""
-    lengths_N = np.array([len(row) for row in tokens]) + more
+def asked_in_batches(
+    tokens: Tokens, ask: Callable[[Tokens], Tensor], classes: int, l_max: int, before: int = 0
+) -> Tensor:
+    """What `ask` says of batches of rows, before which it puts `before` positions: (N, K) logits in fp64."""
+    lengths_N = np.array([len(row) for row in tokens])
     logits_NK = torch.zeros(len(tokens), classes, dtype=torch.float64)
-    for numbers in batches(lengths_N, POSITIONS):
+    for numbers in batches(lengths_N, POSITIONS, l_max, before):
         logits_NK[torch.from_numpy(numbers)] = ask([tokens[row] for row in numbers]).double().cpu()
     return logits_NK
 

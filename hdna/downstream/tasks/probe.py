@@ -40,7 +40,10 @@ def probe(subject: Subject) -> Method:
 
 
 def fit_head(model: TaskModel, train: Rows, valid: Rows) -> None:
-    """Set the head to the linear layer on the model's features that the valid part likes best."""
+    """Set the head to the linear layer on the model's features that the valid part likes best, in fp64.
+
+    Features vary little about large means, so that weights are large, and fp32 would round answers.
+    """
     meaning, width = model.meaning, model.head.in_features
     if meaning.kind == "per_base":
         train, valid = (some_bases(rows, MOST_BASES) for rows in (train, valid))
@@ -59,6 +62,7 @@ def fit_head(model: TaskModel, train: Rows, valid: Rows) -> None:
         if loss < best:
             best, found = loss, (layer.weight.detach() / spread_F, layer.bias.detach().clone())
     weight_KF, bias_K = found
+    model.head.double()
     with torch.no_grad():
         model.head.weight.copy_(weight_KF)
         model.head.bias.copy_(bias_K - weight_KF @ centre_F)

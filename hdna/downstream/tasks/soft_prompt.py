@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from hdna.downstream.metrics import Floats, Ints
 from hdna.downstream.subject import Subject
-from hdna.downstream.tasks.features import ONE_PROCESS, Padded, Tokens
+from hdna.downstream.tasks.features import ONE_PROCESS, Padded, Tokens, batches
 from hdna.downstream.tasks.fitting import Schedule, Step, fit
 from hdna.downstream.tasks.heads import Head
 from hdna.downstream.tasks.label_tokens import answers_of, asked_in_batches, at_ends, ended, few
 from hdna.downstream.tasks.problem import Method, Problem, Rows
-from hdna.downstream.tasks.task_model import lengths
+from hdna.downstream.tasks.task_model import POSITIONS, lengths
 from hdna.errors import InputError
 from hdna.genome.alphabet import A, T
 from hdna.model import HyenaDNA
@@ -39,20 +39,18 @@ def soft_prompt(
 
         def gradient(step: Step) -> None:
             rows = learned_from.take(step.rows)
-            (meaning.loss(prompted(rows.tokens), rows.labels) / len(rows)).backward()
+            for numbers in batches(lengths(rows) + 1, POSITIONS, prompted.room, tokens):
+                part = rows.take(numbers)
+                (meaning.loss(prompted(_all_ended(part)), part.labels) / len(rows)).backward()
 
         def logits(rows: Rows) -> Tensor:
-            return asked_in_batches(rows.tokens, tokens + 1, prompted, len(answers))
+            return asked_in_batches(_all_ended(rows), prompted, len(answers), prompted.room, tokens)
+
+        def valid_loss() -> float:
+            return float(meaning.loss(logits(valid), valid.labels))
 
         groups = [{"params": [prompted.prompt_SD], "weight_decay": 0.0, RATE: 1.0}]
-        fit(
-            groups,
-            len(learned_from),
-            gradient,
-            lambda: float(meaning.loss(logits(valid), valid.labels)),
-            schedule,
-            ONE_PROCESS,
-        )
+        fit(groups, len(learned_from), gradient, valid_loss, schedule, ONE_PROCESS)
         return meaning.scores(logits(asked))
 
     return method
@@ -68,15 +66,21 @@ class Prompted(nn.Module):
         self._model = (model,)  # in a tuple, so that its weights are none of this module's parameters
         self.prompt_SD = nn.Parameter(model.embedding(bases_S).detach().clone())
         self._answers_K = torch.from_numpy(answers_K).to(device)
+        self.room = model.config.l_max - tokens
+        """Positions that are left for a sequence and its separator."""
 
     def forward(self, tokens: Tokens) -> Tensor:
-        """Logits (B, K) of the classes after the sequences' separators."""
+        """Logits (B, K) of the classes after sequences that end with their separators."""
         (model,) = self._model
-        batch = Padded.of([ended(row) for row in tokens], self.prompt_SD.device)
+        batch = Padded.of(tokens, self.prompt_SD.device, self.room)
         x_BLD = model.embedding(batch.ids_BS)
         prompts_BSD = self.prompt_SD.expand(len(x_BLD), *self.prompt_SD.shape)
         logits_BLV = model.from_embeddings(torch.cat([prompts_BSD, x_BLD], 1))
         return at_ends(logits_BLV, batch.lengths_B + len(self.prompt_SD))[:, self._answers_K]
+
+
+def _all_ended(rows: Rows) -> Tokens:
+    return [ended(row) for row in rows.tokens]
 
 
 def _refuse_long(model: HyenaDNA, tokens: int, parts: tuple[Rows, ...]) -> None:

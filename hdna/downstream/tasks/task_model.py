@@ -53,13 +53,13 @@ class TaskModel(nn.Module):
         return logits
 
     def features(self, tokens: Tokens) -> Tensor:
-        """What the head reads: (B, 4 D), or (M, 2 D) of single bases."""
-        batch = Padded.of([*tokens, *other_strand(tokens)], self.device, self.mesh)
+        """What the head reads: (B, 4 D) in fp64, or (M, 2 D) of single bases."""
+        batch = Padded.of([*tokens, *other_strand(tokens)], self.device, self.model.config.l_max, self.mesh)
         self.model.embed_dropout.first_position = batch.first_position
         hidden_CSD = self.model.hidden(batch.ids_BS)
         if self.meaning.kind == "per_base":
             return _by_base(hidden_CSD, batch)
-        pooled_CE = summed_over_slices(_share_of_pooled(hidden_CSD, batch), self.mesh).to(hidden_CSD.dtype)
+        pooled_CE = summed_over_slices(_share_of_pooled(hidden_CSD, batch), self.mesh)
         return torch.cat(pooled_CE.chunk(2), -1)
 
     def key_dropout(self, seed: int, numbers_B: Ints) -> None:
@@ -85,7 +85,7 @@ class TaskModel(nn.Module):
         """Of this data rank: the numbers of the rows of each."""
         if self.mesh.is_idle:
             return []
-        shared = list(batches(lengths(rows), POSITIONS))
+        shared = list(batches(lengths(rows), POSITIONS, self.model.config.l_max))
         return shared[self.mesh.data_parallel_rank :: self.mesh.data_parallel_size]
 
 
