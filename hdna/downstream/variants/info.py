@@ -43,7 +43,7 @@ def _entries(results: Sequence[Score | str]) -> str:
     entries = []
     if any(scores):
         entries += [
-            "HDNA_LLR=" + ",".join(f"{score.ratio:.4f}" if score else "." for score in scores),
+            "HDNA_LLR=" + ",".join(f"{score.ratio:.6f}" if score else "." for score in scores),
             "HDNA_CONTEXT=" + ",".join(str(score.context) if score else "." for score in scores),
             "HDNA_HORIZON=" + ",".join(str(score.horizon) if score else "." for score in scores),
         ]
