@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hdna.downstream.subject import Subject
     from hdna.downstream.tasks.flow import Methods
     from hdna.downstream.tasks.labelled_set import LabelledSet
     from hdna.downstream.tasks.presets import Preset
+    from hdna.downstream.tasks.problem import Method
 
 METHODS = Literal["probe", "finetune", "soft_prompt", "in_context"]
 KINDS = Literal["single_label", "multi_label", "regression", "per_base"]
@@ -42,6 +45,12 @@ def task(
     recall_at: Annotated[
         int | None, typer.Option(metavar="K", help="K of recall at K; by default a tenth of the test rows.", min=1)
     ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Workers on Ray that fine-tune together [default: this process].", min=1)
+    ] = None,
+    sequence_parallel: Annotated[
+        int, typer.Option(help="So many of them share each sequence, for contexts beyond one's memory.", min=1)
+    ] = 1,
 ) -> None:
     """Judge a checkpoint on a labelled set, beside baselines on the same rows.
 
@@ -74,7 +83,8 @@ def task(
     _say(f"{made.problem.name}: {_rows(made)}")
     for note in made.notes:
         _say(note)
-    methods = _methods(subject, method, shots, without or [], curve)
+    tuned = _tuned(subject, workers or sequence_parallel, sequence_parallel)
+    methods = _methods(subject, method, shots, without or [], curve, tuned)
     protocol = Protocol(recall_at, chosen.metric if chosen else None, chosen.label_groups if chosen else {})
     write_set_apart(out, made.apart)  # first: a place that cannot be written is found before anything is learned
     body, cost = judge(subject, made, methods, protocol, _say)
@@ -127,9 +137,28 @@ def _labelled_set(
     return make_set(name_of(splits[2]), rows[0], rows[1], rows[2], longest, kind)
 
 
-def _methods(subject: "Subject", method: METHODS, shots: int | None, without: list[str], curve: bool) -> "Methods":
-    from hdna.downstream.tasks.cnn import cnn
+def _tuned(subject: "Subject", workers: int, sequence_parallel: int) -> "Callable[[str], Method]":
+    """Where "finetune" and "scratch" are done."""
     from hdna.downstream.tasks.finetune import finetune, scratch
+    from hdna.downstream.tasks.on_ranks import on_ranks
+
+    if sequence_parallel > workers:
+        raise typer.BadParameter(f"{sequence_parallel} of {workers} workers", param_hint="--sequence-parallel")
+    here = {"finetune": finetune, "scratch": scratch}
+    if workers == 1:
+        return lambda name: here[name](subject)
+    return lambda name: on_ranks(subject, name, workers, sequence_parallel, lambda event: _say(str(event)))
+
+
+def _methods(
+    subject: "Subject",
+    method: METHODS,
+    shots: int | None,
+    without: list[str],
+    curve: bool,
+    tuned: "Callable[[str], Method]",
+) -> "Methods":
+    from hdna.downstream.tasks.cnn import cnn
     from hdna.downstream.tasks.flow import Methods
     from hdna.downstream.tasks.in_context import SHOTS, in_context
     from hdna.downstream.tasks.kmer_baselines import kmer_boosting, kmer_logistic
@@ -138,11 +167,11 @@ def _methods(subject: "Subject", method: METHODS, shots: int | None, without: li
 
     ways = {
         "probe": lambda: probe(subject),
-        "finetune": lambda: finetune(subject),
+        "finetune": lambda: tuned("finetune"),
         "soft_prompt": lambda: soft_prompt(subject, shots=shots),
         "in_context": lambda: in_context(subject, shots=shots or SHOTS),
     }
-    untrained = scratch(subject)
+    untrained = tuned("scratch")
     baselines = {
         "kmer_logistic": kmer_logistic(),
         "kmer_boosting": kmer_boosting(),

@@ -26,6 +26,8 @@ POOLED = 4
 POSITIONS = 2**16
 """Of a batch that is scored: bounds memory."""
 SCHEDULE = Schedule(epochs=20, learning_rate=2e-3, rows_per_step=64, patience=3)
+_UNBOUNDED = 1 << 31
+"""In place of a context: convolutions have none."""
 
 
 class ConvNet(nn.Module):
@@ -42,7 +44,7 @@ class ConvNet(nn.Module):
 
     def forward(self, tokens: Tokens) -> Tensor:
         """Logits (B, K) of rows, or (M, K) of their bases one after another."""
-        batch = Padded.of(_to_multiple(tokens, POOLED), self.head.weight.device)
+        batch = Padded.of(_to_multiple(tokens, POOLED), self.head.weight.device, _UNBOUNDED)
         lengths_B = torch.tensor([len(row) for row in tokens], device=self.head.weight.device)
         codes_BL = batch.ids_BS - alphabet.A
         letters_BL = torch.where((codes_BL < 0) | (codes_BL > alphabet.T - alphabet.A), len("ACGT"), codes_BL)
@@ -89,7 +91,7 @@ def _over(net: ConvNet, rows: Rows) -> Tensor:
     """Logits of all rows, or of all their bases, in their order."""
     lengths: Ints = np.array([len(own) for own in rows.tokens], np.int64)
     parts: list[Tensor] = [torch.empty(0)] * len(rows)
-    for numbers in batches(lengths, POSITIONS):
+    for numbers in batches(lengths, POSITIONS, _UNBOUNDED):
         found = net([rows.tokens[row] for row in numbers])
         sizes = lengths[numbers].tolist() if net.per_base else [1] * len(numbers)
         for row, own in zip(numbers.tolist(), found.split(sizes), strict=True):
