@@ -34,7 +34,7 @@ from hdna.progress import Progress
 from hdna.train.optim import parameter_groups
 
 SHOTS = 2
-DEFAULT = Schedule(epochs=5, learning_rate=3e-4, rows_per_step=32, patience=2)
+DEFAULT = Schedule(epochs=4, learning_rate=1e-3, rows_per_step=32, patience=2)
 
 
 @dataclass(frozen=True)
