@@ -44,7 +44,7 @@ TIMES := 20
 .DELETE_ON_ERROR:
 .PHONY: train test test-fast check style types coverage fuzz fuzz-guided chaos gpu bench export-check docs clean
 
-# At the end some evidence about the checkpoint, half a minute's, and the report of it. A genome too small to give it is
+# At the end some evidence about the checkpoint, a minute's, and the report of it. A genome too small to give it is
 # no failure: the report says what is missing.
 train: $(WORK)/shards/manifest.json
 	$(BIN)/hdna train quickstart data.shards='["$(WORK)/shards"]' run.url='$(RUN)'

@@ -19,9 +19,16 @@ _COLLECTIVE_TIMEOUT_S = 1800
 
 
 def run_on_ranks(
-    function: Callable[..., T], arguments: tuple[Any, ...], about: str, ranks: int, hear: Callable[[Event], None]
+    function: Callable[..., T],
+    arguments: tuple[Any, ...],
+    about: str,
+    ranks: int,
+    hear: Callable[[Event], None],
+    sequence_parallel: int | None = None,
 ) -> T:
-    """What `function(*arguments, mesh, device, tell)` returns on rank 0 of `ranks` workers, which share each sample.
+    """What `function(*arguments, mesh, device, tell)` returns on rank 0 of `ranks` workers.
+
+    `sequence_parallel` of them share each sample; by default all.
 
     All ranks call it, each on a GPU if there are any, else on its share of the processors. Function, arguments and
     result are pickled; local paths among them must be absolute (`absolute_url`). What rank 0 tells reaches `hear`;
@@ -29,10 +36,12 @@ def run_on_ranks(
 
     Raises InputError when the cluster has too few workers, or one fails or is lost; the line begins with `about`.
     """
+    shared = sequence_parallel or ranks
     with ray_session() as ray:
-        resources = worker_resources(ray, ranks, ranks, "--sequence-parallel")
+        resources = worker_resources(ray, ranks, ranks, "--sequence-parallel" if shared == ranks else "--workers")
         mailbox, logs = start_mailbox(ray), logs_folder(ray)
-        settings = {"function": function, "arguments": arguments, "mailbox": mailbox, "threads": int(resources["CPU"])}
+        settings = {"function": function, "arguments": arguments, "mailbox": mailbox, "sequence_parallel": shared}
+        settings["threads"] = int(resources["CPU"])
         ended: list[Any] = []  # the result, or what was raised in its place
 
         def work() -> None:
@@ -81,7 +90,6 @@ def _fit(settings: dict[str, Any], ranks: int, resources: dict[str, float], abou
 
 def _rank(settings: dict[str, Any]) -> Any:  # noqa: ANN401
     """Run one rank, in a Ray worker's process."""
-    import ray.train
     import torch
     from ray.train.torch import get_device
 
@@ -92,7 +100,7 @@ def _rank(settings: dict[str, Any]) -> Any:  # noqa: ANN401
     if device.type == "cpu":
         torch.set_num_threads(settings["threads"])
     sender = Sender(settings["mailbox"])
-    mesh = Mesh.of_this_process(ray.train.get_context().get_world_size())
+    mesh = Mesh.of_this_process(settings["sequence_parallel"])
     tell = sender if mesh.is_leader else _drop
     try:
         with lost_ranks_explained():

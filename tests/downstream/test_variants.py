@@ -382,8 +382,8 @@ def test_saturation_is_a_vcf_of_the_same_substitutions(here: Here, tmp_path: Pat
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("chr2\t300\n", ":1: want contig, start and end"),
-        ("chr2\t300\t3e2\n", ":1: want contig, start and end"),
+        ("chr2\t300\n", ":1: 2 columns: want contig, start and end"),
+        ("chr2\t300\t3e2\n", ":1: start '300' and end '3e2': want two integers from 0"),
         ("#\nchr7\t3\t4\n", ":2: no contig 'chr7'"),
         ("chr2\t310\t310\n", ":1: start 310 is not before"),
         ("chr2\t310\t901\n", ":1: end 901 is past the end"),

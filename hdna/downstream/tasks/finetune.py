@@ -1,8 +1,7 @@
 """Fine-tuning: every weight learns, from where pretraining left it or from a new draw.
 
 The head begins at zero. To begin it as the linear probe's (Kumar et al., arXiv 2202.10054) was tried: its weights are
-so large that the first changes of the model throw the loss above where it began, and less is learned in the end
-(docs/evaluate.md).
+so large that the first changes of the model throw the loss above where it began, and less was learned in the end.
 
 Long sequences are learned from short to long, as the paper does for species (section 4.4): the first epoch sees crops
 of `first_length` bases at random places, each further one twice as long, until all are whole. These epochs come before
@@ -30,7 +29,7 @@ from hdna.train.optim import RATE, parameter_groups
 FIRST_LENGTH = 8192
 """Bases of the first epoch's crops of longer sequences."""
 DEFAULT = Schedule(epochs=6, learning_rate=1e-3, rows_per_step=32, patience=2)
-"""For a few thousand rows of a few hundred bases: the best of a small search on promoters (docs/evaluate.md)."""
+"""For a few thousand rows of a few hundred bases: the best of a small search on promoters, by hand."""
 RECOMPUTED_FROM = 2**15
 """Bases of a sequence from which on activations are computed again instead of kept."""
 

@@ -31,8 +31,8 @@ def on_ranks(
     """
 
     def distributed(problem: Problem, train: Rows, valid: Rows, asked: Rows) -> Floats:
-        work = absolute_url(subject.url), method, sequence_parallel, schedule, problem, train, valid, asked
-        return run_on_ranks(scores_of_rank, work, subject.url, workers, hear)
+        work = absolute_url(subject.url), method, schedule, problem, train, valid, asked
+        return run_on_ranks(scores_of_rank, work, subject.url, workers, hear, sequence_parallel)
 
     return distributed
 
@@ -40,17 +40,15 @@ def on_ranks(
 def scores_of_rank(
     url: str,
     method: str,
-    sequence_parallel: int,
     schedule: Schedule,
     problem: Problem,
     train: Rows,
     valid: Rows,
     asked: Rows,
-    _: Mesh,
+    mesh: Mesh,
     device: torch.device,
     tell: Callable[[Event], None],
 ) -> Floats:
     """What every rank does; all find the same scores."""
-    mesh = Mesh.of_this_process(sequence_parallel)
-    tell(f"{method} on {mesh.world_size} workers, {sequence_parallel} of which share each sequence")
+    tell(f"{method} on {mesh.world_size} workers, {mesh.sequence_parallel_size} of which share each sequence")
     return MAKERS[method](load_subject(url, device), schedule, mesh=mesh)(problem, train, valid, asked)

@@ -6,7 +6,7 @@ ranks, D = d_model, E = 2 D, K outputs, N rows of a set (of per-base labels: bas
 A causal model has seen nothing to the right of a position. Each sequence is therefore read on both strands. A row's
 features are, of either pass, the mean hidden state over its own bases, as in the paper, and that at the last, which has
 seen the whole; a base's are those of its two positions, one of which has seen what is on its left and the other what is
-on its right. Chosen by valid loss on promoters (docs/evaluate.md): averages of both strands do not know which way a
+on its right. Chosen by a probe's valid loss on promoters, by hand: averages of both strands do not know which way a
 promoter points.
 """
 

@@ -5,15 +5,12 @@ from collections.abc import Iterator
 
 from hdna.downstream.variants.alleles import contig_name
 from hdna.downstream.variants.vcf import COLUMNS, FIRST, Lines, Variants
-from hdna.errors import InputError
 from hdna.genome.interval import Interval
 from hdna.genome.store import GenomeStore, unknown_contig
-from hdna_prep.source import Source
+from hdna_prep.bed import BedLine, past_the_end, read_bed_lines
 
 _SPAN = 1 << 16
 _OTHERS = {ord(base): ",".join(other for other in "ACGT" if other != base) for base in "ACGT"}
-_MAX_DIGITS = 18
-_NO_REGION = (b"#", b"track", b"browser")
 
 
 def saturated(bed: str, genome: GenomeStore) -> tuple[Variants, int]:
@@ -22,9 +19,7 @@ def saturated(bed: str, genome: GenomeStore) -> tuple[Variants, int]:
     Regions are 0-based and half-open; what several cover counts once. Raises InputError, "file:line: ...", for a bad
     BED file.
     """
-    regions = _merged(_regions(bed, genome))
-    if not regions:
-        raise InputError(f"{bed}: empty: it contains no region")
+    regions = _merged(_region(line, genome) for line in read_bed_lines(bed, "contig, start and end"))
     header = [FIRST + b"3"]
     header += [f"##contig=<ID={name},length={length}>".encode() for name, length in genome.contigs.items()]
     header.append(b"\t".join(COLUMNS))
@@ -44,24 +39,12 @@ def _records(regions: list[Interval], genome: GenomeStore) -> Lines:
                     yield number, line.encode()
 
 
-def _regions(bed: str, genome: GenomeStore) -> Iterator[Interval]:
-    text = b"".join(Source(bed).blocks())
-    for number, line in enumerate(text.split(b"\n"), 1):
-        if line.strip() and not line.startswith(_NO_REGION):
-            yield _region(f"{bed}:{number}", line.decode(errors="replace"), genome)
-
-
-def _region(where: str, line: str, genome: GenomeStore) -> Interval:
-    fields = line.split()
-    if len(fields) < 3 or not all(f.isascii() and f.isdecimal() and len(f) <= _MAX_DIGITS for f in fields[1:3]):
-        raise InputError(f"{where}: want contig, start and end, two whole numbers from 0: this is no BED line")
-    contig, start, end = contig_name(fields[0], genome), int(fields[1]), int(fields[2])
+def _region(line: BedLine, genome: GenomeStore) -> Interval:
+    contig, (start, end) = contig_name(line.contig, genome), line.span
     if contig is None:
-        raise unknown_contig(where, fields[0], list(genome.contigs))
-    if start >= end:
-        raise InputError(f"{where}: start {start} is not before end {end}: BED intervals are half-open")
+        raise unknown_contig(line.where, line.contig, list(genome.contigs))
     if end > genome.contigs[contig]:
-        raise InputError(f"{where}: end {end} is past the end of {contig}, which has {genome.contigs[contig]} bases")
+        raise past_the_end(line.where, end, contig, genome.contigs[contig])
     return Interval(contig, start, end)
 
 
