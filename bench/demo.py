@@ -49,16 +49,21 @@ def splits_of(folder: Path) -> str:
     return f"--train {folder}/dev.csv --test {folder}/test.csv"
 
 
+def epochs_for(folder: Path) -> int:
+    """Four, fewer of more than 15,000 rows, so that two cores take minutes for a set and not hours."""
+    longest = max(folder.iterdir(), key=lambda file: file.stat().st_size)
+    with longest.open(encoding="utf-8") as lines:
+        return max(1, min(4, 60_000 // sum(1 for _ in lines)))
+
+
 def judge_tasks(run: Path, labelled: Path, judged: Path) -> None:
     """Fine-tuning beside all baselines, a linear probe, and on the smallest set a curve and prompts."""
+    alone = " --without scratch --without cnn --without kmer_boosting"
     for folder in sorted(labelled.iterdir(), key=lambda folder: sum(file.stat().st_size for file in folder.iterdir())):
-        curve = " --curve" if folder.name == SMALLEST else ""
-        ways = {"probe": " --without scratch --without cnn", "finetune": curve}
+        ways = {"probe": alone, "finetune": f" --epochs {epochs_for(folder)}"}
         if folder.name == SMALLEST:
-            ways |= {
-                "soft_prompt": " --without scratch --without cnn",
-                "in_context": " --without scratch --without cnn",
-            }
+            ways["finetune"] += " --curve"
+            ways |= {"soft_prompt": alone, "in_context": alone}
         for way, more in ways.items():
             out = judged / folder.name / way
             hdna(out / "task.json", f"eval task {run} {splits_of(folder)} --method {way}{more} --out {out}")

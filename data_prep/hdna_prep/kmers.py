@@ -49,10 +49,15 @@ def sampled_kmers(tokens: Bytes, one_in: int) -> tuple[Ints, Kmers]:
 def kmers_of_pieces(tokens: Bytes, piece: int, one_in: int) -> tuple[Ints, Kmers]:
     """The sampled k-mers of each piece of `piece` bases, each once: the pieces' numbers, ascending, and the k-mers.
 
-    Once, because a tandem repeat would otherwise count as often as it has copies. Tokens of at most 2^21 pieces.
+    Once, because a tandem repeat would otherwise count as often as it has copies. Tokens of at most 2^22 pieces.
     """
     positions, kmers = sampled_kmers(tokens, one_in)
-    keys = np.unique((positions // piece).astype(np.uint64) << _KMER_BITS | kmers)
+    return each_once(positions // piece, kmers)
+
+
+def each_once(pieces: Ints, kmers: Kmers) -> tuple[Ints, Kmers]:
+    """Pairs of a piece's number, below 2^22, and a k-mer, without those that occur again: ascending, piece by piece."""
+    keys = np.unique(pieces.astype(np.uint64) << _KMER_BITS | kmers)
     return (keys >> _KMER_BITS).astype(np.int64), keys & ((np.uint64(1) << _KMER_BITS) - np.uint64(1))
 
 

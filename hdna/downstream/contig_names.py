@@ -38,7 +38,7 @@ class ContigNames:
         )
 
     def _other_spelling(self, name: str, where: str) -> str:
-        found = [other for other in _spellings(name) if other in self._contigs]
+        found = known_as(name, self._contigs)
         if len(found) > 1:
             raise InputError(f"{where}: contig {name!r} may be {' or '.join(found)} of {self._genome}: rename it")
         if not found:
@@ -46,7 +46,12 @@ class ContigNames:
         return found[0]
 
 
-def _spellings(name: str) -> Collection[str]:
+def known_as(name: str, contigs: Collection[str]) -> list[str]:
+    """The contigs that may be meant: the one of that name, or else those of its other spellings."""
+    return [name] if name in contigs else sorted(_spellings(name) & set(contigs))
+
+
+def _spellings(name: str) -> set[str]:
     """Other ways to write it."""
     plain = name.removeprefix(_PREFIX)
     plains = _MITOCHONDRIAL if plain in _MITOCHONDRIAL else (plain,)

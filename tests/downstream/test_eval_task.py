@@ -45,7 +45,7 @@ def know_nothing(problem: Problem, train: Rows, valid: Rows, asked: Rows) -> Flo
 
 
 def test_a_task_is_judged_from_tables_to_evidence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finetune, "scratch", lambda subject: know_nothing)  # a fine-tuning takes seconds
+    monkeypatch.setattr(finetune, "scratch", lambda subject, schedule: know_nothing)  # a fine-tuning takes seconds
     monkeypatch.setattr("hdna.downstream.tasks.learning_curve.SEEDS", 1)
     monkeypatch.setattr("hdna.downstream.tasks.judgement._FEWEST_DRAWS", 20)
     monkeypatch.setattr("hdna.downstream.tasks.judgement._WORK", 1)

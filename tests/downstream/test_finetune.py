@@ -9,9 +9,10 @@ from support.planted_labels import planted_problem, planted_rows, untrained_subj
 from torch import nn
 
 from hdna.downstream import metrics
-from hdna.downstream.tasks.finetune import cropped, epochs_of_crops, finetune, scratch
+from hdna.downstream.tasks.finetune import copy_of, cropped, epochs_of_crops, finetune, groups_of, new_model, scratch
 from hdna.downstream.tasks.fitting import Schedule, Step, fit
 from hdna.downstream.tasks.problem import Kind, Rows
+from hdna.model import HyenaDNA
 from hdna.parallel import Mesh
 from hdna.train.optim import RATE
 
@@ -55,6 +56,33 @@ def test_the_weights_kept_are_those_of_the_best_epoch() -> None:
     fit(groups, 10, gradient, valid_loss, Schedule(9, 0.1, 5, patience=2), Mesh(0, 1))
     assert len(seen) == 4
     assert weight.item() == seen[1]
+
+
+def test_a_step_changes_a_matrix_by_the_same_share_however_large_pretraining_has_made_it() -> None:
+    subject = untrained_subject()
+    fresh = new_model(subject.config.model, subject.device, QUICK.seed)
+    subject.model.load_state_dict(fresh.state_dict())
+    for name, parameter in subject.model.named_parameters():
+        if name.endswith("in_proj.weight"):
+            parameter.mul_(4.0)
+    shares = [first_share(model) for model in (fresh, copy_of(subject, QUICK.seed))]
+    for name in shares[0]:
+        assert shares[1][name] == pytest.approx(shares[0][name], rel=1e-5), name  # fp32
+
+
+def first_share(model: HyenaDNA) -> dict[str, float]:
+    """Of each matrix, the share that AdamW's first step changes, its gradient being all ones."""
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    groups = groups_of(model, replace(QUICK, weight_decay=0.0))
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer = torch.optim.AdamW([group | {"lr": 1e-3 * group[RATE]} for group in groups])
+    optimizer.step()
+    return {
+        name: float((parameter.detach() - before[name]).norm() / before[name].norm())
+        for name, parameter in model.named_parameters()
+        if parameter.ndim > 1
+    }
 
 
 def test_every_row_is_seen_once_an_epoch() -> None:

@@ -45,6 +45,10 @@ def task(
     recall_at: Annotated[
         int | None, typer.Option(metavar="K", help="K of recall at K; by default a tenth of the test rows.", min=1)
     ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Of finetune and scratch [default: 6].", min=1)] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Of finetune and scratch, at its peak [default: 0.001].", min=1e-9, max=1)
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(help="Workers on Ray that fine-tune together [default: this process].", min=1)
     ] = None,
@@ -75,6 +79,8 @@ def task(
     chosen = find_preset(preset) if preset is not None else None
     _refuse_unknown(without or [])
     _refuse_mixed(chosen is not None, train, test, data)
+    if (epochs or learning_rate) and method != "finetune" and "scratch" in (without or []):
+        raise typer.BadParameter(f"nothing is fine-tuned by {method} without scratch", param_hint="--epochs")
     if shots is not None and method not in ("soft_prompt", "in_context"):
         raise typer.BadParameter(f"{method} learns from all train rows", param_hint="--shots")
     storage.join(out)  # names a place
@@ -83,7 +89,7 @@ def task(
     _say(f"{made.problem.name}: {_rows(made)}")
     for note in made.notes:
         _say(note)
-    tuned = _tuned(subject, workers or sequence_parallel, sequence_parallel)
+    tuned = _tuned(subject, epochs, learning_rate, workers or sequence_parallel, sequence_parallel)
     methods = _methods(subject, method, shots, without or [], curve, tuned)
     protocol = Protocol(recall_at, chosen.metric if chosen else None, chosen.label_groups if chosen else {})
     write_set_apart(out, made.apart)  # first: a place that cannot be written is found before anything is learned
@@ -137,17 +143,22 @@ def _labelled_set(
     return make_set(name_of(splits[2]), rows[0], rows[1], rows[2], longest, kind)
 
 
-def _tuned(subject: "Subject", workers: int, sequence_parallel: int) -> "Callable[[str], Method]":
-    """Where "finetune" and "scratch" are done."""
-    from hdna.downstream.tasks.finetune import finetune, scratch
+def _tuned(
+    subject: "Subject", epochs: int | None, learning_rate: float | None, workers: int, sequence_parallel: int
+) -> "Callable[[str], Method]":
+    """How and where "finetune" and "scratch" are done."""
+    from dataclasses import replace
+
+    from hdna.downstream.tasks.finetune import DEFAULT, finetune, scratch
     from hdna.downstream.tasks.on_ranks import on_ranks
 
     if sequence_parallel > workers:
         raise typer.BadParameter(f"{sequence_parallel} of {workers} workers", param_hint="--sequence-parallel")
+    schedule = replace(DEFAULT, epochs=epochs or DEFAULT.epochs, learning_rate=learning_rate or DEFAULT.learning_rate)
     here = {"finetune": finetune, "scratch": scratch}
     if workers == 1:
-        return lambda name: here[name](subject)
-    return lambda name: on_ranks(subject, name, workers, sequence_parallel, lambda event: _say(str(event)))
+        return lambda name: here[name](subject, schedule)
+    return lambda name: on_ranks(subject, name, schedule, workers, sequence_parallel, lambda event: _say(str(event)))
 
 
 def _methods(

@@ -21,7 +21,7 @@ from torch import Tensor
 from hdna.downstream.metrics import Floats, Ints
 from hdna.downstream.subject import Subject
 from hdna.downstream.tasks.features import ONE_PROCESS, Padded, Tokens, batches
-from hdna.downstream.tasks.finetune import copy_of
+from hdna.downstream.tasks.finetune import copy_of, groups_of
 from hdna.downstream.tasks.fitting import Schedule, Step, fit
 from hdna.downstream.tasks.heads import Head
 from hdna.downstream.tasks.label_tokens import answers_of, asked_in_batches, at_ends, ended
@@ -31,10 +31,9 @@ from hdna.errors import InputError
 from hdna.genome.alphabet import SEP
 from hdna.model import HyenaDNA
 from hdna.progress import Progress
-from hdna.train.optim import parameter_groups
 
 SHOTS = 2
-DEFAULT = Schedule(epochs=4, learning_rate=1e-3, rows_per_step=32, patience=2)
+DEFAULT = Schedule(epochs=4, learning_rate=1e-3, rows_per_step=32, patience=3)
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,7 @@ def in_context(subject: Subject, shots: int = SHOTS, schedule: Schedule = DEFAUL
         def valid_loss() -> float:
             return float(meaning.loss(logits(valid), valid.labels))
 
-        groups = parameter_groups(model.named_parameters(), schedule.optim)
-        fit(groups, len(train), gradient, valid_loss, schedule, ONE_PROCESS)
+        fit(groups_of(model, schedule), len(train), gradient, valid_loss, schedule, ONE_PROCESS)
         return meaning.scores(logits(asked))
 
     return method

@@ -19,7 +19,7 @@ from hdna.genome import alphabet
 from hdna.genome.packing import Bytes
 from hdna.genome.shard_set import ShardSet
 from hdna.progress import progress
-from hdna_prep.kmers import K, sampled_kmers
+from hdna_prep.kmers import K, each_once, sampled_kmers
 from hdna_prep.member import BANDS, MIN_KMERS
 from hdna_prep.query import SAMPLED
 from hdna_prep.train_split import train_batches, train_shards
@@ -27,7 +27,6 @@ from hdna_prep.train_split import train_batches, train_shards
 LONG_ROWS = 5000
 """Bases; of rows that are longer in the median, one k-mer in SAMPLED is compared, of shorter ones all."""
 _BATCH_BASES = 1 << 20
-_KMER_BITS = np.uint64(2 * K)
 
 Flags = npt.NDArray[np.bool_]
 
@@ -87,14 +86,14 @@ def _identities(test: Sequence[Bytes], others: Callable[[], Iterable[Bytes]]) ->
 
 def _row_kmers(tokens: Sequence[Bytes], one_in: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
     """The sampled k-mers of each row, each once: rows' numbers, and k-mers."""
-    found, first = [np.empty(0, np.uint64)], 0
+    numbers, found, first = [np.empty(0, np.int64)], [np.empty(0, np.uint64)], 0
     for batch, ends in _batches(tokens):
         positions, kmers = sampled_kmers(batch, one_in)
-        rows = np.searchsorted(ends, positions, side="right") + first
-        found.append(np.unique(rows.astype(np.uint64) << _KMER_BITS | kmers))
+        rows, kmers = each_once(np.searchsorted(ends, positions, side="right"), kmers)
+        numbers.append(rows + first)
+        found.append(kmers)
         first += len(ends)
-    keys = np.concatenate(found)
-    return (keys >> _KMER_BITS).astype(np.int64), keys & ((np.uint64(1) << _KMER_BITS) - np.uint64(1))
+    return np.concatenate(numbers), np.concatenate(found)
 
 
 def _places(known_U: npt.NDArray[np.uint64], kmers: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:

@@ -6,7 +6,7 @@ import torch
 
 from hdna.downstream.metrics import Floats
 from hdna.downstream.subject import Subject, load_subject
-from hdna.downstream.tasks.finetune import DEFAULT, finetune, scratch
+from hdna.downstream.tasks.finetune import finetune, scratch
 from hdna.downstream.tasks.fitting import Schedule
 from hdna.downstream.tasks.problem import Method, Problem, Rows
 from hdna.parallel import Mesh
@@ -20,10 +20,10 @@ MAKERS = {"finetune": finetune, "scratch": scratch}
 def on_ranks(
     subject: Subject,
     method: str,
+    schedule: Schedule,
     workers: int,
     sequence_parallel: int,
     hear: Callable[[Event], None],
-    schedule: Schedule = DEFAULT,
 ) -> Method:
     """The method "finetune" or "scratch" on so many workers, of which `sequence_parallel` share each sequence.
 

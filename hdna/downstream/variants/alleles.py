@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from hdna.downstream.contig_names import known_as
 from hdna.downstream.variants.edits import Tokens
 from hdna.downstream.variants.vcf import Record
 from hdna.genome import alphabet
@@ -25,8 +26,6 @@ AT_END: Final = "at_end_of_contig"
 """Of the two strands, one has no base before the allele, or none after it to compare."""
 OTHER_GENOME: Final = (UNKNOWN_CONTIG, OUTSIDE, MISMATCH)
 """Reasons that say that the variants may be of another assembly."""
-
-_MITOCHONDRION = {"M": "MT", "MT": "M"}
 
 
 @dataclass(frozen=True)
@@ -66,13 +65,9 @@ class Allele:
 
 
 def contig_name(name: str, genome: GenomeStore) -> str | None:
-    """What the genome calls a contig: the same name, or with 'chr' before it or not, or MT for M; None for neither."""
-    bare = name.removeprefix("chr")
-    for known in (bare, _MITOCHONDRION.get(bare, bare)):
-        for candidate in (name, f"chr{known}", known):
-            if candidate in genome.contigs:
-                return candidate
-    return None
+    """What the genome calls a contig; None if it has none of that name, or two that may be meant."""
+    found = known_as(name, genome.contigs.keys())
+    return found[0] if len(found) == 1 else None
 
 
 def alleles_of(record: Record, genome: GenomeStore, horizon: int) -> list[Allele | str]:
