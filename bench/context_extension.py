@@ -20,7 +20,8 @@ from hdna.config import RunConfig
 from hdna.config.recipe import parse_recipe
 from hdna.data.cache import ShardCache
 from hdna.data.stream import WindowReader
-from hdna.evaluate.bits import evaluation_crops, score
+from hdna.evaluate.bits import score, total_of
+from hdna.evaluate.scored_sets import scored_sets
 from hdna.genome.shard_set import load_shard_set
 from hdna.model import HyenaDNA
 from hdna.model.loss import weighted_nats
@@ -64,13 +65,15 @@ def bits(config: RunConfig, url: str, context: int) -> float:
     """Valid bits per base of a run's weights at a context."""
     model = HyenaDNA(config.model).eval()
     model.load_state_dict(load_weights(url))
-    reader = WindowReader([load_shard_set(shards) for shards in config.data.shards], "valid", ShardCache())
+    sets = [load_shard_set(shards) for shards in config.data.shards]
+    reader = WindowReader(sets, "valid", ShardCache())
 
     def nats(batch: MicroBatch) -> Tensor:
         return weighted_nats(model(batch.input_ids), batch.targets, batch.weights)
 
-    crops = evaluation_crops(reader, context, config.evaluate.max_bases)
-    return score(nats, reader, crops, context, max(1, LONG // context), Mesh.of_this_process()).bits_per_base
+    scored = scored_sets(sets, "valid", config.evaluate.max_bases)
+    found = score(nats, reader, scored, context, max(1, LONG // context), Mesh.of_this_process())
+    return total_of(found).bits_per_base
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections.abc import Mapping
 
 import typer
 
@@ -51,6 +52,14 @@ def _show(display: Progress, event: Event) -> None:
         record = event.record
         keep = record.valid_loss is not None or record.step == event.steps
         display.update(record.step, event.steps, _line(record, event.steps), keep)
+        if record.valid_sets and len(record.valid_sets) > 1:
+            display.print(_sets_line(record.valid_sets))
+
+
+def _sets_line(sets: Mapping[str, Mapping[str, float | None]]) -> str:
+    """The score of each assembly."""
+    bits = {name: own["bits_per_base"] for name, own in sets.items()}
+    return "  valid by assembly: " + ", ".join(f"{name} {value:.4f}" for name, value in bits.items() if value)
 
 
 def _line(record: StepRecord, steps: int) -> str:

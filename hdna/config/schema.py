@@ -170,7 +170,7 @@ class EvaluateConfig:
     every_steps: int = 50
     """Steps between evaluations; each stage's last step is always evaluated."""
     max_bases: int = 1_000_000
-    """Bases of the valid split to score, from its start."""
+    """Bases of the valid split to score, shared out over the assemblies by their weight."""
 
 
 @dataclass(frozen=True)

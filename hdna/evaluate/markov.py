@@ -1,18 +1,22 @@
 """Composition alone and an order-5 Markov model on the valid split: the baselines a model must beat."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hdna.data.order import Crop
 from hdna.data.stream import WindowReader
+from hdna.evaluate.scored_sets import ScoredSet
 from hdna.genome import alphabet
 
 ORDER = 5
 MAX_TRAIN_BASES = 100_000_000
 """Counting stops here: 4^6 counts are settled long before."""
+
+Counts = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -27,52 +31,68 @@ class Baselines:
     """Order-5 Markov model counted on the train split."""
     train_bases: int
     valid_bases: int
+    sets: dict[str, "SetBaselines"]
+    """By the name of each set that evaluation scores."""
 
-    def to_json(self) -> dict[str, float | int]:
+    def to_json(self) -> dict[str, Any]:
         """For baselines.json."""
         return asdict(self)
 
 
-def baselines(train: WindowReader, valid: WindowReader, max_valid_bases: int) -> Baselines | None:
+@dataclass(frozen=True)
+class SetBaselines:
+    """The same three of one set's valid windows; the models are counted on the train windows of all sets."""
+
+    entropy: float
+    unigram: float
+    markov: float
+
+
+def baselines(
+    train: WindowReader, valid: WindowReader, train_sets: Sequence[ScoredSet], valid_sets: Sequence[ScoredSet]
+) -> Baselines | None:
     """Count on the train windows, score on the valid ones; None if either split has nothing to count."""
-    if not len(train) or not len(valid):
+    counted = [_counts(train, own) for own in train_sets]
+    scored = {own.name: counts for own in valid_sets if (counts := _counts(valid, own)).any()}
+    if not any(counts.any() for counts in counted) or not scored:
         return None
-    counts = np.ones(4 ** (ORDER + 1))  # one pseudocount for each (context, base)
-    train_bases = 0
-    for tokens in _windows(train, MAX_TRAIN_BASES):
-        kmers = _kmers(tokens)
-        counts += np.bincount(kmers, minlength=len(counts))
-        train_bases += len(kmers)
-    table = counts.reshape(-1, 4)
-    valid_counts = np.zeros_like(table)
-    for tokens in _windows(valid, max_valid_bases):
-        valid_counts += np.bincount(_kmers(tokens), minlength=len(counts)).reshape(-1, 4)
-    if not valid_counts.any():
-        return None
-    composition = valid_counts.sum(axis=0)
+    train_counts, valid_counts = np.sum(counted, axis=0), np.sum(list(scored.values()), axis=0)
+    table = train_counts + 1.0  # one pseudocount for each (context, base)
     return Baselines(
-        _bits(composition, composition),
-        _bits(composition, table.sum(axis=0)),
-        _bits(valid_counts, table),
-        train_bases,
-        int(valid_counts.sum()),
+        **asdict(_set_baselines(valid_counts, table)),
+        train_bases=int(train_counts.sum()),
+        valid_bases=int(valid_counts.sum()),
+        sets={name: _set_baselines(counts, table) for name, counts in scored.items()},
     )
 
 
-def _bits(counts: npt.NDArray[np.float64], model: npt.NDArray[np.float64]) -> float:
+def _set_baselines(counts: Counts, table: Counts) -> SetBaselines:
+    composition = counts.sum(axis=0)
+    return SetBaselines(_bits(composition, composition), _bits(composition, table.sum(axis=0)), _bits(counts, table))
+
+
+def _counts(reader: WindowReader, own: ScoredSet) -> Counts:
+    """(4^ORDER, 4): how often each base follows each context in a set's windows."""
+    counts = np.zeros(4 ** (ORDER + 1))
+    for tokens in _windows(reader, own):
+        counts += np.bincount(_kmers(tokens), minlength=len(counts))
+    return counts.reshape(-1, 4)
+
+
+def _bits(counts: Counts, model: Counts) -> float:
     """Mean bits of the bases in `counts` (..., 4) under the model's counts (..., 4)."""
     seen = counts > 0
     bits = np.log2(model.sum(axis=-1, keepdims=True) / np.where(model > 0, model, 1))
     return float((counts * bits)[seen].sum() / counts.sum())
 
 
-def _windows(reader: WindowReader, max_bases: int) -> Iterator[npt.NDArray[np.uint8]]:
-    """Tokens of whole windows, from the first on, up to `max_bases` bases."""
+def _windows(reader: WindowReader, own: ScoredSet) -> Iterator[npt.NDArray[np.uint8]]:
+    """Tokens of a set's whole windows, from the first on, up to its bases."""
     given = 0
-    for window in range(len(reader)):
-        if given >= max_bases:
+    for window in own.windows.tolist():
+        if given >= own.bases:
             return
-        bases = min(reader.bases(window), max_bases - given)
+        bases = min(reader.bases(window), own.bases - given)
         given += bases
         yield reader.read(Crop(window, 0, "+"), bases)[0]
 

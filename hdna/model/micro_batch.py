@@ -29,6 +29,8 @@ class MicroBatch:
     """Weight of a soft-masked target."""
     first_position: int = 0
     """Position of the first column in the whole sample; above 0 on a slice."""
+    repeats_apart: bool = False
+    """Whether soft-masked targets are summed apart from the others, all with a weight of 1: `weights` are (B, L, 2)."""
 
     @property
     def input_ids(self) -> torch.Tensor:
@@ -45,11 +47,14 @@ class MicroBatch:
 
     @property
     def weights(self) -> torch.Tensor:
-        """(B, L) float32: weight of each target in the loss, 0 where ignored."""
+        """(B, L) float32: weight of each target in the loss, 0 where ignored; or (B, L, 2), see `repeats_apart`."""
         predicted = self._predicted()
+        if self.repeats_apart:
+            masked = self._masked(predicted)
+            return torch.stack([predicted - masked, masked], -1).float()
         if self.soft_mask is None:
             return predicted.float()
-        masked = predicted & self.soft_mask[:, 1:]
+        masked = self._masked(predicted)
         return (predicted - masked).float() + masked.float() * self.repeat_weight
 
     def weight_and_bases(self) -> tuple[float, int]:
@@ -58,10 +63,16 @@ class MicroBatch:
         bases = int(predicted.count_nonzero())
         if self.soft_mask is None:
             return float(bases), bases
-        masked = int((predicted & self.soft_mask[:, 1:]).count_nonzero())
+        masked = int(self._masked(predicted).count_nonzero())
         of_masked = float(torch.tensor(self.repeat_weight, dtype=torch.float32))  # as the loss rounds it
         plain = bases - masked
         return plain + masked * of_masked, bases if of_masked > 0 else plain
+
+    def bases_apart(self) -> tuple[int, int]:
+        """The number of targets that are not soft-masked, and of those that are."""
+        predicted = self._predicted()
+        masked = int(self._masked(predicted).count_nonzero())
+        return int(predicted.count_nonzero()) - masked, masked
 
     def to(self, device: torch.device) -> "MicroBatch":
         """A copy on `device`."""
@@ -94,6 +105,10 @@ class MicroBatch:
         Ranks without samples run it, because the others' collectives in a forward and backward pass need all ranks.
         """
         return replace(self, tokens=torch.full_like(self.tokens, alphabet.N), ignore_n=True)
+
+    def _masked(self, predicted: torch.Tensor) -> torch.Tensor:
+        """(B, L) uint8: which of the targets are soft-masked."""
+        return torch.zeros_like(predicted) if self.soft_mask is None else predicted & self.soft_mask[:, 1:]
 
     def _predicted(self) -> torch.Tensor:
         """(B, L) uint8: 1 where the next token is a target, else 0. Tokens below A wrap to above 200."""

@@ -2,7 +2,8 @@
 
 recipe.yaml       as resolved               state.json         where it is, and whether its driver lives
 metrics.jsonl     one line per step         baselines.json     simple models on the valid split
-environment.json  versions and hardware     checkpoints/  tensorboard/  report/
+environment.json  versions and hardware     test.json          score of the test split, at the end
+checkpoints/  tensorboard/  report/
 """
 
 import json
@@ -18,6 +19,7 @@ METRICS = "metrics.jsonl"
 STATE = "state.json"
 BASELINES = "baselines.json"
 ENVIRONMENT = "environment.json"
+TEST = "test.json"
 WEIGHTS_FROM = "weights from"
 """The entry of ENVIRONMENT about the weights that the run began from, if it began from any."""
 

@@ -15,8 +15,10 @@ _NOT_FINITE = re.compile(rb"(?<=: )-?(?:NaN|Infinity)")
 _POSITION = ("step", "tokens", "stage", "context_length")
 _MAX_COUNT = (1 << 63) - 1
 _UTC = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
-_OPTIONAL = ("valid_loss", "valid_bits_per_base", "valid_bases", "valid_bits_by_context")
+_OPTIONAL = ("valid_loss", "valid_bits_per_base", "valid_bases", "valid_bits_by_context", "valid_sets")
 """Columns that most lines do not have."""
+SET_COLUMNS = ("bits_per_base", "bases", "unique", "repeats")
+"""Of each set in `valid_sets`."""
 _CONTEXT = re.compile(r"[1-9][0-9]{0,17}")
 
 
@@ -74,6 +76,9 @@ class StepRecord:
     """Bases scored."""
     valid_bits_by_context: dict[str, float] | None = None
     """Bits per base at each context of a stage that has several."""
+    valid_sets: dict[str, dict[str, float | None]] | None = None
+    """By assembly: "bits_per_base", "bases", and bits per base of "unique" sequence and "repeats" (soft-masked), None
+    without any."""
 
     @property
     def was_skipped(self) -> bool:
@@ -109,6 +114,8 @@ class StepRecord:
 def _value(value: Any, kind: str) -> Any:  # noqa: ANN401 - any JSON value, as the field's type
     if kind.startswith("str"):
         return value if isinstance(value, str) and _UTC.fullmatch(value) else None
+    if kind.startswith("dict[str, dict"):
+        return _by_set(value)
     if kind.startswith("dict"):
         return _by_context(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
@@ -116,6 +123,15 @@ def _value(value: Any, kind: str) -> Any:  # noqa: ANN401 - any JSON value, as t
     if kind.startswith("float"):
         return float(value)
     return int(value) if value == int(value) else None
+
+
+def _by_set(value: object) -> dict[str, dict[str, float | None]] | None:
+    if not isinstance(value, dict) or not all(isinstance(own, dict) for own in value.values()):
+        return None
+    return {
+        str(name): {key: _value(own.get(key), "int" if key == "bases" else "float") for key in SET_COLUMNS}
+        for name, own in value.items()
+    }
 
 
 def _by_context(value: object) -> dict[str, float] | None:

@@ -1,6 +1,7 @@
 """The start block: a run's arithmetic, printed once before it starts, and the record of its environment."""
 
 import platform
+from collections.abc import Iterator
 from importlib import metadata
 
 import torch
@@ -37,12 +38,28 @@ def start_block(
         f"d_model {config.model.d_model}, order {config.model.order}, l_max {config.model.l_max:,}",
         f"data    {sum(s.totals['train'].bases for s in shard_sets if 'train' in s.totals):,} train bases in "
         f"{len(train):,} windows of {len(shard_sets)} shard set(s); {len(valid):,} valid windows",
+        *_set_lines(config, curriculum, shard_sets, train),
         f"device  {describe_device(device)}; {config.parallel.workers} worker(s), ZeRO {config.parallel.zero_stage}, "
         f"{config.parallel.precision}, DeepSpeed {metadata.version('deepspeed')}; {fused_kernels(device)}"
         f"{'; freed memory is kept' if keeps_freed_memory else ''}",
         *(_stage_line(config, curriculum, plan, train) for contexts in curriculum.contexts for plan in contexts),
     ]
     return "\n".join(lines)
+
+
+def _set_lines(
+    config: RunConfig, curriculum: Curriculum, shard_sets: list[ShardSet], train: WindowReader
+) -> Iterator[str]:
+    """Of several shard sets, each one's share of the samples, and how often the run reads it."""
+    if len(shard_sets) < 2:
+        return
+    bases = [table.total_bases for table in train.tables]
+    weights = config.data.weights or bases
+    for number, (shard_set, own, weight) in enumerate(zip(shard_sets, bases, weights, strict=True)):
+        names = " + ".join(dict.fromkeys(store.assembly for store in shard_set.provenance.stores))
+        share = weight / sum(weights)
+        epochs = share * curriculum.tokens / own
+        yield f"set {number}   {names}: {own:,} train bases, {share:.1%} of the samples, {epochs:.2f} epochs in all"
 
 
 def _stage_line(config: RunConfig, curriculum: Curriculum, stage: StagePlan, train: WindowReader) -> str:

@@ -20,9 +20,10 @@ from hdna.data.step_flops import step_flops
 from hdna.data.stream import WindowReader, prefetched
 from hdna.devices import describe_device, device_called
 from hdna.errors import InputError
-from hdna.evaluate.bits import Score
-from hdna.evaluate.markov import baselines
-from hdna.genome.shard_set import load_shard_set
+from hdna.evaluate.bits import SetScore, total_of
+from hdna.evaluate.markov import MAX_TRAIN_BASES, baselines
+from hdna.evaluate.scored_sets import scored_sets
+from hdna.genome.shard_set import ShardSet, load_shard_set
 from hdna.model import HyenaDNA
 from hdna.model.graphed import can_replay
 from hdna.parallel import Mesh, shard_sequence
@@ -41,7 +42,7 @@ from hdna.train.banner import environment, start_block
 from hdna.train.engine import Engine, apex_is_nvidia, use_apex_layer_norm
 from hdna.train.optim import learning_rate
 from hdna.train.saver import Saver
-from hdna.train.scoring import keep_source_score, score_at, with_scores
+from hdna.train.scoring import keep_source_score, keep_test_score, score_at, with_scores
 from hdna.train.source import described, load_source
 from hdna.train.step import StepResult, optimizer_step, share_of_step
 
@@ -83,6 +84,11 @@ class _Training:
         cache = ShardCache()
         self.train_windows = WindowReader(shard_sets, "train", cache)
         self.valid_windows = WindowReader(shard_sets, "valid", cache)
+        self.test_windows = WindowReader(shard_sets, "test", cache)
+        self._scored = {
+            split: scored_sets(shard_sets, split, config.evaluate.max_bases, config.data.weights)
+            for split in ("valid", "test")
+        }
         self.order = DataOrder(
             self.train_windows.tables,
             self.curriculum,
@@ -117,7 +123,7 @@ class _Training:
             self.report(text)
             if self._source:
                 self.report(f"weights from {self._source}")
-            self._describe_run(device)
+            self._describe_run(device, shard_sets)
 
     def run(self, should_stop: Callable[[], bool]) -> RunState:
         """Run the remaining steps, or those until the run is told to stop."""
@@ -148,6 +154,8 @@ class _Training:
             if stops:
                 break
             began = time.perf_counter()
+        if self.state.step == self.curriculum.steps:
+            self._score_test()
         if self.metrics:
             self.metrics.close()
         if failures := self.best_effort.summary():
@@ -241,12 +249,20 @@ class _Training:
         """The weights that the run begins with, on its own valid split, before they change."""
         first = self.curriculum.stages[0]
         self._enter(first)
-        found = self._score(first)
+        found = total_of(self._score(first))
         if found.bases and self.mesh.is_leader:
             self.report(keep_source_score(self.config.run.url, found, first.context_length))
 
-    def _score(self, plan: StagePlan) -> Score:
-        return score_at(self.engine, plan, self.valid_windows, self.config.evaluate.max_bases, self.mesh)
+    def _score_test(self) -> None:
+        """The finished weights on the test split, which nothing was chosen by."""
+        last = self.curriculum.stages[-1]
+        self._enter(last)
+        found = score_at(self.engine, last, self.test_windows, self._scored["test"], self.mesh)
+        if total_of(found).bases and self.mesh.is_leader:
+            self.report(keep_test_score(self.config.run.url, found, last.context_length))
+
+    def _score(self, plan: StagePlan) -> list[SetScore]:
+        return score_at(self.engine, plan, self.valid_windows, self._scored["valid"], self.mesh)
 
     def _save(self, record: StepRecord, due: bool, stops: bool) -> None:
         """Begin to save a checkpoint when due; wait for it at the end of the run, or when it stops."""
@@ -267,13 +283,14 @@ class _Training:
                 self.report(f"run.resume=force: the shard sets are others than those {saved.url} was trained on")
         return saved
 
-    def _describe_run(self, device: torch.device) -> None:
+    def _describe_run(self, device: torch.device, shard_sets: list[ShardSet]) -> None:
         url = self.config.run.url
         begun = self.config.run.init_from is not None
         source = self._source or (read_json(url, ENVIRONMENT).get(WEIGHTS_FROM) if begun else None)
         write_json(url, ENVIRONMENT, environment(device) | ({WEIGHTS_FROM: source} if source else {}))
         if not read_json(url, BASELINES):
-            found = baselines(self.train_windows, self.valid_windows, self.config.evaluate.max_bases)
+            train_sets = scored_sets(shard_sets, "train", MAX_TRAIN_BASES, self.config.data.weights)
+            found = baselines(self.train_windows, self.valid_windows, train_sets, self._scored["valid"])
             if found:
                 write_json(url, BASELINES, found.to_json())
 

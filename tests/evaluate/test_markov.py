@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from hdna.data.order import Crop
 from hdna.data.stream import Rows, WindowReader
 from hdna.evaluate.markov import ORDER, Baselines, baselines
+from hdna.evaluate.scored_sets import ScoredSet
 from hdna.genome import alphabet
 
 
@@ -30,7 +32,22 @@ class Windows(WindowReader):
 
 
 def count(train: Windows, valid: Windows, max_valid_bases: int = 10**9) -> Baselines | None:
-    return baselines(train, valid, max_valid_bases)
+    sets = (ScoredSet("all", np.arange(len(own)), 10**9) for own in (train, valid))
+    train_set, valid_set = sets
+    return baselines(train, valid, [train_set], [replace(valid_set, bases=max_valid_bases)])
+
+
+def test_each_set_is_scored_with_the_counts_of_all() -> None:
+    train, valid = Windows("ACGTACGTTACGT", "GGGGGGGCCC"), Windows("ACGTACGTT", "TTTTTTTACG", "GGGGGGCC")
+    one, two = ScoredSet("one", np.array([0, 1]), 10**9), ScoredSet("two", np.array([2]), 10**9)
+    everything = ScoredSet("train", np.arange(2), 10**9)
+    found = baselines(train, valid, [everything], [one, two])
+    assert found is not None
+    for own, windows in ((one, ["ACGTACGTT", "TTTTTTTACG"]), (two, ["GGGGGGCC"])):
+        bars = found.sets[own.name]
+        wanted = by_hand(["ACGTACGTTACGT", "GGGGGGGCCC"], windows)
+        assert (bars.entropy, bars.unigram, bars.markov) == pytest.approx(wanted, rel=1e-12)
+    assert found.markov == pytest.approx((9 * found.sets["one"].markov + 3 * found.sets["two"].markov) / 12)  # words
 
 
 def chain(bases: int, stay: float, seed: int) -> str:

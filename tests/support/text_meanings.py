@@ -185,6 +185,7 @@ def _columns(line: Values) -> Columns:
     counts: Columns = {name: line[name] if _is_whole(line.get(name)) else None for name in _COUNTS}
     counts["time"] = line["time"] if _is_utc(line.get("time")) else None
     counts["valid_bits_by_context"] = _by_context(line.get("valid_bits_by_context"))
+    counts["valid_sets"] = _by_set(line.get("valid_sets"))
     return counts | {name: float(line[name]) if is_number(line.get(name)) else None for name in _MEASURES}
 
 
@@ -194,6 +195,20 @@ def _by_context(value: object) -> dict[str, float] | None:
         return None
     right = all(re.fullmatch("[1-9][0-9]{0,17}", key) and is_number(bits) for key, bits in value.items())
     return {key: float(bits) for key, bits in value.items()} if right else None
+
+
+def _by_set(value: object) -> Columns | None:
+    """Scores by assembly: numbers, or null."""
+    if not isinstance(value, dict) or not all(isinstance(own, dict) for own in value.values()):
+        return None
+    return {name: _set_score(own) for name, own in value.items()}
+
+
+def _set_score(own: Values) -> Columns:
+    bits = {
+        name: float(own[name]) if is_number(own.get(name)) else None for name in ("bits_per_base", "unique", "repeats")
+    }
+    return bits | {"bases": int(own["bases"]) if _is_whole(own.get("bases")) else None}
 
 
 def _is_whole(value: object) -> bool:
