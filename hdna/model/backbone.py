@@ -20,6 +20,7 @@ from hdna.model.graphed import LARGEST, GraphedBlocks
 from hdna.model.hyena import HyenaOperator
 from hdna.model.norm import Norm
 from hdna.model.recompute import is_replay, recomputed
+from hdna.model.tokenizer import Tokenizer
 from hdna.ops import gelu, positional_dropout
 from hdna.ops.tiled import Piece, Tiling
 
@@ -134,6 +135,21 @@ class HyenaDNA(nn.Module):
         self.embed_dropout = EmbeddingDropout(config.embed_dropout)
         self.backbone = Backbone(config)
         self._initialise()
+
+    @classmethod
+    def load(cls, url: str) -> tuple["HyenaDNA", Tokenizer]:
+        """The model of a run (its newest intact checkpoint), a checkpoint or an import, and the tokenizer.
+
+        On the CPU, in fp32, without dropout (`eval`); `url` may be in a bucket. Raises InputError when there is none,
+        or it is damaged.
+        """
+        from hdna.checkpoint import PARAMETERS, load_run_or_checkpoint  # the rest of this room is plain torch
+        from hdna.config.recipe import parse_recipe
+
+        found = load_run_or_checkpoint(url)
+        model = cls(parse_recipe(found.state.recipe, f"the recipe in {found.url}").model)
+        model.load_state_dict(found.tensors[PARAMETERS])
+        return model.eval(), Tokenizer()
 
     def hidden(self, input_ids: Tensor) -> Tensor:
         """Return the final norm's output (B, L, D) for int64 token ids (B, L); L over l_max raises InputError."""
