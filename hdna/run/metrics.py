@@ -2,21 +2,22 @@
 
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
-
-from torch.utils.tensorboard import SummaryWriter
+from types import MappingProxyType
+from typing import Any
 
 from hdna import storage
 from hdna.run.best_effort import BestEffort
+from hdna.run.board import Board
 from hdna.run.files import METRICS, read_metrics_lines
 from hdna.run.lease import Fence
 from hdna.run.repeated import repeated
 from hdna.run.step_record import StepRecord
 from hdna.storage.os_errors import os_errors_explained
 
-_PLOTTED = ("loss", "learning_rate", "grad_norm", "tokens_per_second", "memory_gib", "valid_bits_per_base")
+NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
 _TENSORBOARD = "tensorboard"
 _PUBLISHED_EVERY_S = 30.0
 _BYTES_PER_S = 1e6
@@ -32,8 +33,19 @@ class Metrics:
     Once begun, nothing here ends a run: it resumes from its checkpoints, and a lost line is a gap in a plot.
     """
 
-    def __init__(self, run_url: str, resumed_step: int, best_effort: BestEffort, fence: Fence | None = None) -> None:
-        """`fence`: keeps a worker group that another has replaced from writing over what that one uploads."""
+    def __init__(
+        self,
+        run_url: str,
+        resumed_step: int,
+        best_effort: BestEffort,
+        fence: Fence | None = None,
+        settings: Mapping[str, Any] = NO_SETTINGS,
+    ) -> None:
+        """Begin after the step that the run resumes from.
+
+        `fence`: keeps a worker group that another has replaced from writing over what that one uploads.
+        `settings`: the recipe's, by dotted key, which TensorBoard compares runs by.
+        """
         self._url, self._fence = run_url, fence
         self._best_effort = best_effort
         self._remote = not storage.is_local(run_url)
@@ -44,7 +56,7 @@ class Metrics:
         with os_errors_explained(path):
             # Buffered: what a full disk refuses is kept, whole lines of it, and written once there is space again.
             self._file = path.open("ab")
-        self._board = _Board(self._folder / _TENSORBOARD)
+        self._board = Board(self._folder / _TENSORBOARD, settings)
         self._publishing = threading.Lock()
         self._background = ExitStack()
         if self._remote:
@@ -101,51 +113,6 @@ class Metrics:
     def _name(self, file: str) -> str:
         """Where the user finds the file."""
         return storage.join(self._url, file)
-
-
-class _Board:
-    """TensorBoard's writer, which stays broken after an error, its own thread's too, that some later call raises.
-
-    Then nothing is plotted until the next `flush`, after which a new writer begins a file of its own.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._writer: SummaryWriter | None = None
-        self._off = False
-
-    def log(self, record: StepRecord) -> None:
-        """Plot a step."""
-        if self._off:
-            return
-        with self._given_up_if_broken():
-            # Hides what earlier files have of this step and later ones.
-            self._writer = self._writer or SummaryWriter(str(self._folder), purge_step=record.step)
-            for name in _PLOTTED:
-                if (value := getattr(record, name)) is not None:
-                    self._writer.add_scalar(name, value, record.step)
-
-    def flush(self) -> None:
-        """Write out what has been plotted."""
-        self._off = False
-        if self._writer:
-            with self._given_up_if_broken():
-                self._writer.flush()
-
-    def close(self) -> None:
-        """Write out what has been plotted, and end."""
-        if self._writer:
-            with self._given_up_if_broken():
-                self._writer.close()
-        self._writer = None
-
-    @contextmanager
-    def _given_up_if_broken(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception:
-            self._writer, self._off = None, True
-            raise
 
 
 def _lines_up_to(run_url: str, step: int) -> list[bytes]:

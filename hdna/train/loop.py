@@ -12,6 +12,7 @@ import torch
 from hdna import storage
 from hdna.checkpoint import LoadedCheckpoint, RunState, load_newest
 from hdna.config import RunConfig, dump_recipe
+from hdna.config.recipe import flatten
 from hdna.data.cache import ShardCache
 from hdna.data.collate import Collator, StepBatch
 from hdna.data.curriculum import Curriculum, StagePlan
@@ -109,7 +110,9 @@ class _Training:
         self.engine = _engine(config, device, saved, source)
         beside = Mesh.beside_training(timedelta(seconds=config.parallel.collective_timeout_s))
         self.metrics = (
-            Metrics(config.run.url, self.state.step, self.best_effort, fence) if self.mesh.is_leader else None
+            Metrics(config.run.url, self.state.step, self.best_effort, fence, flatten(config))
+            if self.mesh.is_leader
+            else None
         )
         self.saver = Saver(self.engine, beside, config, fence, self.metrics, self.best_effort)
         known = device_called(describe_device(device))
