@@ -19,7 +19,7 @@ _MAX_FLOAT = 2**63
 def shaped(value: Any, wanted: Any, path: Path, origins: Origins) -> Any:  # noqa: ANN401 - a tree of plain values
     """`value` converted to `wanted`; integral floats (2e6) become int where `wanted` is int.
 
-    A text where a list of texts is wanted is a list of one: shells take the brackets of `data.shards=[x]` for their own.
+    A text where a list of texts is wanted is a list of one: zsh takes the brackets of `data.shards=[x]` for its own.
     Raises InputError naming file, line and key.
     """
     if dataclasses.is_dataclass(wanted):

@@ -31,7 +31,7 @@ def test_whole_numbers_may_be_written_in_any_way(written: str) -> None:
 
 @pytest.mark.parametrize("written", ["a b/c", "[a b/c]", '"a b/c"', "'a b/c'", '["a b/c"]'])
 def test_a_text_alone_is_a_list_of_one(written: str) -> None:
-    """zsh refuses `data.shards=[x]` without quotes."""
+    """Zsh refuses `data.shards=[x]` without quotes."""
     assert parse_recipe(BASE, "r.yaml", [f"data.shards={written}"]).data.shards == ["a b/c"]
     assert parse_recipe(edited("[work/shards]", written), "r.yaml").data.shards == ["a b/c"]
     assert parse_recipe(BASE, "r.yaml", ["optim.frozen=filter"]).optim.frozen == ["filter"]
