@@ -30,7 +30,7 @@ def measured_flops(model: ModelConfig, context_length: int, samples: int, bf16: 
     def step() -> None:
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             logits = module(tokens[:, :-1])
-        weighted_nats(logits, tokens[:, 1:], weights).backward()  # type: ignore[no-untyped-call]
+        weighted_nats(logits, tokens[:, 1:], weights).backward()
         optimizer.step()
         optimizer.zero_grad()
 

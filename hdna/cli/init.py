@@ -18,7 +18,9 @@ def init(
         list[str], typer.Argument(metavar="GENOME...", help="FASTA files or genome stores, one for each assembly.")
     ],
     out: Annotated[str, typer.Option(help="Recipe to write.")] = "recipe.yaml",
-    devices: Annotated[int | None, typer.Option(min=1, help="How many devices [default: all of this machine].")] = None,
+    devices: Annotated[
+        int | None, typer.Option(min=1, max=1_000_000, help="How many devices [default: all of this machine].")
+    ] = None,
     device: Annotated[
         DeviceName | None, typer.Option(help="Kind of device [default: this machine's, timed on a few steps].")
     ] = None,
@@ -39,12 +41,14 @@ def init(
     from hdna.init.genomes import read_genomes
     from hdna.init.machine import known_machine, this_machine
     from hdna.init.recipe_text import commands, recipe_text
+    from hdna.storage.os_errors import os_errors_explained
 
     path = storage.local_path(out)
-    if path.exists():
-        raise InputError(f"{out}: already exists: choose another --out, or remove it")
-    if not path.parent.is_dir():
-        raise InputError(f"{out}: folder {path.parent} does not exist: create it, or choose another")
+    with os_errors_explained(out):
+        if path.exists():
+            raise InputError(f"{out}: already exists: choose another --out, or remove it")
+        if not path.parent.is_dir():
+            raise InputError(f"{out}: folder {path.parent} does not exist: create it, or choose another")
     found = read_genomes(genomes)
     elsewhere = device is not None and device is not DeviceName.cpu
     machine = known_machine(device.value, devices) if device and elsewhere else this_machine(devices)

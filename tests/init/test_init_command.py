@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pysam
 import pytest
+import torch
 from support.command_line import hdna
 from typer.testing import CliRunner
 
@@ -15,6 +16,7 @@ from hdna.config import ModelConfig, load_recipe
 from hdna.init import machine
 from hdna.init.genomes import read_genomes
 from hdna.init.machine import known_machine, this_machine
+from hdna.model.flops import train_flops_per_token
 from hdna.train.preflight import preflight
 from hdna_prep.encode import encode_genome
 from hdna_prep.synthetic import write_genome
@@ -111,8 +113,8 @@ def test_the_speed_is_flops_over_the_median_step(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(pace, "seconds", seconds)
     model = ModelConfig(d_model=8, n_layer=1, l_max=64, filter_order=4)
-    rate = pace.measured_flops(model, 64, 2, False, machine.torch.device("cpu"))
-    assert rate == 2 * 64 * pace.train_flops_per_token(model, 64, 2) / 2.0
+    rate = pace.measured_flops(model, 64, 2, False, torch.device("cpu"))
+    assert rate == 2 * 64 * train_flops_per_token(model, 64, 2) / 2.0
     assert rate > 6 * (3 * 8 * 8 + 8 * 8 + 2 * 8 * 32) * 64
 
 
