@@ -68,7 +68,7 @@ def _summary(made: "Choice") -> str:
     expected = "time unknown" if time is None else f"about {shown_hours(time)}"
     text = (
         f"{parameter_count(made.config.model):,} parameters, {made.tokens:,} tokens, {expected}\n"
-        f"on {machine.workers} x {machine.device.name}; speed {machine.source}"
+        f"on {machine.workers} x {machine.device.name}\nspeed {machine.source}"
     )
     return text if made.is_trained_enough else f"{text}\n{textwrap.fill(TOO_SMALL, 80)}"
 

@@ -10,8 +10,10 @@ from typer.testing import CliRunner
 import hdna_cluster.launch
 from hdna.cli import app
 from hdna.config import RunConfig, load_recipe
+from hdna.data.curriculum import Curriculum
 from hdna.devices import DEVICES
 from hdna.errors import InputError
+from hdna.genome.shard_set import load_shard_set
 from hdna.run.events import Event, StepDone
 from hdna.run.step_record import StepRecord
 from hdna_cluster import cautions, expected_time
@@ -35,9 +37,8 @@ def said(config: RunConfig, has: Hardware = ROOMY) -> list[str]:
 
 def longer(config: RunConfig, tokens: float) -> RunConfig:
     """The same with a last stage up to so many tokens."""
-    return replace(
-        config, curriculum=[*config.curriculum[:-1], replace(config.curriculum[-1], until_tokens=int(tokens))]
-    )
+    first, last = config.curriculum
+    return replace(config, curriculum=[first, replace(last, until_tokens=int(tokens))])
 
 
 def test_nothing_is_said_of_a_run_that_fits(config: RunConfig) -> None:
@@ -45,7 +46,7 @@ def test_nothing_is_said_of_a_run_that_fits(config: RunConfig) -> None:
 
 
 def test_passes_are_tokens_over_the_bases_of_each_set(config: RunConfig, tiny_set: Path) -> None:
-    bases = expected_time_bases(tiny_set)
+    bases = load_shard_set(str(tiny_set)).totals["train"].bases
     ten = 10 * bases // 2048 * 2048
     assert said(longer(config, ten)) == []
     (line,) = said(longer(config, 12 * bases))
@@ -53,10 +54,6 @@ def test_passes_are_tokens_over_the_bases_of_each_set(config: RunConfig, tiny_se
     twice = replace(config.data, shards=[str(tiny_set)] * 2, weights=[3.0, 1.0])
     (line,) = said(replace(longer(config, 16 * bases), data=twice))
     assert line.startswith("12 passes")
-
-
-def expected_time_bases(tiny_set: Path) -> int:
-    return cautions.load_shard_set(str(tiny_set)).totals["train"].bases
 
 
 def test_bf16_without_hardware_for_it(config: RunConfig) -> None:
@@ -105,10 +102,10 @@ def test_time_before_the_start_from_kept_figures(config: RunConfig, monkeypatch:
     hours = expected_hours(large, True, DEVICES["h200"])
     flops = sum(
         (stage.end_step - stage.first_step) * expected_time._step_flops(large, stage)
-        for stage in expected_time.Curriculum.of(large).stages
+        for stage in Curriculum.of(large).stages
     )
     assert hours == pytest.approx(flops / 27.1e12 / 8 / 3600)
-    steps = expected_time.Curriculum.of(large).steps
+    steps = Curriculum.of(large).steps
     assert expected_hours(large, True, DEVICES["h200"], steps) is None
     monkeypatch.setattr(expected_time, "_timed_apart", lambda *rest: pytest.fail("timed"))
     assert expected_hours(config, False, None) is None
