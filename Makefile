@@ -1,6 +1,7 @@
 # Two commands for a newcomer: `make train` and `make test`. Both set everything up first.
 #   make train                      the main job on a synthetic genome: FASTA to report in a few minutes
-#   make train GENOME=path.fa.gz    the same on your own genome
+#   make train GENOME=path.fa.gz    the same on your own genome, with a recipe chosen for six minutes of training here
+#   make train GENOME=... HOURS=2   or for two hours
 #   make test                       all tests, including style and types
 #   make test-fast                  tests without Ray, ranks, servers or many examples, for use while editing
 #   make check                      style, types, floors
@@ -25,10 +26,19 @@ OTHER_VENV := work/without-hdna
 OTHER_READY := $(OTHER_VENV)/ready
 EXPORTED := work/export-check
 
+empty :=
+space := $(empty) $(empty)
+HOURS := 0.1
+
 ifdef GENOME
-  NAME := $(notdir $(basename $(GENOME:.gz=)))
+  # A file's name may have spaces: escaped as a prerequisite, quoted for a shell, underscores in names made of it.
+  GENOME_FILE := $(subst $(space),\ ,$(GENOME))
+  QUOTED := '$(subst ','\'',$(GENOME))'
+  NAME := $(shell basename $(QUOTED) .gz | sed -E 's/\.[^.]*$$//; s/[^A-Za-z0-9._-]+/_/g; s/^[._-]+|[._-]+$$//g')
+  RECIPE := work/$(NAME)/recipe.yaml
 else
   NAME := quickstart
+  RECIPE := quickstart
 endif
 WORK := work/$(NAME)
 RUN := runs/$(NAME)
@@ -47,21 +57,30 @@ TIMES := 20
 # At the end some evidence about the checkpoint, a minute's, and the report of it. A genome too small to give it is
 # no failure: the report says what is missing.
 train: $(WORK)/shards/manifest.json
-	$(BIN)/hdna train quickstart data.shards='["$(WORK)/shards"]' run.url='$(RUN)'
+	$(BIN)/hdna train '$(RECIPE)' data.shards='$(WORK)/shards' run.url='$(RUN)'
 	@$(BIN)/hdna report '$(RUN)'
 	-$(BIN)/hdna eval context '$(RUN)' --out '$(RUN)/benefits/context' --max-bases 20000
 	-$(BIN)/hdna eval needle '$(RUN)' --out '$(RUN)/benefits/needle' --copies 16
 	@$(BIN)/hdna eval report '$(RUN)' --out '$(RUN)/benefits'
 
+ifdef GENOME
+$(WORK)/store.zarr/manifest.json: $(GENOME_FILE) | $(READY)
+	@rm -rf $(WORK)/store.zarr
+	$(BIN)/hdna prep genome $(QUOTED) --out $(WORK)/store.zarr --assembly $(NAME)
+
+$(RECIPE): $(WORK)/store.zarr/manifest.json
+	@rm -f $@
+	$(BIN)/hdna init $(WORK)/store.zarr --out $@ --hours $(HOURS)
+
+# The recipe's own command, which has the window and the splits that it was chosen with.
+$(WORK)/shards/manifest.json: $(RECIPE)
+	@rm -rf $(WORK)/shards
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh -ec "$$(sed -n 's/^#   \(hdna prep shards .*\)/\1/p' $<)"
+else
 $(WORK)/shards/manifest.json: $(WORK)/store.zarr/manifest.json
 	@rm -rf $(WORK)/shards
 	$(BIN)/hdna prep shards $(WORK)/store.zarr --out $(WORK)/shards --window $(WINDOW)
 
-ifdef GENOME
-$(WORK)/store.zarr/manifest.json: $(GENOME) | $(READY)
-	@rm -rf $(WORK)/store.zarr
-	$(BIN)/hdna prep genome '$(GENOME)' --out $(WORK)/store.zarr
-else
 $(WORK)/store.zarr/manifest.json: $(WORK)/genome.fa.gz | $(READY)
 	@rm -rf $(WORK)/store.zarr
 	$(BIN)/hdna prep genome $< --out $(WORK)/store.zarr --assembly synthetic

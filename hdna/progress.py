@@ -41,6 +41,16 @@ class Progress:
         if self._console.is_terminal:  # else rich would print an empty line
             self._bar.stop()
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Without the bar, for a question."""
+        self._bar.stop()
+        try:
+            yield
+        finally:
+            if self._console.is_terminal:
+                self._bar.start()
+
     def print(self, text: str) -> None:
         """Print text that stays, above the bar."""
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)

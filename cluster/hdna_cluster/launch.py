@@ -13,20 +13,23 @@ from hdna.run.ownership import claim, refuse_taken
 from hdna.run.status import DONE, StatusFile
 from hdna.train.preflight import preflight
 from hdna.train.source import with_extension
+from hdna_cluster.cautions import Agree, hardware, heed
 from hdna_cluster.driver import Driver
+from hdna_cluster.expected_time import FirstPace
 from hdna_cluster.resources import worker_resources
 from hdna_cluster.session import absolute_url, ray_session
 
 
-def launch(config: RunConfig, report: Report) -> None:
-    """Train on Ray workers; `report` receives rank 0's events in order, and may raise.
+def launch(config: RunConfig, report: Report, agree: Agree = lambda question: True) -> None:
+    """Train on Ray workers; `report` receives rank 0's events in order, and may raise. `agree` answers questions.
 
-    Raises InputError when the run needs more than the cluster has, or when a worker met bad input or failed.
+    Raises InputError when the run needs more than the cluster has, when a worker met bad input or failed, or when the
+    answer about a long run is no.
     """
     config = with_extension(_with_absolute_urls(config))
     preflight(config)
     changes = refuse_taken(config)
-    best_effort = BestEffort(report)
+    best_effort = BestEffort(FirstPace(config, report))
     for change in changes:
         best_effort.report(change)
     if _is_finished(config):
@@ -38,6 +41,8 @@ def launch(config: RunConfig, report: Report) -> None:
         parallel = config.parallel
         fewest = parallel.min_workers or parallel.workers
         resources = worker_resources(ray, fewest, parallel.workers, "parallel.workers")
+        done_steps = int(read_json(config.run.url, STATE).get("step") or 0)
+        heed(config, hardware(ray.nodes(), resources), done_steps, best_effort.report, agree)
         lease = Lease(config.run.url, last)
         with lease.renewed(best_effort):
             claim(config)

@@ -21,6 +21,7 @@ from hdna.cli import (
     evaluate,
     export,
     import_weights,
+    init,
     plan,
     prep,
     recipes,
@@ -38,6 +39,7 @@ app = typer.Typer(
     help="Pretrain HyenaDNA models, from a FASTA file to a checkpoint and a report.",
 )
 app.add_typer(prep.app, name="prep")
+app.command("init")(init.init)
 app.command("plan")(plan.plan)
 app.command("train")(train.train)
 app.command("adapt")(adapt.adapt)

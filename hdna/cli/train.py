@@ -1,8 +1,11 @@
 """`hdna train`: train a recipe and show its progress."""
 
+import os
 import signal
+import sys
 import time
 from collections.abc import Mapping
+from typing import Annotated
 
 import typer
 
@@ -12,7 +15,13 @@ from hdna.run.events import CheckpointSaved, Event, StepDone
 from hdna.run.step_record import StepRecord
 
 
-def train(recipe: Recipe, overrides: Overrides = None) -> None:
+def train(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask at a terminal before a run of more than a day.")
+    ] = False,
+) -> None:
     """Train a recipe, on this machine or on the Ray cluster this command was submitted to.
 
     The same command resumes a run that was stopped at any point.
@@ -30,8 +39,21 @@ def train(recipe: Recipe, overrides: Overrides = None) -> None:
     config = load_recipe(recipe, overrides or [])
     started = time.monotonic()
     with Progress() as display:
-        launch(config, lambda event: shown(display, event))
+        launch(config, lambda event: shown(display, event), lambda question: yes or _agreed(display, question))
     typer.echo(f"{config.run.url}: done in {time.monotonic() - started:.0f} s; now: hdna report {config.run.url}")
+
+
+def _agreed(display: Progress, question: str) -> bool:
+    """The answer at a terminal; elsewhere nobody is there to give one, and the run starts."""
+    if not at_terminal():
+        return True
+    with display.paused():
+        return typer.confirm(question, err=True)
+
+
+def at_terminal() -> bool:
+    """Whether somebody can answer: standard input is a terminal, of which this is no background job."""
+    return sys.stdin.isatty() and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
 
 
 def shown(display: Progress, event: Event) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 from hdna.config import schema
 from hdna.config.checks import RANGES
 from hdna.config.schema import RunConfig
+from hdna.config.shape import takes_text
 
 FILE_NAME = "recipe.schema.json"
 """Beside the shipped recipes, and beside a copy of one."""
@@ -63,7 +64,7 @@ def _section(section: type) -> dict[str, Any]:
         default = field.default_factory() if callable(field.default_factory) else field.default
         if default is dataclasses.MISSING:
             required.append(field.name)
-            key |= {"minItems": 1} if key["type"] == "array" else {}
+            key |= {"minItems": 1} if "items" in key else {}
         elif not dataclasses.is_dataclass(default):
             key["default"] = default
         keys[field.name] = key
@@ -83,7 +84,10 @@ def _value(hint: Any, limits: tuple[float, float]) -> dict[str, Any]:  # noqa: A
     if dataclasses.is_dataclass(hint):
         return _section(typing.cast(type, hint))
     if origin is list:
-        return {"type": "array", "items": _value(arguments[0], limits)}
+        items = _value(arguments[0], limits)
+        if not takes_text(arguments[0]):
+            return {"type": "array", "items": items}
+        return {"type": ["array", "string"], "minLength": 1, "items": items}  # a text alone is a list of one
     if origin is typing.Literal:
         return {"type": "string", "enum": list(arguments)}
     if origin is types.UnionType:

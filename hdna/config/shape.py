@@ -19,12 +19,15 @@ _MAX_FLOAT = 2**63
 def shaped(value: Any, wanted: Any, path: Path, origins: Origins) -> Any:  # noqa: ANN401 - a tree of plain values
     """`value` converted to `wanted`; integral floats (2e6) become int where `wanted` is int.
 
+    A text where a list of texts is wanted is a list of one: zsh takes the brackets of `data.shards=[x]` for its own.
     Raises InputError naming file, line and key.
     """
     if dataclasses.is_dataclass(wanted):
         return _section(value, wanted, path, origins)
     origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
     if origin is list:
+        if isinstance(value, str) and takes_text(arguments[0]):
+            value = [value]
         if not isinstance(value, list):
             raise InputError(f"{origins.at(*path)}: want a list, as in [first, second]; got {shown(value)}")
         return [shaped(item, arguments[0], (*path, str(index)), origins) for index, item in enumerate(value)]
@@ -37,6 +40,11 @@ def shaped(value: Any, wanted: Any, path: Path, origins: Origins) -> Any:  # noq
             return None
         wanted = arguments[0]
     return _leaf(value, wanted, origins.at(*path))
+
+
+def takes_text(wanted: Any) -> bool:  # noqa: ANN401 - a type
+    """Whether a value of this type is a text."""
+    return wanted is str or typing.get_origin(wanted) is typing.Literal
 
 
 def _section(value: Any, wanted: Any, path: Path, origins: Origins) -> dict[str, Any]:  # noqa: ANN401

@@ -29,6 +29,14 @@ def test_whole_numbers_may_be_written_in_any_way(written: str) -> None:
         assert type(config.curriculum[1].until_tokens) is int
 
 
+@pytest.mark.parametrize("written", ["a b/c", "[a b/c]", '"a b/c"', "'a b/c'", '["a b/c"]'])
+def test_a_text_alone_is_a_list_of_one(written: str) -> None:
+    """Zsh refuses `data.shards=[x]` without quotes."""
+    assert parse_recipe(BASE, "r.yaml", [f"data.shards={written}"]).data.shards == ["a b/c"]
+    assert parse_recipe(edited("[work/shards]", written), "r.yaml").data.shards == ["a b/c"]
+    assert parse_recipe(BASE, "r.yaml", ["optim.frozen=filter"]).optim.frozen == ["filter"]
+
+
 def test_overrides_reach_into_lists_and_the_last_one_counts() -> None:
     config = parse_recipe(
         BASE,
@@ -135,7 +143,10 @@ def test_a_needed_value_cannot_be_left_open(value: str) -> None:
         ("model.d_inner=1.5", "want a whole number"),
         ("data.reverse_complement=2", "want true or false; got 2"),
         ("data.reverse_complement=yes", "want true or false; got 'yes'"),
-        ("data.shards=work/shards", "want a list, as in [first, second]; got 'work/shards'"),
+        ("data.shards=5", "want a list, as in [first, second]; got 5"),
+        ("data.shards=''", "data.shards.0: want text"),
+        ("data.weights=one", "want a list, as in [first, second]; got 'one'"),
+        ("optim.frozen=filters", "'filters': want one of embedding, filter"),
         ("data.shards=[1]", "data.shards.0: want text"),
         ("data.shards=[null]", "data.shards.0: want text"),
         ("data.weights=[a]", "data.weights.0: want a finite number"),
