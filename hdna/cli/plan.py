@@ -34,14 +34,15 @@ def plan(
         float | None, typer.Option(help="Of a device for an hour, in any currency: shows what the run costs.")
     ] = None,
 ) -> None:
-    """Estimate memory, communication and minimum time of each stage of a recipe; start nothing.
+    """Check a recipe, and estimate its memory, traffic and time.
 
+    Every key is checked as 'hdna train' would check it, and nothing is started: this is how to validate a recipe.
     With a price, also what the run at run.url has cost so far, and will cost in the end at its pace.
 
     \b
     Example:
       hdna plan large_1m
-      hdna plan large_1m --devices 16 --device a100 parallel.activation_checkpointing=false
+      hdna plan mine.yaml --device a100 curriculum.0.micro_batch_size=4
       hdna plan large_1m --price 2.50 run.url=s3://my-bucket/large_1m
     """  # noqa: D301  (\b keeps the example on its own line)
     from hdna.config import load_recipe

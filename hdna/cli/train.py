@@ -1,69 +1,60 @@
 """`hdna train`: train a recipe and show its progress."""
 
+import json
 import signal
-import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import typer
 
-from hdna.cli.arguments import Overrides, Recipe
+from hdna.cli.arguments import Json, Overrides, Recipe
+from hdna.cli.quantities import duration
+from hdna.cli.run_display import RunDisplay
 from hdna.progress import Progress
-from hdna.run.events import CheckpointSaved, Event, StepDone
-from hdna.run.step_record import StepRecord
+
+if TYPE_CHECKING:
+    from hdna.run.status import RunStatus
 
 
-def train(recipe: Recipe, overrides: Overrides = None) -> None:
-    """Train a recipe, on this machine or on the Ray cluster this command was submitted to.
+def train(recipe: Recipe, overrides: Overrides = None, as_json: Json = False) -> None:
+    """Train a recipe, on this machine or on a Ray cluster.
 
-    The same command resumes a run that was stopped at any point.
+    As a submitted Ray job it runs on that cluster. The same command resumes a run that was stopped at any point.
+    Progress goes to stderr, the result to stdout.
 
     \b
     Example:
       hdna train quickstart run.url=runs/first optim.learning_rate=3e-4
-      ray job submit --working-dir . -- hdna train recipe.yaml run.url=s3://bucket/run
+      hdna train quickstart --json > result.json
+      ray job submit --working-dir . -- hdna train my.yaml run.url=s3://bucket/run
     """  # noqa: D301  (\b keeps the example on its own line)
     from hdna.config import load_recipe
+    from hdna.run.status import read_status
     from hdna_cluster.launch import launch
 
     # A script's background job (`hdna train ... &`) starts with SIGINT ignored; a run must still stop on it, cleanly.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config = load_recipe(recipe, overrides or [])
-    started = time.monotonic()
     with Progress() as display:
-        launch(config, lambda event: shown(display, event))
-    typer.echo(f"{config.run.url}: done in {time.monotonic() - started:.0f} s; now: hdna report {config.run.url}")
-
-
-def shown(display: Progress, event: Event) -> None:
-    """Show an event. Raises an error, which ends no run, when the terminal is gone."""
-    try:
-        _show(display, event)
-    except SystemExit:  # rich's answer to a closed pipe
-        raise BrokenPipeError("the pipe that the output goes to is closed") from None
-
-
-def _show(display: Progress, event: Event) -> None:
-    """Texts, checkpoints and evaluations stay on the terminal; other steps only move the bar."""
-    if isinstance(event, str):
-        display.print(event)
-    elif isinstance(event, CheckpointSaved):
-        display.print(f"checkpoint {event.url}")
-    elif isinstance(event, StepDone):
-        record = event.record
-        keep = record.valid_loss is not None or record.step == event.steps
-        display.update(record.step, event.steps, _line(record, event.steps), keep)
-
-
-def _line(record: StepRecord, steps: int) -> str:
-    """One step in words."""
-    if record.bits_per_base is not None:
-        loss = f"{record.bits_per_base:.4f} bits/base"
+        launch(config, RunDisplay(display), recipe)
+    url, status = config.run.url, read_status(config.run.url)
+    if as_json:
+        typer.echo(json.dumps({"run": url, **(asdict(status) if status else {})}))
     else:
-        loss = "not finite: skipped" if record.predicted_bases else "nothing but N"
-    valid = f", valid {record.valid_bits_per_base:.4f}" if record.valid_bits_per_base is not None else ""
-    if record.valid_bits_by_context:
-        scores = record.valid_bits_by_context.items()
-        valid = ", valid " + " ".join(f"{bits:.4f} at {int(context):,}" for context, bits in scores)
-    return (
-        f"step {record.step}/{steps} context {record.context_length:,}: {loss}{valid}, "
-        f"{record.tokens_per_second or 0:,.0f} tokens/s"
-    )
+        typer.echo(_result(url, status))
+
+
+def _result(url: str, status: "RunStatus | None") -> str:
+    """The run's end, and what to do with it."""
+    lines = [url]
+    if status:
+        lines.append(
+            f"  {status.status} after {status.step:,} steps, {status.tokens:,} tokens, {duration(status.wall_seconds)}"
+        )
+        if status.valid_bits_per_base is not None:
+            lines.append(
+                f"  valid {status.valid_bits_per_base:.4f} bits per base, context {status.context_length:,}; "
+                f"best {status.best_valid_bits_per_base:.4f}, step {status.best_valid_step:,}"
+            )
+        lines.append(f"  {status.last_checkpoint}")
+    return "\n".join([*lines, f"  next: hdna report {url}"])

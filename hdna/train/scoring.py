@@ -1,5 +1,6 @@
 """The valid split's scores during training: at each context of a stage, and of the weights that a run begins with."""
 
+import math
 from dataclasses import replace
 
 import torch
@@ -10,6 +11,8 @@ from hdna.evaluate.bits import Score, evaluation_crops, score
 from hdna.model.filter_cache import MicroStep
 from hdna.model.micro_batch import MicroBatch
 from hdna.parallel import Mesh
+from hdna.progress import told_progress
+from hdna.run.events import Doing, Report
 from hdna.run.files import BASELINES, read_json, write_json
 from hdna.run.step_record import StepRecord
 from hdna.train.engine import Engine
@@ -17,15 +20,25 @@ from hdna.train.source import SOURCE_BITS, SOURCE_CONTEXT
 from hdna.train.step import micro_batch_nats
 
 
-def score_at(engine: Engine, plan: StagePlan, windows: WindowReader, max_bases: int, mesh: Mesh) -> Score:
-    """The engine's weights on the first `max_bases` bases of `windows`, at the plan's context; called by all ranks."""
+def score_at(
+    engine: Engine, plan: StagePlan, windows: WindowReader, max_bases: int, mesh: Mesh, report: Report
+) -> Score:
+    """The engine's weights on the first `max_bases` bases of `windows`, at the plan's context; called by all ranks.
+
+    `report` is told every few seconds how far it is.
+    """
     crops = evaluation_crops(windows, plan.context_length, max_bases)
+    rounds = math.ceil(len(crops) / (plan.micro_batch_size * mesh.data_parallel_size))
+    what = f"evaluating at {plan.context_length:,}"
 
     def nats(micro_batch: MicroBatch) -> torch.Tensor:
-        return micro_batch_nats(engine, micro_batch, 0, MicroStep())
+        found = micro_batch_nats(engine, micro_batch, 0, MicroStep())
+        advance(1)
+        return found
 
     engine.train_mode(False)
-    found = score(nats, windows, crops, plan.context_length, plan.micro_batch_size, mesh)
+    with told_progress(lambda text: report(Doing(text)), rounds, what, "batches") as advance:
+        found = score(nats, windows, crops, plan.context_length, plan.micro_batch_size, mesh)
     engine.train_mode(True)
     return found
 
