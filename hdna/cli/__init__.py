@@ -26,6 +26,7 @@ from hdna.cli import (
     prep,
     recipes,
     report,
+    runs,
     train,
 )
 from hdna.errors import InputError, without_secrets
@@ -62,6 +63,7 @@ app.command("recipes")(recipes.recipes)
 app.command("import")(import_weights.import_weights)
 app.command("export")(export.export)
 app.add_typer(checkpoints.app, name="checkpoints")
+app.command("runs")(runs.runs)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
 app.add_typer(evaluate.app, name="eval")

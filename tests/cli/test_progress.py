@@ -11,7 +11,7 @@ import hdna.progress
 from hdna.cli.quantities import duration, short
 from hdna.cli.run_display import RunDisplay
 from hdna.progress import Progress, progress
-from hdna.run.events import CheckpointSaved, Doing, StepDone, WorkersStarted
+from hdna.run.events import CheckpointSaved, Doing, Event, StepDone, WorkersStarted
 from hdna.run.step_record import StepRecord
 
 COLUMNS = 80
@@ -72,9 +72,11 @@ def test_lines_that_stay_fit_80_columns(event: StepDone, shown: io.StringIO) -> 
 
 
 def test_what_goes_on_is_said_where_no_step_is_done(shown: io.StringIO) -> None:
+    checkpoint = CheckpointSaved(9, "s3://b/run/step-000009")
+    events: tuple[Event, ...] = (Doing("starting Ray"), WorkersStarted(2), BLOCK, checkpoint)
     with Progress() as display:
         show = RunDisplay(display)
-        for event in (Doing("starting Ray"), WorkersStarted(2), BLOCK, CheckpointSaved(9, "s3://b/run/step-000009")):
+        for event in events:
             show(event)
     said = [line.partition(" ")[2] for line in shown.getvalue().splitlines()]
     assert said[0] == "starting Ray ..." and said[1] == "loading data and model on 2 worker(s) ..."
@@ -83,9 +85,11 @@ def test_what_goes_on_is_said_where_no_step_is_done(shown: io.StringIO) -> None:
 
 
 def test_a_terminal_of_80_columns_holds_every_frame_and_no_line_twice(terminal: io.StringIO) -> None:
+    steps = (step(number, 99_999, 1 << 20) for number in range(9))
+    events: tuple[Event, ...] = (Doing("starting Ray"), BLOCK, *steps, evaluated(10, 10))
     with Progress() as display:
         show = RunDisplay(display)
-        for event in (Doing("starting Ray"), BLOCK, *(step(n, 99_999, 1 << 20) for n in range(9)), evaluated(10, 10)):
+        for event in events:
             show(event)
     frames = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue()).replace("\r", "\n").splitlines()
     assert max(map(len, frames)) <= COLUMNS
