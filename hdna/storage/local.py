@@ -95,7 +95,7 @@ def list_files(root: Path) -> dict[str, int]:
 
 
 def list_level(root: Path) -> tuple[list[str], list[str]]:
-    """Names of the files and of the folders in `root`, without links that lead up. Raises OSError if it is no folder."""
+    """Names of the files and of the folders in `root`, without links that lead up. Raises OSError if it is none."""
     names: list[str] = []
     folders: list[str] = []
     for path in root.iterdir():
