@@ -22,7 +22,7 @@ def planned(name: str, device: Device, *overrides: str) -> list[StageEstimate]:
 def test_the_factor_is_the_median_of_the_kept_steps() -> None:
     factors = sorted(row["times_bound"] for row in json.loads(RESULTS.read_text())["rows"])
     assert factors[len(factors) // 2] == pytest.approx(TIMES_THE_BOUND["H200 SXM 141 GB"], abs=0.05)
-    assert (round(factors[0], 1), round(factors[-1], 1)) == (16.4, 20.6)
+    assert (round(factors[0], 1), round(factors[-1], 1)) == (16.3, 20.6)
 
 
 @pytest.mark.parametrize(("context", "tokens_per_second"), [(1024, 28_000), (4096, 26_200)])
