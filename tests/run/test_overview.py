@@ -65,8 +65,14 @@ def test_those_that_go_on_come_first_then_lost_ones_then_the_newest(folder: Path
 
 
 def test_nothing_below_a_run_or_a_set_is_listed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    listed, one_level = [], storage.list_level
-    monkeypatch.setattr(storage, "list_level", lambda url: listed.append(url) or one_level(url))
+    listed: list[str] = []
+    one_level = storage.list_level
+
+    def counted(url: str) -> tuple[list[str], list[str]]:
+        listed.append(url)
+        return one_level(url)
+
+    monkeypatch.setattr(storage, "list_level", counted)
     runs_below(str(folder))
     names = {Path(url).relative_to(folder).as_posix() for url in listed}
     assert names == {".", "old", "new", "grid", "grid/lr", "grid/lr/high", "grid/gone", "damaged", "set"}
