@@ -27,6 +27,9 @@ class Device:
     link_rate: float | None = None
     """Bytes per second a device can send to others in its node (NVLink), one way."""
 
+    processors: int = 0
+    """Of a CPU: those that its workers share."""
+
     @property
     def is_gpu(self) -> bool:
         """Whether torch runs CUDA there."""
@@ -41,6 +44,7 @@ DEVICES = {
     "h200": Device("H200 SXM 141 GB", 141 * 10**9, "NVIDIA H200", 989e12, 67e12, 4.8e12, 450e9),
     "h100": Device("H100 SXM 80 GB", 80 * 10**9, "NVIDIA H100 80GB HBM3", 989e12, 67e12, 3.35e12, 450e9),
     "a100": Device("A100 SXM 80 GB", 80 * 10**9, "NVIDIA A100-SXM4-80GB", 312e12, 19.5e12, 2.04e12, 300e9),
+    "a100-40gb": Device("A100 SXM 40 GB", 40 * 10**9, "NVIDIA A100-SXM4-40GB", 312e12, 19.5e12, 1.555e12, 300e9),
 }
 
 
@@ -60,4 +64,5 @@ def describe_device(device: "torch.device") -> str:
 
 def cpu_share(machine_bytes: int, workers: int) -> Device:
     """A worker's share of one machine's memory, if all workers run there. Its rates are unknown."""
-    return Device(f"CPU, 1 of {workers} worker(s) on this machine", machine_bytes // workers)
+    name = f"CPU, 1 of {workers} worker(s) on this machine"
+    return Device(name, machine_bytes // workers, processors=os.cpu_count() or 1)

@@ -1,15 +1,20 @@
 """Progress of long operations, on stderr: a bar on a terminal, a line every few seconds in a job log."""
 
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, SpinnerColumn, Task, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
+from rich.table import Column
+from rich.text import Text
 
 _SECONDS_BETWEEN_LINES = 5.0
+_BAR_COLUMNS = 12
+"""The rest of 80 columns is for the words."""
 
 Advance = Callable[[float], None]
 """Called with the number of units done since the last call."""
@@ -23,9 +28,10 @@ class Progress:
     def __init__(self) -> None:
         self._console = Console(stderr=True)
         self._bar = RichProgress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TimeRemainingColumn(),
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+            BarColumn(_BAR_COLUMNS),
+            _Clock(),
             console=self._console,
             transient=True,
         )
@@ -52,16 +58,30 @@ class Progress:
                 self._bar.start()
 
     def print(self, text: str) -> None:
-        """Print text that stays, above the bar."""
+        """Print text that stays, above the bar; on a terminal, lines too long for it are folded between words."""
+        if self._console.is_terminal:
+            text = "\n".join(_folded(line, self._console.width) for line in text.splitlines())
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def update(self, done: float, total: float | None, line: str, keep: bool = False) -> None:
-        """Show `line` and a bar at `done` of `total` (None: unknown); with `keep` the line stays.
+    def begin(self, what: str, line: str) -> None:
+        """Show that `what` goes on from now on, nobody knows for how long: a spinner and the seconds since.
 
-        Without a terminal, a line is printed every few seconds, and every line with `keep`.
+        Without a terminal, the line is printed.
         """
         if self._console.is_terminal:
-            self._bar.update(self._task, completed=done, total=total, description=line, visible=True)
+            self._bar.remove_task(self._task)
+            self._task = self._bar.add_task(what, total=None)
+        else:
+            self._last_line = time.monotonic()
+            self.print(line)
+
+    def update(self, done: float, total: float | None, beside: str, line: str, keep: bool = False) -> None:
+        """Show a bar at `done` of `total` (None: unknown), with `beside` next to it; with `keep` the line stays.
+
+        Without a terminal, the line is printed every few seconds, and every line with `keep`.
+        """
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=done, total=total, description=beside, visible=True)
             if keep:
                 self.print(line)
         elif keep or time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
@@ -69,12 +89,27 @@ class Progress:
             self.print(line)
 
 
+def _folded(line: str, width: int) -> str:
+    """The line in several, all but the first indented; a long URL stays whole."""
+    indent = " " * 8
+    return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+class _Clock(TimeRemainingColumn):
+    """The time left; where the end is not known, the time since the beginning."""
+
+    def render(self, task: Task) -> Text:
+        if task.total is None:
+            return Text(f"{task.elapsed or 0:.0f} s", style="progress.elapsed")
+        return super().render(task)
+
+
 @contextmanager
 def progress(total: float | None, what: str, unit: str) -> Iterator[Advance]:
     """Show how much of `total` (in `unit`, None when unknown) of the operation `what` is done.
 
-    Yields a function to call with the units done since the last call. An operation that ends within a few seconds
-    prints nothing.
+    Yields a function to call with the units done since the last call. The amount is shown from the beginning on a
+    terminal; in a log, an operation that ends within a few seconds prints nothing.
     """
     done, started = 0.0, time.monotonic()
     with Progress() as display:
@@ -82,8 +117,10 @@ def progress(total: float | None, what: str, unit: str) -> Iterator[Advance]:
         def advance(units: float) -> None:
             nonlocal done
             done += units
-            display.update(done, total, f"{what}: {_amount(done, total, unit)}, {time.monotonic() - started:.0f} s")
+            amount = f"{what}: {_amount(done, total, unit)}"
+            display.update(done, total, amount, f"{amount}, {time.monotonic() - started:.0f} s")
 
+        advance(0)
         yield advance
 
 

@@ -6,7 +6,7 @@ from hdna.checkpoint import newest_intact
 from hdna.config import RunConfig
 from hdna.data.curriculum import Curriculum
 from hdna.run.best_effort import BestEffort
-from hdna.run.events import Report
+from hdna.run.events import Doing, Report
 from hdna.run.files import STATE, read_json
 from hdna.run.lease import Lease, last_lease
 from hdna.run.ownership import claim, refuse_taken
@@ -20,8 +20,10 @@ from hdna_cluster.resources import worker_resources
 from hdna_cluster.session import absolute_url, ray_session
 
 
-def launch(config: RunConfig, report: Report, agree: Agree = lambda question: True) -> None:
+def launch(config: RunConfig, report: Report, recipe: str, agree: Agree = lambda question: True) -> None:
     """Train on Ray workers; `report` receives rank 0's events in order, and may raise. `agree` answers questions.
+
+    `recipe`: what state.json says the run was begun with, a name or a file.
 
     Raises InputError when the run needs more than the cluster has, when a worker met bad input or failed, or when the
     answer about a long run is no.
@@ -36,7 +38,7 @@ def launch(config: RunConfig, report: Report, agree: Agree = lambda question: Tr
         best_effort.report(f"{config.run.url}: all {Curriculum.of(config).steps:,} steps are done already")
         return
     last = last_lease(config.run.url, best_effort.report)
-    best_effort.report("starting Ray and DeepSpeed ...")
+    best_effort.report(Doing("starting Ray"))
     with ray_session() as ray:
         parallel = config.parallel
         fewest = parallel.min_workers or parallel.workers
@@ -44,11 +46,13 @@ def launch(config: RunConfig, report: Report, agree: Agree = lambda question: Tr
         done_steps = int(read_json(config.run.url, STATE).get("step") or 0)
         heed(config, hardware(ray.nodes(), resources), done_steps, best_effort.report, agree)
         lease = Lease(config.run.url, last)
+        best_effort.report(Doing("starting workers and DeepSpeed"))
         with lease.renewed(best_effort):
             claim(config)
-            status = StatusFile(config.run.url, lease, best_effort)
+            status = StatusFile(config.run.url, lease, best_effort, recipe)
             with status.kept():
                 Driver(ray, config, resources, lease, status, best_effort).run()
+        best_effort.report(Doing("stopping Ray"))
     if failures := best_effort.summary():
         best_effort.report(failures)
 

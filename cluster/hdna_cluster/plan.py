@@ -3,7 +3,7 @@
 Closed forms only: nothing is built, no device is queried.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from hdna.config import RunConfig, Stage
@@ -14,6 +14,7 @@ from hdna.devices import Device
 from hdna.model.graphed import LARGEST, can_replay
 from hdna.model.memory import MicroStepShape, saved_bytes, state_bytes, working_bytes
 from hdna.parallel.traffic import Slice, Traffic, busiest
+from hdna_cluster.measured import expected_seconds
 from hdna_cluster.scale_bucket import shards_per_step
 from hdna_cluster.step_time import LowerBounds, lower_bounds
 
@@ -31,6 +32,8 @@ class StageEstimate:
     step_flops: float
     """Model FLOPs of an optimizer step over all workers, without recomputation."""
     bounds: LowerBounds | None
+    expected_step: float | None
+    """Seconds of an optimizer step by measurements; None if there are none."""
     sent: dict[str, Traffic]
     """Traffic of one layer and optimizer step, by long-convolution strategy."""
     saved: dict[bool, int]
@@ -52,6 +55,11 @@ class StageEstimate:
         """The minimum time of the stage."""
         return None if self.bounds is None else self.bounds.seconds * self.steps
 
+    @property
+    def expected_seconds(self) -> float | None:
+        """The expected time of the stage."""
+        return None if self.expected_step is None else self.expected_step * self.steps
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -66,14 +74,24 @@ class Plan:
     @property
     def seconds(self) -> float | None:
         """The minimum time of the run, excluding evaluations and checkpoints."""
-        times = [stage.seconds for stage in self.stages]
-        return None if None in times else sum(time for time in times if time is not None)
+        return _sum(stage.seconds for stage in self.stages)
+
+    @property
+    def expected_seconds(self) -> float | None:
+        """The expected time of the run, excluding the same."""
+        return _sum(stage.expected_seconds for stage in self.stages)
 
     @property
     def shards_per_hour(self) -> float | None:
         """The most that each node copies from a bucket, in the stage with the shortest steps."""
         shortest = min((stage.bounds.seconds for stage in self.stages if stage.bounds), default=None)
         return None if shortest is None else 3600 / shortest * shards_per_step(self.config)
+
+
+def _sum(times: Iterable[float | None]) -> float | None:
+    """None if any is unknown."""
+    known = list(times)
+    return None if None in known else sum(time for time in known if time is not None)
 
 
 def plan(config: RunConfig, device: Device) -> Plan:
@@ -97,12 +115,16 @@ def estimate(config: RunConfig, stage: StagePlan, device: Device) -> StageEstima
     state = state_bytes(model, parallel.zero_stage, parallel.workers)
     total = sum(state) + saved[parallel.activation_checkpointing] + working
     bytes_sent = sent[parallel.long_conv].bytes_sent * model.n_layer
+    bounds = lower_bounds(config, stage, shape, accumulation, bytes_sent, device)
+    flops = step_flops(config, stage, data_ranks)
+    bound = bounds.seconds if bounds else None
     return StageEstimate(
         stage=stage,
         data_ranks=data_ranks,
         accumulation=accumulation,
-        step_flops=step_flops(config, stage, data_ranks),
-        bounds=lower_bounds(config, stage, shape, accumulation, bytes_sent, device),
+        step_flops=flops,
+        bounds=bounds,
+        expected_step=expected_seconds(config, shape, stage.context_length, flops, bound, device),
         sent=sent,
         saved=saved,
         working=working,

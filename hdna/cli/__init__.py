@@ -12,6 +12,7 @@ from importlib import metadata
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from hdna.cli import (
     adapt,
@@ -26,16 +27,33 @@ from hdna.cli import (
     prep,
     recipes,
     report,
+    runs,
     train,
 )
 from hdna.errors import InputError, without_secrets
 
+ORDER = (
+    "prep", "init", "recipes", "plan", "train", "runs", "report", "checkpoints", "import", "export", "adapt", "eval",
+    "doctor", "bench",
+)  # fmt: skip
+"""Of the commands in the help: as they are used."""
+
+
+class _AsUsed(TyperGroup):
+    """A group that lists its commands in ORDER."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # click's own context class
+        """Names of the commands."""
+        return sorted(self.commands, key=ORDER.index)
+
+
 app = typer.Typer(
     name="hdna",
+    cls=_AsUsed,
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
     help="Pretrain HyenaDNA models, from a FASTA file to a checkpoint and a report.",
 )
 app.add_typer(prep.app, name="prep")
@@ -47,11 +65,11 @@ app.command("recipes")(recipes.recipes)
 app.command("import")(import_weights.import_weights)
 app.command("export")(export.export)
 app.add_typer(checkpoints.app, name="checkpoints")
+app.command("runs")(runs.runs)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(bench.app, name="bench")
-app.add_typer(evaluate.app, name="eval")
 
 
 DEBUG = "HDNA_DEBUG"

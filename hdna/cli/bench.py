@@ -10,7 +10,7 @@ app = typer.Typer(
     name="bench",
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Time the model against attention, or compare its results with fp64, on this machine.",
+    help="Time the model against attention, or compare it with fp64.",
 )
 
 Out = Annotated[
@@ -33,10 +33,10 @@ def attention(
     repeats: Annotated[int, typer.Option(help="Timed steps of each; the median counts.", min=1)] = 3,
     out: Out = None,
 ) -> None:
-    """Time forward and backward of HyenaDNA against a Transformer of the same depth and width, by context length.
+    """Time HyenaDNA against a Transformer of the same size.
 
-    One sample; both recomputed block by block; the fastest attention that torch has on the device: bf16 on a GPU,
-    fp32 on a CPU.
+    Forward and backward, by context length. One sample; both recomputed block by block; the fastest attention that
+    torch has on the device: bf16 on a GPU, fp32 on a CPU.
 
     \b
     Example:
@@ -68,11 +68,15 @@ def attention(
 
 @app.command()
 def numerics(
-    url: Annotated[str, typer.Argument(help="Folder or bucket URL of a run or a checkpoint.")],
+    url: Annotated[
+        str, typer.Argument(metavar="RUN_OR_CHECKPOINT", help="Folder or bucket URL of a run or a checkpoint.")
+    ],
     length: Annotated[int, typer.Option(help="Random bases to run on; at most the model's l_max.", min=1)] = 1024,
     out: Out = None,
 ) -> None:
-    """Compare logits, loss and gradients of a checkpoint with fp64: in fp32, recomputed, in bf16, on each device here.
+    """Compare a checkpoint's results with those in fp64.
+
+    Logits, loss and gradients: in fp32, recomputed, in bf16, on each device here.
 
     \b
     Example:

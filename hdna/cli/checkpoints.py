@@ -42,7 +42,9 @@ def list_(url: RunUrl) -> None:
 
 @app.command()
 def verify(url: RunUrl) -> None:
-    """Check every checksum of a run's checkpoints; exit 1 if one does not match.
+    """Check every checksum of a run's checkpoints.
+
+    Exit status 1 if one does not match.
 
     \b
     Example:

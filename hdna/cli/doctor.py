@@ -6,9 +6,11 @@ import typer
 
 
 def doctor(
-    url: Annotated[str | None, typer.Argument(metavar="[URL]", help="Bucket or folder to test writing to.")] = None,
+    url: Annotated[str | None, typer.Argument(metavar="URL", help="Bucket or folder to test writing to.")] = None,
 ) -> None:
-    """Check what this machine has for training, and say how to fix what is missing.
+    """Check what this machine has for training.
+
+    Says how to fix what is missing.
 
     \b
     Example:

@@ -25,7 +25,7 @@ def export(
         typer.Option("--to", help="hf: for Hugging Face transformers; standalone: for the reference's own file."),
     ],
 ) -> None:
-    """Write weights, a model card, and what other code needs to open them.
+    """Write weights for other code, with a model card.
 
     The directory for transformers (5.3 or later) works offline and without hdna. The card says what the run knows:
     data, curriculum, bits per base, cost, source; its licence is for you to fill in.
@@ -33,7 +33,7 @@ def export(
     \b
     Example:
       hdna export runs/quickstart --to hf --out exported
-      hdna export s3://bucket/run/checkpoints/step-000100 --to standalone --out exported
+      hdna export runs/mine/checkpoints/step-000100 --to standalone --out exported
     """  # noqa: D301  (\b keeps the example on its own line)
     from hdna import storage
     from hdna.checkpoint import PARAMETERS, load_run_or_checkpoint

@@ -19,7 +19,9 @@ def member(
     fasta: Annotated[str, typer.Argument(metavar="FASTA", help="A genome: plain, gzip or bgzip.")],
     within: Annotated[str, typer.Option("--in", metavar="RUN|SHARDS", help="A run, or a shard set: a path or URL.")],
 ) -> None:
-    """Say which part of a genome is in the train split of a run or a shard set, on either strand.
+    """Say which part of a genome was trained on.
+
+    That is in the train split of a run or a shard set, on either strand.
 
     \b
     Example:

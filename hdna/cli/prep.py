@@ -74,7 +74,7 @@ def synth(
 
 @app.command()
 def genome(
-    fastas: Annotated[list[str], typer.Argument(metavar="FASTA...", help="FASTA files: plain, gzip or bgzip.")],
+    fastas: Annotated[list[str], typer.Argument(metavar="FASTA", help="FASTA files: plain, gzip or bgzip.")],
     out: Annotated[str, typer.Option(help="Genome store to make: a path or URL, usually ending in .zarr.")],
     assembly: Annotated[str | None, typer.Option(help="Assembly name; by default the first file's.")] = None,
     accession: Annotated[str | None, typer.Option(help="The assembly's accession in the archives.")] = None,
@@ -87,7 +87,7 @@ def genome(
 
     \b
     Example:
-      hdna prep genome hg38.fa.gz --out hg38.zarr --assembly hg38 --accession GCF_000001405.40
+      hdna prep genome hg38.fa.gz --out hg38.zarr --accession GCF_000001405.40
     """  # noqa: D301  (\b keeps the example on its own line)
     from hdna_prep.encode import encode_genome
 
@@ -108,7 +108,9 @@ def fasta(
     store: Annotated[str, typer.Argument(metavar="STORE.zarr", help="Genome store.")],
     out: FastaOut,
 ) -> None:
-    """Write a genome store back to FASTA, preserving every name, base, ambiguity code and letter case.
+    """Write a genome store back to FASTA, unchanged.
+
+    Every name, base, ambiguity code and letter case is preserved.
 
     \b
     Example:
@@ -125,18 +127,20 @@ def fasta(
 
 @app.command()
 def shards(
-    stores: Annotated[list[str], typer.Argument(metavar="STORE.zarr...", help="Genome stores, one per assembly.")],
+    stores: Annotated[list[str], typer.Argument(metavar="STORE.zarr", help="Genome stores, one per assembly.")],
     out: Annotated[str, typer.Option(help="Shard set to make: a path or URL.")],
     splits: Annotated[str | None, typer.Option(help="BED file: contig, start, end, train|valid|test.")] = None,
     split_by: Annotated[SplitRule | None, typer.Option(help="Split rule without a BED file [default: hash].")] = None,
     window: Annotated[int, typer.Option(min=1, help="Bases per window; training cuts windows into crops.")] = 1 << 20,
     workers: Workers = None,
 ) -> None:
-    """Make a shard set from genome stores; splits are applied before windows are cut.
+    """Make a shard set from genome stores.
+
+    Splits are applied before windows are cut.
 
     \b
     Example:
-      hdna prep shards hg38.zarr --out s3://bucket/hg38-shards --splits splits.bed
+      hdna prep shards hg38.zarr --out s3://bucket/shards --splits splits.bed
     """  # noqa: D301  (\b keeps the example on its own line)
     from hdna_prep.shards import write_shards
 
@@ -161,9 +165,10 @@ def verify(
         list[str] | None, typer.Option(help="A genome store the set must come from, unchanged since; repeatable.")
     ] = None,
 ) -> None:
-    """Check checksums, counts and that no base is in two splits; exit 1 with a line per problem.
+    """Check checksums, counts, and that splits are disjoint.
 
-    Identical windows in two splits are only a warning: genomes contain repeats.
+    A line for each problem; exit status 1 if there is any. Identical windows in two splits are only a warning: genomes
+    contain repeats.
 
     \b
     Example:

@@ -6,10 +6,10 @@ import typer
 
 
 def recipes(
-    name: Annotated[str | None, typer.Argument(help="A shipped recipe to print.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A shipped recipe to print.")] = None,
     copy: Annotated[str | None, typer.Option(help="Write it to this file instead, its JSON Schema beside it.")] = None,
 ) -> None:
-    """List the shipped recipes, print one, or copy one to start your own from.
+    """List the shipped recipes, print one, or copy one to edit.
 
     \b
     Example:

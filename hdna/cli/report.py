@@ -6,10 +6,10 @@ import typer
 
 
 def report(
-    urls: Annotated[list[str], typer.Argument(metavar="RUN_URL...", help="Directories or bucket URLs of runs.")],
+    urls: Annotated[list[str], typer.Argument(metavar="RUN_URL", help="Directories or bucket URLs of runs.")],
     out: Annotated[str | None, typer.Option(help="Folder to write to, instead of the first RUN_URL/report.")] = None,
 ) -> None:
-    """Write a self-contained HTML page about a run, or one that compares several.
+    """Write an HTML page about a run, or one that compares several.
 
     \b
     Example:

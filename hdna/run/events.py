@@ -23,6 +23,13 @@ class WorkersStarted:
 
 
 @dataclass(frozen=True)
+class Doing:
+    """What the run does from now on, other than steps, and how far it is."""
+
+    what: str
+
+
+@dataclass(frozen=True)
 class CheckpointSaved:
     """A checkpoint is committed."""
 
@@ -30,7 +37,7 @@ class CheckpointSaved:
     url: str
 
 
-Event = str | StepDone | WorkersStarted | CheckpointSaved
+Event = str | Doing | StepDone | WorkersStarted | CheckpointSaved
 """Text for the user, or what it says it is."""
 
 Report = Callable[[Event], None]

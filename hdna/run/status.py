@@ -18,7 +18,9 @@ from hdna.run.events import CheckpointSaved, Event, StepDone, WorkersStarted
 from hdna.run.files import STATE, read_json, write_json
 from hdna.run.holder import Holder
 from hdna.run.lease import Lease, LeaseLostError
+from hdna.run.pace import seconds_left
 from hdna.run.repeated import repeated
+from hdna.run.step_record import StepRecord
 from hdna.run.utc import seconds_since, utc_now
 from hdna.storage.untrusted_json import convert_json
 
@@ -27,8 +29,6 @@ HEARTBEAT_S = 10.0
 LOST_AFTER_S = 6 * HEARTBEAT_S
 """A heartbeat this old is no longer one: uploads may be slow, and clocks a little apart."""
 _MAX_RESTARTS = 100
-_SMOOTHING = 0.1
-"""Weight of the newest step in the mean that the time left is estimated from."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,13 @@ class RunStatus:
     """That drivers of this run have lived, all of them together."""
     worker_seconds: float = 0.0
     """That workers have had processors or GPUs, all of them together."""
+    recipe: str = ""
+    """Its name or file, as the command that trains was given it."""
+    valid_bits_per_base: float | None = None
+    """Of the newest evaluation."""
+    best_valid_bits_per_base: float | None = None
+    """The fewest of all evaluations."""
+    best_valid_step: int = 0
 
     @property
     def is_lost(self) -> bool:
@@ -95,11 +102,13 @@ class StatusFile:
     Goes on from what an earlier driver of the run has left there.
     """
 
-    def __init__(self, run_url: str, lease: Lease, best_effort: BestEffort) -> None:
+    def __init__(self, run_url: str, lease: Lease, best_effort: BestEffort, recipe: str = "") -> None:
         self._run_url, self._lease, self._best_effort = run_url, lease, best_effort
         before = read_status(run_url) or RunStatus()
         # The workers say what is true of them once they run: an older checkpoint may be what they go on from.
-        self._now = replace(before, status=RUNNING, message="", workers=0, seconds_left=None, driver=lease.holder)
+        self._now = replace(
+            before, status=RUNNING, message="", workers=0, seconds_left=None, driver=lease.holder, recipe=recipe
+        )
         self._counted_until = time.monotonic()
         self._lock = threading.Lock()
 
@@ -142,12 +151,8 @@ class StatusFile:
         self._change(workers=0, restarts=(*self._now.restarts, restart)[-_MAX_RESTARTS:])
 
     def _hear_step(self, event: StepDone) -> None:
-        record, before = event.record, self._now
-        left = None
-        if record.seconds is not None:
-            left = (event.steps - record.step) * record.seconds
-            if before.seconds_left is not None:
-                left = _SMOOTHING * left + (1 - _SMOOTHING) * max(0.0, before.seconds_left - record.seconds)
+        record = event.record
+        self._hear_score(record)
         self._change(
             step=record.step,
             steps=event.steps,
@@ -155,8 +160,16 @@ class StatusFile:
             stage=record.stage,
             context_length=record.context_length,
             skipped=record.skipped or 0,
-            seconds_left=left,
+            seconds_left=seconds_left(event, self._now.seconds_left),
         )
+
+    def _hear_score(self, record: StepRecord) -> None:
+        bits, best = record.valid_bits_per_base, self._now.best_valid_bits_per_base
+        if bits is None:
+            return
+        self._change(valid_bits_per_base=bits)
+        if best is None or bits < best:
+            self._change(best_valid_bits_per_base=bits, best_valid_step=record.step)
 
     def _change(self, **changes: Any) -> None:  # noqa: ANN401 - the fields of RunStatus
         """Count the time up to now, then change."""

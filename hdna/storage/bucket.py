@@ -125,6 +125,16 @@ def list_objects(url: str) -> dict[str, int]:
         return _asked_again(listed)
 
 
+def list_level(url: str) -> tuple[list[str], list[str]]:
+    """Names of the objects and of the folders right below `url`: what lies deeper is not asked for."""
+    store, key = locate(url)
+    prefix = f"{key}/" if key else ""
+    with one_line_errors(url):
+        found = _asked_again(lambda: store.list_with_delimiter(prefix or None))
+    names = [entry["path"].removeprefix(prefix) for entry in found["objects"]]
+    return names, [folder.removeprefix(prefix).rstrip("/") for folder in found["common_prefixes"]]
+
+
 def delete(url: str, names: list[str]) -> None:
     """Remove the named objects below `url`; missing ones are no error.
 

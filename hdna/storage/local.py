@@ -94,6 +94,18 @@ def list_files(root: Path) -> dict[str, int]:
     return found
 
 
+def list_level(root: Path) -> tuple[list[str], list[str]]:
+    """Names of the files and of the folders in `root`, without links that lead up. Raises OSError if it is none."""
+    names: list[str] = []
+    folders: list[str] = []
+    for path in root.iterdir():
+        if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir fails where links form a loop
+            names.append(path.name)
+        elif not _leads_up(path):
+            folders.append(path.name)
+    return names, folders
+
+
 def _leads_up(folder: Path) -> bool:
     """Whether a link leads to a folder that holds it: a walk would never end."""
     return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())

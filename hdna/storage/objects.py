@@ -95,6 +95,17 @@ def list_objects(url: str) -> dict[str, int]:
         return local.list_files(local_path(url))
 
 
+def list_level(url: str) -> tuple[list[str], list[str]]:
+    """Names of the objects and of the folders right below `url`, unsorted; of a bucket, one request for 1,000 names.
+
+    Raises InputError when a local folder is missing or cannot be read; of a bucket, nothing there is no error.
+    """
+    if not is_local(url):
+        return bucket.list_level(url)
+    with _write_errors_explained(url):
+        return local.list_level(local_path(url))
+
+
 def delete(url: str, names: list[str]) -> None:
     """Remove the named objects below `url`, durably; missing ones are no error."""
     if not is_local(url):

@@ -30,7 +30,7 @@ from hdna.model.graphed import can_replay
 from hdna.parallel import Mesh, shard_sequence
 from hdna.parallel.mesh import lost_ranks_explained
 from hdna.run.best_effort import BestEffort
-from hdna.run.events import Report, StepDone
+from hdna.run.events import Doing, Report, StepDone
 from hdna.run.files import BASELINES, ENVIRONMENT, WEIGHTS_FROM, read_json, write_json
 from hdna.run.lease import Fence
 from hdna.run.metrics import Metrics
@@ -127,6 +127,7 @@ class _Training:
             if self._source:
                 self.report(f"weights from {self._source}")
             self._describe_run(device, shard_sets)
+            self.report(Doing("taking the first step"))
 
     def run(self, should_stop: Callable[[], bool]) -> RunState:
         """Run the remaining steps, or those until the run is told to stop."""
@@ -260,12 +261,12 @@ class _Training:
         """The finished weights on the test split, which nothing was chosen by."""
         last = self.curriculum.stages[-1]
         self._enter(last)
-        found = score_at(self.engine, last, self.test_windows, self._scored["test"], self.mesh)
+        found = score_at(self.engine, last, self.test_windows, self._scored["test"], self.mesh, self.report)
         if total_of(found).bases and self.mesh.is_leader:
             self.report(keep_test_score(self.config.run.url, found, last.context_length))
 
     def _score(self, plan: StagePlan) -> list[SetScore]:
-        return score_at(self.engine, plan, self.valid_windows, self._scored["valid"], self.mesh)
+        return score_at(self.engine, plan, self.valid_windows, self._scored["valid"], self.mesh, self.report)
 
     def _save(self, record: StepRecord, due: bool, stops: bool) -> None:
         """Begin to save a checkpoint when due; wait for it at the end of the run, or when it stops."""
@@ -273,6 +274,7 @@ class _Training:
         if ends or due:
             self.saver.begin(self.state, record.valid_bits_per_base)
         if ends:
+            self.report(Doing("saving the last checkpoint"))
             self.saver.finish()
 
     def _newest(self, data: dict[str, str]) -> LoadedCheckpoint | None:
@@ -292,6 +294,7 @@ class _Training:
         source = self._source or (read_json(url, ENVIRONMENT).get(WEIGHTS_FROM) if begun else None)
         write_json(url, ENVIRONMENT, environment(device) | ({WEIGHTS_FROM: source} if source else {}))
         if not read_json(url, BASELINES):
+            self.report(Doing("counting the simple models"))
             train_sets = scored_sets(shard_sets, "train", MAX_TRAIN_BASES, self.config.data.weights)
             found = baselines(self.train_windows, self.valid_windows, train_sets, self._scored["valid"])
             if found:

@@ -14,6 +14,8 @@ from hdna.evaluate.scored_sets import ScoredSet
 from hdna.model.filter_cache import MicroStep
 from hdna.model.micro_batch import MicroBatch
 from hdna.parallel import Mesh
+from hdna.progress import told_progress
+from hdna.run.events import Doing, Report
 from hdna.run.files import BASELINES, TEST, read_json, write_json
 from hdna.run.step_record import StepRecord
 from hdna.train.engine import Engine
@@ -22,15 +24,22 @@ from hdna.train.step import micro_batch_nats
 
 
 def score_at(
-    engine: Engine, plan: StagePlan, windows: WindowReader, scored: Sequence[ScoredSet], mesh: Mesh
+    engine: Engine, plan: StagePlan, windows: WindowReader, scored: Sequence[ScoredSet], mesh: Mesh, report: Report
 ) -> list[SetScore]:
-    """The engine's weights on sets of `windows`, at the plan's context; called by all ranks."""
+    """The engine's weights on sets of `windows`, at the plan's context; called by all ranks.
+
+    `report` is told every few seconds how far it is.
+    """
+    what = f"evaluating at {plan.context_length:,}"
 
     def nats(micro_batch: MicroBatch) -> torch.Tensor:
-        return micro_batch_nats(engine, micro_batch, 0, MicroStep())
+        found = micro_batch_nats(engine, micro_batch, 0, MicroStep())
+        advance(1)
+        return found
 
     engine.train_mode(False)
-    found = score(nats, windows, scored, plan.context_length, plan.micro_batch_size, mesh)
+    with told_progress(lambda text: report(Doing(text)), None, what, "batches") as advance:
+        found = score(nats, windows, scored, plan.context_length, plan.micro_batch_size, mesh)
     engine.train_mode(True)
     return found
 

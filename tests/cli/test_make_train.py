@@ -1,4 +1,4 @@
-"""`make train` as it would run, printed by `make --dry-run`: any file name, the chosen recipe, and the default's own."""
+"""`make train` as `make --dry-run` prints it: any file name, the chosen recipe, and the default's own."""
 
 import shlex
 import subprocess

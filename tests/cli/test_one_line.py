@@ -103,7 +103,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(case: str, place: Path) ->
     ("words", "line"),
     [
         (["prep", "nope"], "No such command 'nope'. Did you mean 'genome'?: see 'hdna prep --help'"),
-        (["prep", "shards"], "Missing argument 'STORE.zarr...': see 'hdna prep shards --help'"),
+        (["prep", "shards"], "Missing argument 'STORE.zarr': see 'hdna prep shards --help'"),
         (["--nope"], "No such option: --nope: see 'hdna --help'"),
     ],
 )

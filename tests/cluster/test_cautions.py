@@ -144,7 +144,9 @@ def test_the_question_is_for_a_terminal(
     terminal: bool, words: list[str], typed: str, starts: bool, tiny_recipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers: list[bool] = []
-    monkeypatch.setattr(hdna_cluster.launch, "launch", lambda config, show, agree: answers.append(agree("Start?")))
+    monkeypatch.setattr(
+        hdna_cluster.launch, "launch", lambda config, show, recipe, agree: answers.append(agree("Start?"))
+    )
     monkeypatch.setattr(sys.modules["hdna.cli.train"], "at_terminal", lambda: terminal)
     result = CliRunner().invoke(app, ["train", str(tiny_recipe), *words], input=typed)
     assert result.exit_code == 0, result.output

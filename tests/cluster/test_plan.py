@@ -24,6 +24,7 @@ GIB = 2**30
 def printed(*arguments: str) -> str:
     result = CliRunner().invoke(app, ["plan", *arguments])
     assert result.exit_code == 0, result.output
+    assert max(map(len, result.output.splitlines())) <= 80
     return result.output
 
 
@@ -36,10 +37,9 @@ def row(text: str, title: str, stage: int) -> list[str]:
 def test_quickstart_fits_this_machine_and_claims_no_time() -> None:
     text = printed("quickstart", "--device", "cpu")
     assert row(text, "Work", 0)[:5] == ["0", "1,024", "4 x 1 x 2", "1", "184"]
-    assert row(text, "Work", 1)[-3:] == ["-", "-", "-"]
-    assert "No time is estimated" in text and "nothing: no stage shares samples" in text
+    assert row(text, "Time", 1)[1:3] == ["unknown", "-"]
+    assert "there are no bounds" in text and "nothing: no stage shares samples" in text
     assert row(text, "Memory per rank", 1)[-1] == "fits"
-    assert max(map(len, text.splitlines())) < 160
 
 
 def test_activations_of_quickstart_by_hand() -> None:
@@ -131,12 +131,12 @@ def test_the_manuals_state_the_memory_that_the_plan_computes() -> None:
     assert f"{single.total / GIB:.1f} GiB" == "6.8 GiB" and "6.8 GiB" in recipe_text("large_1m")
 
 
-@pytest.mark.parametrize("device", ["h200", "h100", "a100"])
+@pytest.mark.parametrize("device", ["h200", "h100", "a100", "a100-40gb"])
 def test_the_long_recipes_fit_the_devices_they_are_for(device: str) -> None:
     for name in ("large_1m", "beyond_4m"):
         text = printed(name, "--device", device)
         assert "TOO LARGE" not in text and "does not fit" not in text
-        assert re.search(r"whole run: at least [\d,.]+ h\. Lower bounds, not forecasts", text)
+        assert re.search(r"whole run: at least [\d,.]+ h; expected: ", text) and "Lower bounds, not forecasts" in text
 
 
 def test_requests_of_large_1m_by_hand() -> None:
@@ -149,6 +149,7 @@ def test_requests_of_large_1m_by_hand() -> None:
     cells = re.split(r" {2,}", next(line for line in text.splitlines() if "a save" in line).strip())
     requests = [get, put, listed, deleted, get + put + listed + deleted - 7]
     assert cells == ["a save", *map(str, requests), megabytes, megabytes]
+    text = " ".join(text.split())
     assert "each node copies 1.9 a step (at most" in text and "controller: 4.0 a second" in text
 
 

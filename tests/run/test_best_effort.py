@@ -55,11 +55,11 @@ def test_a_closed_pipe_ends_nothing(tmp_path: Path) -> None:
     """`hdna train 2>&1 | head`: rich would end the process."""
     code = """
 import pathlib, sys
-from hdna.cli.train import shown
+from hdna.cli.run_display import RunDisplay
 from hdna.progress import Progress
 from hdna.run.best_effort import BestEffort
 with Progress() as display:
-    best_effort = BestEffort(lambda event: shown(display, event))
+    best_effort = BestEffort(RunDisplay(display))
     for step in range(3):
         best_effort.report("step")
 pathlib.Path(sys.argv[1]).write_text(best_effort.summary())

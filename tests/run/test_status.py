@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -58,6 +59,17 @@ def test_the_time_left_follows_the_pace(tmp_path: Path) -> None:
         file.hear(step(50))
         left = [status_now(file, tmp_path, step(number)) for number in range(51, 60)]
     assert left == pytest.approx([2.0 * (100 - number) for number in range(51, 60)])
+
+
+def test_the_best_evaluation_is_kept_with_its_step_over_restarts(tmp_path: Path) -> None:
+    for first, scores in ((1, (1.99, 1.97, 1.98)), (4, (1.96, 1.975))):
+        file = StatusFile(str(tmp_path), Lease(str(tmp_path), first), BestEffort(silent))  # the next lease
+        with file.kept():
+            file.hear(step(90))  # without an evaluation
+            for number, bits in enumerate(scores, start=first):
+                file.hear(StepDone(replace(step(number).record, valid_bits_per_base=bits), 100))
+    found = written(tmp_path)
+    assert (found.valid_bits_per_base, found.best_valid_bits_per_base, found.best_valid_step) == (1.975, 1.96, 4)
 
 
 def status_now(file: StatusFile, run: Path, event: StepDone) -> float | None:

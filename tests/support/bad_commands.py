@@ -55,6 +55,7 @@ _INPUTS = (
     ("checkpoints", "list", "?"),
     ("checkpoints", "verify", "?"),
     ("checkpoints", "prune", "?"),
+    ("runs", "?"),
     ("report", "?"),
     ("report", "run", "?"),
     ("import", "?", "--out", "new"),

@@ -8,7 +8,7 @@ app = typer.Typer(
     name="eval",
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Judge a checkpoint: context, labelled tasks, variants, embeddings, and the report that gathers all of it.",
+    help="Judge a checkpoint: context, tasks, variants, embeddings.",
 )
 app.command("context")(context.context)
 app.command("task")(task.task)

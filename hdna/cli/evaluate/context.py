@@ -35,16 +35,16 @@ def context(
         int, typer.Option(help="Workers on Ray that share each sample, for contexts beyond one's memory.", min=1)
     ] = 1,
 ) -> None:
-    """Does longer context help? Score the same held-out bases at context lengths from 1,024 to l_max.
+    """Does longer context help? Bits per base by context length.
 
-    Repeats (soft-masked) and unique sequence are scored apart. DIR/context.json has the figures with 95 % intervals,
-    DIR/context.svg the curves.
+    The same held-out bases are scored at context lengths from 1,024 to l_max. Repeats (soft-masked) and unique sequence
+    are scored apart. DIR/context.json has the figures with 95 % intervals, DIR/context.svg the curves.
 
     \b
     Example:
       hdna eval context runs/quickstart --out judged
       hdna eval context runs/hg38 --sequence-parallel 8 --out judged
-      hdna eval context runs/hg38 --shards s3://bucket/mouse-shards --max-bases 1000000 --out judged/mouse
+      hdna eval context runs/hg38 --shards s3://bucket/mouse --out judged/mouse
     """  # noqa: D301  (\b keeps the example on its own line)
     from hdna import storage
     from hdna.downstream.context import ContextQuestion, score_contexts

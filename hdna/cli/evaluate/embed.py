@@ -59,16 +59,16 @@ def embed(
         int, typer.Option(min=1, help="Ray's workers that share each sequence, where one has too little memory.")
     ] = 1,
 ) -> None:
-    """Write the hidden states of sequences, pooled or per base, as Parquet or Zarr.
+    """Write the hidden states of sequences as Parquet or Zarr.
 
-    The result is the same wherever it is computed, and appears when it is complete. The same command goes on with what
-    was interrupted. As a submitted Ray job it runs on the cluster.
+    Pooled, or one for each base. The result is the same wherever it is computed, and appears when it is complete. The
+    same command goes on with what was interrupted. As a submitted Ray job it runs on the cluster.
 
     \b
     Example:
       hdna eval embed runs/quickstart --fasta genes.fa --out genes.parquet
-      hdna eval embed runs/quickstart --bed windows.bed --fasta hg38.fa.gz --out windows.zarr --dtype float16
-      hdna eval embed runs/quickstart --table peaks.csv --pool none --layer 4 --out peaks.parquet
+      hdna eval embed runs/human --bed peaks.bed --fasta hg38.fa --out peaks.zarr
+      hdna eval embed runs/human --table peaks.csv --pool none --out peaks.parquet
     """  # noqa: D301  (\b keeps the example on its own line)
     if (table is None) == (fasta is None) or (bed is not None and fasta is None):
         raise typer.BadParameter("give --fasta, --bed with --fasta, or --table", param_hint="sequences")

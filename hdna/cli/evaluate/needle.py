@@ -19,10 +19,11 @@ def needle(
     unit: Annotated[int, typer.Option(help="Random bases that are repeated.", min=4)] = 64,
     copies: Annotated[int, typer.Option(help="Pairs at each distance.", min=2)] = 64,
 ) -> None:
-    """Can the model use what it read far back? Repeat a unit at distances up to l_max, and score its second copy.
+    """Can the model use what it read far back?
 
-    Between the copies lies held-out sequence. In the control the first copy's bases are shuffled. DIR/needle.json has
-    the gain at each distance with its 95 % interval, DIR/needle.svg the curve.
+    A unit is repeated at distances up to l_max, and its second copy is scored. Between the copies lies held-out
+    sequence. In the control the first copy's bases are shuffled. DIR/needle.json has the gain at each distance with its
+    95 % interval, DIR/needle.svg the curve.
 
     \b
     Example:

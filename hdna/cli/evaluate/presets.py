@@ -8,9 +8,11 @@ from hdna.cli.columns import right_aligned
 
 
 def presets(
-    name: Annotated[str | None, typer.Argument(help="Show only this one, with its files and source.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Show only this one, with its files and source.")
+    ] = None,
 ) -> None:
-    """List the public labelled sets that 'hdna eval task --preset' knows, and where to get them.
+    """List the public labelled sets that 'hdna eval task' knows.
 
     \b
     Example:

@@ -18,10 +18,11 @@ def report(
         typer.Option(help="Of a device like the run's for an hour, in any currency: shows what work costs."),
     ] = None,
 ) -> None:
-    """Gather what the other commands of `hdna eval` have left in DIR into one page and one JSON file.
+    """Gather a folder's evidence into one page and one JSON file.
 
-    Six benefits: predictive performance, less labelled data, simpler deployment, emergent uses, multimodality, human
-    interface. Evidence about other weights does not count; what is missing is said, with the command that makes it.
+    The other commands of 'hdna eval' have left it in DIR. Six benefits: predictive performance, less labelled data,
+    simpler deployment, emergent uses, multimodality, human interface. Evidence about other weights does not count; what
+    is missing is said, with the command that makes it.
 
     \b
     Example:

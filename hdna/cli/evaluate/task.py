@@ -56,16 +56,16 @@ def task(
         int, typer.Option(help="So many of them share each sequence, for contexts beyond one's memory.", min=1)
     ] = 1,
 ) -> None:
-    """Judge a checkpoint on a labelled set, beside baselines on the same rows.
+    """Judge a checkpoint on a labelled set, beside baselines.
 
     Tables have columns sequence and label; chromosome, where there is one, is what intervals are drawn by. Rows that
     cannot be used are set apart in DIR/set_apart.tsv, with the reason.
 
     \b
     Example:
-      hdna eval task runs/human --train train.csv --test test.csv --out judged/promoters
-      hdna eval task runs/human --train train.bed --test test.bed --genome hg38.fa --method finetune --out judged/open
-      hdna eval task runs/human --preset gb:human_nontata_promoters --data promoters --curve --out judged/nontata
+      hdna eval task runs/human --train train.csv --test test.csv --out judged
+      hdna eval task runs/human --train a.bed --test b.bed --genome g.fa --out out
+      hdna eval task runs/human --preset gb:human_ocr_ensembl --data d --out out
     """  # noqa: D301  (\b keeps the example on its own line)
     from hdna import storage
     from hdna.cli.evaluate.task_text import task_text

@@ -41,15 +41,16 @@ def variants(
         Backend.processes
     ),
 ) -> None:
-    """Score every allele of a VCF: HDNA_LLR in INFO, alternative minus reference in nats, both strands averaged.
+    """Score every allele of a VCF: HDNA_LLR in INFO.
 
-    Reference and alternative are compared over the same number of positions. What cannot be scored passes through with
-    the reason in HDNA_REFUSED. After an interruption, the same command resumes. Leaves variants.json beside the output.
+    It is alternative minus reference in nats, averaged over both strands. Reference and alternative are compared over
+    the same number of positions. What cannot be scored passes through with the reason in HDNA_REFUSED. After an
+    interruption, the same command resumes. Leaves variants.json beside the output.
 
     \b
     Example:
-      hdna eval variants runs/quickstart --vcf calls.vcf.gz --fasta genome.fa --out scored.vcf.gz
-      hdna eval variants runs/quickstart --saturate promoters.bed --fasta genome.fa --out saturated.vcf.gz
+      hdna eval variants runs/human --vcf in.vcf --fasta hg38.fa --out out.vcf.gz
+      hdna eval variants runs/human --saturate a.bed --fasta g.fa --out out.vcf.gz
     """  # noqa: D301  (\b keeps the example on its own line)
     if (vcf is None) == (saturate is None):
         raise typer.BadParameter("give either --vcf or --saturate")
