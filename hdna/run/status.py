@@ -18,6 +18,7 @@ from hdna.run.events import CheckpointSaved, Event, StepDone, WorkersStarted
 from hdna.run.files import STATE, read_json, write_json
 from hdna.run.holder import Holder
 from hdna.run.lease import Lease, LeaseLostError
+from hdna.run.provenance import code_commit, this_command
 from hdna.run.repeated import repeated
 from hdna.run.utc import seconds_since, utc_now
 from hdna.storage.untrusted_json import convert_json
@@ -66,6 +67,10 @@ class RunStatus:
     restarts: tuple[Restart, ...] = ()
     """The newest hundred."""
     driver: Holder | None = None
+    command: str = ""
+    """That started the last driver."""
+    commit: str = ""
+    """Of the code it runs, if that is known."""
     heartbeat: str = ""
     """UTC by the driver's clock."""
     wall_seconds: float = 0.0
@@ -100,6 +105,7 @@ class StatusFile:
         before = read_status(run_url) or RunStatus()
         # The workers say what is true of them once they run: an older checkpoint may be what they go on from.
         self._now = replace(before, status=RUNNING, message="", workers=0, seconds_left=None, driver=lease.holder)
+        self._now = replace(self._now, command=this_command(), commit=code_commit())
         self._counted_until = time.monotonic()
         self._lock = threading.Lock()
 

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from hdna.cli import app
 from hdna.errors import InputError
 from hdna.report.comparison import names_of, sooner, write_comparison
+from hdna.report.comparison_charts import MOST_COMPARED
 from hdna.report.history import read_history
-from hdna.report.plots import MOST_COMPARED
 
 FASTER = {3: 1.99, 6: 1.955, 8: 1.945, 10: 1.94}
 """Valid bits per base of the second run, by step."""
