@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hdna.report.charts import UNITS, Along, Chart, Frame, Series, floats, is_drawn, running_mean
+from hdna.report.charts import UNITS, Along, Chart, Frame, Series, floats, is_drawn
 from hdna.report.drawing import readable_range
 from hdna.report.history import History
 from hdna.report.run_charts import RunCharts, along
 from hdna.report.set_sections import ROLES
+from hdna.report.smoothing import running_mean
 
 MOST_COMPARED = len(ROLES)
 

@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 
-from hdna.report.charts import MAX_POINTS, UNITS, Along, Chart, Frame, Series, Values, thinned
+from hdna.report.charts import UNITS, Along, Chart, Frame, Series, Values
+from hdna.report.smoothing import MAX_POINTS, thinned
 
 
 def page_data(charts: list[Chart], frame: Frame) -> str:

@@ -4,7 +4,7 @@ The same run files give the same bytes, but for a run in progress that has not b
 written at any time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import median
 
 from hdna import __version__, storage
@@ -24,6 +24,7 @@ from hdna.report.recipe_differences import nearest_shipped
 from hdna.report.run_charts import RunCharts
 from hdna.report.set_sections import held_out_table, set_chart, set_table
 from hdna.report.tables import STAGE_COLUMNS, in_bits, ladder, signed, stage_rows
+from hdna.report.trace_charts import TraceCharts
 
 PAGE = "index.html"
 _STATUS = {"done": "finished", "running": "in progress", "stopped": "stopped before its end"}
@@ -52,9 +53,10 @@ def render(history: History) -> str:
         status = ("stale", f"stale: last heard of at {history.live.heartbeat}")
     more = [f"resumed {len(history.resumed)}×"] if history.resumed else []
     header = markup.header("hdna training run", history.name, status, history.url, more)
-    run, frame = RunCharts(history), RunCharts(history).frame()
-    charts = [run.bits(), *(chart for chart in [set_chart(history)] if chart), *(chart for chart, _ in run.traces())]
-    body = _body(history, run, frame)
+    run = RunCharts(history)
+    frame, traces = run.frame(), list(TraceCharts(history, run.along).all())
+    charts = [run.bits(), *(chart for chart in [set_chart(history)] if chart), *(chart for chart, _ in traces)]
+    body = _body(history, run, frame, traces)
     title, footer = f"{history.name}: {status[1]}", f"Written by hdna {__version__}."
     return markup.document(title, header, body, footer, page_data(charts, frame))
 
@@ -94,7 +96,7 @@ def _longer_context(history: History) -> str:
     )
 
 
-def _body(history: History, run: RunCharts, frame: Frame) -> Iterator[Html]:
+def _body(history: History, run: RunCharts, frame: Frame, traces: Sequence[tuple[Chart, str]]) -> Iterator[Html]:
     yield markup.summary(facts(history))
     yield markup.cards(_cards(history))
     yield markup.paragraph(verdict(history), "lead")
@@ -119,7 +121,7 @@ def _body(history: History, run: RunCharts, frame: Frame) -> Iterator[Html]:
     yield markup.tools()
     yield markup.figures(
         markup.figure(caption, chart_svg(chart, frame), title=chart.title, chart=chart.name)
-        for chart, caption in run.traces()
+        for chart, caption in traces
     )
     yield from _records(history)
 

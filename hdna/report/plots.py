@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from hdna.report.charts import MAX_POINTS, Chart, Frame, Series, apart, thinned
-from hdna.report.drawing import COLOURS, Axes, draw_line, empty_figure, number_axis, readable_range, svg
+from hdna.report.charts import Chart, Frame, Series
+from hdna.report.drawing import COLOURS, Axes, draw_line, empty_figure, number_axis, svg
 from hdna.report.numbers import number
-
-__all__ = ["MAX_POINTS", "chart_svg", "readable_range"]
+from hdna.report.smoothing import MAX_POINTS, apart, thinned
 
 _TOKENS = "tokens seen"
 _SMALL_POINTS = 300

@@ -14,8 +14,7 @@ from hdna.errors import InputError
 from hdna.report.drawing import readable_range
 from hdna.report.history import read_history
 from hdna.report.page import render, verdict, write_report
-from hdna.report.plots import MAX_POINTS
-
+from hdna.report.smoothing import MAX_POINTS
 
 SCRIPTS: list[dict[str, str | None]] = [{"type": "application/json", "id": "charts"}, {}, {}]
 """The elements of that name in every page: its data, which no browser runs, and the scripts that draw them."""
