@@ -1,4 +1,4 @@
-"""The report in a real browser without a network: laid out, drawn in light, dark and on paper, read by pointer and keys."""
+"""The report in a real browser without a network: in light, dark and on paper, read by pointer and by keys."""
 
 from collections.abc import Iterator
 from pathlib import Path
