@@ -8,7 +8,9 @@ from hdna.report.numbers import number
 from hdna.report.smoothing import MAX_POINTS, apart, thinned
 
 _TOKENS = "tokens seen"
-_SMALL_POINTS = 300
+_SMALL_POINTS = 200
+_MOST_DOTS = 60
+"""More would hide the curve that they lie on."""
 _LABEL_POINTS = 13.0
 """Height of a label."""
 
@@ -46,7 +48,7 @@ def _curve(axes: Axes, series: Series, most: int, large: bool) -> None:
     gid = series.gid or series.role
     if series.smooth is not None:
         draw_line(axes, along.tokens, drawn[0], f"{gid}-raw", series.role, linewidth=0.8, alpha=0.3)
-    dots = {"marker": "o", "markersize": 5 if large else 3.5} if series.dots else {}
+    dots = {"marker": "o", "markersize": 5 if large else 3.5} if series.dots and len(along.tokens) <= _MOST_DOTS else {}
     draw_line(axes, along.tokens, drawn[-1], gid, series.role, linewidth=2.0 if large else 1.5, **dots)
 
 
@@ -95,4 +97,5 @@ def _labels(axes: Axes, chart: Chart, height: float) -> None:
             size=10,
             arrowprops={"arrowstyle": "-", "color": COLOURS[role], "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0},
             annotation_clip=False,
+            parse_math=False,
         )

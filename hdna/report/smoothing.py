@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from hdna.report.charts import Along, Values
 
-MAX_POINTS = 1000
+MAX_POINTS = 800
 """A longer curve is drawn as means of consecutive points: more would exceed the screen's resolution."""
 _SMOOTHED_OVER = 50
 """A smoothed curve is a running mean over this part of the run."""
