@@ -35,7 +35,7 @@ def runs(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_tables_and_figure_hold_both_runs_numbers(runs: tuple[Path, Path]) -> None:
     text = Path(write_comparison([str(run) for run in runs])).read_text()
-    summary, differences = Page(text).tables
+    summary, differences, _ = Page(text).tables
     assert summary[1:] == [
         ["scratch", "–", "5,120", "1.9510", "256", "1.9300"],
         ["adapted", "1.9800", "5,120", "1.9400", "256", "1.9300"],

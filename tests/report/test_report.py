@@ -25,7 +25,7 @@ def page_of(run: Path) -> Page:
 
 
 def test_tables_hold_the_runs_numbers(make_run: MakeRun) -> None:
-    ladder, stages, checkpoints, data, environment = page_of(make_run()).tables
+    ladder, stages, checkpoints, data, _, environment = page_of(make_run()).tables
     assert [row[:2] for row in ladder[1:]] == [
         ["uniform guess", "2.0000"],
         ["unigram", "1.9950"],
@@ -130,7 +130,7 @@ def test_every_text_is_escaped(make_run: MakeRun) -> None:
     assert not tags & {"img", "link", "iframe", "object", "b"}
     assert [attributes for tag, attributes in page.elements if tag == "script"] == SCRIPTS
     assert RECIPE in page.text and "data/<script>alert(1)</script>" in page.tables[3][0]
-    assert page.tables[4] == [["<script>", "<img src=x onerror=alert(1)>"]]
+    assert page.tables[5] == [["<script>", "<img src=x onerror=alert(1)>"]]
 
 
 def test_the_deepest_nesting_that_can_be_read_can_be_shown(make_run: MakeRun) -> None:
@@ -145,7 +145,7 @@ def test_the_deepest_nesting_that_can_be_read_can_be_shown(make_run: MakeRun) ->
 
 
 def test_page_refers_to_nothing_outside_itself(make_run: MakeRun) -> None:
-    text = Path(write_report(str(make_run()))).read_text()
+    text = re.sub("<script>.*?</script>", "", Path(write_report(str(make_run()))).read_text(), flags=re.DOTALL)
     for tag, attributes in Page(text).elements:
         for name, value in attributes.items():
             assert name not in ("src", "srcset", "data", "action"), (tag, name)
@@ -159,7 +159,7 @@ def test_page_refers_to_nothing_outside_itself(make_run: MakeRun) -> None:
 
 
 def test_ids_are_unique_and_references_hold(make_run: MakeRun) -> None:
-    text = Path(write_report(str(make_run()))).read_text()
+    text = re.sub("<script>.*?</script>", "", Path(write_report(str(make_run()))).read_text(), flags=re.DOTALL)
     ids = [attributes["id"] for _, attributes in Page(text).elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'(?:href="|url\()#([^")]+)', text)) <= set(ids)
