@@ -10,9 +10,9 @@ from hdna.config import RunConfig, Stage
 from hdna.config.slices import MIN_SLICE, divisors
 from hdna.data.curriculum import Curriculum, StagePlan
 from hdna.data.step_flops import step_flops
+from hdna.data.step_memory import micro_step_shape
 from hdna.devices import Device
-from hdna.model.graphed import LARGEST, can_replay
-from hdna.model.memory import MicroStepShape, saved_bytes, state_bytes, working_bytes
+from hdna.model.memory import saved_bytes, state_bytes, working_bytes
 from hdna.parallel.traffic import Slice, Traffic, busiest
 from hdna_cluster.measured import expected_seconds
 from hdna_cluster.scale_bucket import shards_per_step
@@ -131,26 +131,6 @@ def estimate(config: RunConfig, stage: StagePlan, device: Device) -> StageEstima
         state=state,
         total=total,
         fits=total <= USABLE * device.memory_bytes,
-    )
-
-
-def micro_step_shape(
-    config: RunConfig, stage: StagePlan, samples: int, accumulation: int, on_gpu: bool
-) -> MicroStepShape:
-    """A micro step of `samples` samples on the rank with the most channels."""
-    ranks = stage.sequence_parallel
-    one_shape = not config.curriculum[stage.index].shorter_contexts
-    graphed = on_gpu and one_shape and can_replay(config.parallel, ranks) and samples * stage.context_length <= LARGEST
-    most_channels = -(-config.model.d_model // ranks)
-    dealt = ranks > 1 and config.parallel.long_conv == "all_to_all"
-    return MicroStepShape(
-        batch=samples,
-        length=stage.context_length // ranks,
-        bf16=config.parallel.precision == "bf16",
-        dealt=most_channels * stage.context_length if dealt else None,
-        shared=ranks > 1,
-        graphed=graphed,
-        accumulates=accumulation > 1,
     )
 
 

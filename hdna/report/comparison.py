@@ -1,20 +1,21 @@
 """The page that compares runs: their valid curves in one figure, their last scores, what their recipes differ in."""
 
-import json
 from collections.abc import Iterator, Sequence
 
 from hdna import __version__, storage
-from hdna.config.recipe import flatten
 from hdna.errors import InputError
 from hdna.report import markup
+from hdna.report.charts import Chart, Frame
+from hdna.report.comparison_charts import MOST_COMPARED, comparison_charts, shared_frame
+from hdna.report.facts import facts
 from hdna.report.history import History, read_history
+from hdna.report.live import page_data
 from hdna.report.markup import Html
-from hdna.report.plots import MOST_COMPARED, comparison_plot
+from hdna.report.page import drawn
+from hdna.report.recipe_differences import differences
 from hdna.report.tables import NONE, in_bits
 
 PAGE = "comparison.html"
-_EACH_ITS_OWN = ("run.url",)
-"""Keys in which any two runs differ."""
 
 
 def write_comparison(run_urls: Sequence[str], out: str | None = None) -> str:
@@ -35,7 +36,9 @@ def render(histories: Sequence[History]) -> str:
     names = names_of(histories)
     title = f"{len(histories)} runs compared"
     header = markup.header("hdna training runs", title, ("done", "compared"), ", ".join(names))
-    return markup.document(title, header, _body(histories, names), f"Written by hdna {__version__}.")
+    charts, frame = comparison_charts(histories, names), shared_frame(histories)
+    body = _body(histories, names, charts, frame)
+    return markup.document(title, header, body, f"Written by hdna {__version__}.", page_data(charts, frame))
 
 
 def names_of(histories: Sequence[History]) -> list[str]:
@@ -61,25 +64,37 @@ def sooner(one: History, name: str, other: History, other_name: str) -> str:
     return f"{name} reached the {bits:.4f} valid bits per base of {other_name} after {tokens:,} tokens, {share}."
 
 
-def _body(histories: Sequence[History], names: Sequence[str]) -> Iterator[Html]:
+def _body(histories: Sequence[History], names: Sequence[str], charts: Sequence[Chart], frame: Frame) -> Iterator[Html]:
     yield markup.paragraph(_lead(histories, names), "lead")
+    valid, train = charts
     yield markup.heading("Valid bits per base")
-    caption = "Evaluations by tokens seen. A run that began from weights starts with their score, at zero tokens."
-    wide, narrow = (
-        comparison_plot(histories, names, name, narrow) for name, narrow in (("runs", False), ("runs-phone", True))
-    )
-    yield markup.figure(caption, wide, narrow)
+    yield markup.tools()
+    begun = "Evaluations. A run that began from weights starts with their score, at zero tokens."
+    yield drawn(valid, frame, begun)
     yield markup.heading("Runs")
     columns = ("Run", "Before the first step", "Tokens", "Last valid bits per base", "Its context", "Order-5 Markov")
     yield markup.table(columns, [_row(history, name) for history, name in zip(histories, names, strict=True)])
     if not _same_data(histories):
         yield markup.paragraph("The runs have different shard sets, so that their scores are of different bases.")
     yield markup.heading("What their recipes differ in")
-    rows = _differences(histories)
+    rows = differences([history.config for history in histories])
     if rows:
         yield markup.table(("Key", *names), rows, text_columns=1 + len(names))
     else:
         yield markup.paragraph("Nothing but where they are stored.")
+    yield markup.heading("Train bits per base")
+    yield drawn(train, frame, "The running mean over the steps of a stage; a short run's steps as they are.")
+    yield markup.heading("How they went")
+    yield markup.table(("", *names), _facts(histories), text_columns=1 + len(names))
+
+
+def _facts(histories: Sequence[History]) -> Iterator[tuple[str, ...]]:
+    """What is known of any run's course, beside the others'."""
+    known = [dict(facts(history)) for history in histories]
+    names = dict.fromkeys(name for entries in known for name in entries)
+    yield ("Status", *(history.status for history in histories))
+    for name in names:
+        yield (name, *(entries.get(name, NONE) for entries in known))
 
 
 def _lead(histories: Sequence[History], names: Sequence[str]) -> str:
@@ -107,15 +122,3 @@ def _row(history: History, name: str) -> tuple[str, ...]:
 
 def _same_data(histories: Sequence[History]) -> bool:
     return all(history.shard_checksums == histories[0].shard_checksums for history in histories)
-
-
-def _differences(histories: Sequence[History]) -> list[tuple[str, ...]]:
-    """Keys that are not the same in all recipes, with each one's value."""
-    recipes = [flatten(history.config) if history.config else {} for history in histories]
-    keys = sorted({key for recipe in recipes for key in recipe if key not in _EACH_ITS_OWN})
-    rows = [(key, *(_as_yaml(recipe.get(key, NONE)) for recipe in recipes)) for key in keys]
-    return [row for row in rows if len(set(row[1:])) > 1]
-
-
-def _as_yaml(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hdna.report.drawing import COLOURS, count_axis, draw_line, empty_figure, number_axis, readable_range, svg
+from hdna.report.numbers import number
 
 _ROLES = ("valid", "train", "markov", "entropy", "unigram", "source")
 MAX_CURVES = len(_ROLES)
@@ -37,10 +38,10 @@ def curves_plot(
     figure, axes = empty_figure((4.0, 4.0) if narrow else (9.2, 4.2), x_label)
     if log_x:
         axes.set_xscale("log", base=2)
-    for number, (curve, role) in enumerate(zip(curves, _ROLES, strict=False)):
+    for place, (curve, role) in enumerate(zip(curves, _ROLES, strict=False)):
         x, y = np.asarray(curve.x, np.float64), _floats(curve.y)
         style = "--" if curve.dashed else "-"
-        draw_line(axes, x, y, f"curve-{number}", role, linewidth=2.0, marker="o", markersize=4, linestyle=style)
+        draw_line(axes, x, y, f"curve-{place}", role, linewidth=2.0, marker="o", markersize=4, linestyle=style)
         axes.lines[-1].set_label(curve.label)
         if curve.low is not None and curve.high is not None:
             low, high = _floats(curve.low), _floats(curve.high)
@@ -50,7 +51,16 @@ def curves_plot(
     (count_axis if log_x else number_axis)(axes.xaxis)
     axes.set_ylabel(y_label)
     figure.legend(loc="outside lower center", ncols=1 if narrow else 3, frameon=False, labelcolor=COLOURS["ink"])
-    return svg(figure, name, title)
+    return svg(figure, name, title, " ".join(map(_described, curves)))
+
+
+def _described(curve: Curve) -> str:
+    """A curve in words, for who does not see it."""
+    known = [y for y in curve.y if y is not None and np.isfinite(y)]
+    if not known:
+        return f"{curve.label}: no value."
+    first, low, high, last = map(number, (known[0], min(known), max(known), known[-1]))
+    return f"{curve.label}: first {first}, lowest {low}, highest {high}, last {last}."
 
 
 def _floats(values: Sequence[float | None]) -> "np.typing.NDArray[np.float64]":

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from hdna import storage
 from hdna.checkpoint.listing import CheckpointRef, list_checkpoints
@@ -9,9 +10,14 @@ from hdna.checkpoint.state import read_state
 from hdna.config import RunConfig
 from hdna.config.recipe import parse_recipe
 from hdna.errors import InputError
+from hdna.report.set_scores import SetScores, read_set_scores
 from hdna.run.files import BASELINES, ENVIRONMENT, METRICS, RECIPE, STATE, read_json, read_metrics
 from hdna.run.status import RunStatus, read_status
 from hdna.run.step_record import StepRecord
+from hdna.run.utc import seconds_between
+
+_PAUSE_S = 3.0
+"""No worker group starts sooner; times are whole seconds."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,8 @@ class ContextFacts:
     """Train bits per base of the last of them with a finite loss."""
     valid_bits_per_base: float | None
     """At this context, of the stage's last evaluation."""
+    seconds: float | None
+    """Wall time of its steps; None if one has none."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,8 @@ class History:
     recipe: str
     config: RunConfig | None
     """The parsed recipe; None if missing or of another version."""
+    sets: SetScores
+    """Of each shard set by itself."""
 
     @property
     def name(self) -> str:
@@ -100,6 +110,11 @@ class History:
         return replace(self, steps=steps, stages=_stages(steps), status="unknown", live=None)
 
     @property
+    def resumed(self) -> list[StepRecord]:
+        """The first steps after training had stood still: a worker group began anew, from a checkpoint."""
+        return [step for before, step in pairwise(self.steps) if _pause_s(before, step) > _PAUSE_S]
+
+    @property
     def skipped(self) -> list[StepRecord]:
         """Steps whose loss or gradient was not finite."""
         return [step for step in self.steps if step.was_skipped]
@@ -129,6 +144,7 @@ def read_history(run_url: str) -> History:
         shard_checksums=_shard_checksums(checkpoints),
         recipe=recipe,
         config=_config(recipe, run_url),
+        sets=read_set_scores(run_url),
     )
 
 
@@ -179,10 +195,25 @@ def _contexts(steps: list[StepRecord], seen: int, valid: float | None) -> list[C
         ]
         train = [step.bits_per_base for step, _ in mine if step.bits_per_base is not None]
         score = by_context.get(str(context), None if found else valid)
+        times = [step.seconds for step, _ in mine if step.seconds is not None]
         found.append(
-            ContextFacts(context, len(mine), sum(tokens for _, tokens in mine), train[-1] if train else None, score)
+            ContextFacts(
+                context,
+                len(mine),
+                sum(tokens for _, tokens in mine),
+                train[-1] if train else None,
+                score,
+                sum(times) if len(times) == len(mine) else None,
+            )
         )
     return found
+
+
+def _pause_s(before: StepRecord, step: StepRecord) -> float:
+    """Seconds between two steps in which no worker trained; 0 if not recorded."""
+    if before.time is None or step.time is None or step.seconds is None:
+        return 0.0
+    return seconds_between(before.time, step.time) - step.seconds
 
 
 def _shard_checksums(checkpoints: list[CheckpointRef]) -> dict[str, str]:

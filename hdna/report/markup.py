@@ -1,12 +1,15 @@
 """Pieces of an HTML page. All text is escaped here; SVG figures are the only markup accepted verbatim."""
 
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from html import escape
 from importlib.resources import files
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-"""Tells the browser that the page loads and runs nothing."""
+"""Tells the browser that the page loads nothing, and runs nothing but the scripts whose hashes follow."""
+_SCRIPTS = ("figures.js", "controls.js")
 
 
 @dataclass(frozen=True)
@@ -16,28 +19,37 @@ class Html:
     text: str
 
 
-def document(title: str, header: Html, body: Iterable[Html], footer: str) -> str:
-    """A complete page with inline style sheet."""
-    style = files("hdna.report").joinpath("report.css").read_text(encoding="utf-8")
+def document(title: str, header: Html, body: Iterable[Html], footer: str, charts: str = "") -> str:
+    """A complete page with inline style sheet; `charts`: JSON that the page's own scripts draw its figures from."""
+    scripts = [_file(name) for name in _SCRIPTS] if charts else []
+    hashes = "".join(f" 'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts)
+    policy = f"{_POLICY}; script-src{hashes}" if charts else _POLICY
+    # In JSON a "<" can stand only within a text: escaped there, none of them ends the element.
+    harmless = charts.replace("<", "\\u003c")
+    data = [f'<script type="application/json" id="charts">{harmless}</script>'] if charts else []
     return "\n".join(
         [
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>",
+            f"<title>{escape(title)}</title>\n<style>\n{_file('report.css')}</style>\n</head>\n<body>",
             f"<header>\n{header.text}\n</header>\n<main>",
             *(part.text for part in body),
-            f"</main>\n<footer><p>{escape(footer)}</p></footer>\n</body>\n</html>\n",
+            f"</main>\n<footer><p>{escape(footer)}</p></footer>",
+            *data,
+            *(f"<script>{script}</script>" for script in scripts),
+            "</body>\n</html>\n",
         ]
     )
 
 
-def header(kind: str, name: str, status: tuple[str, str], url: str) -> Html:
-    """The page's title; `status` is a CSS class and its label."""
-    mark, words = status
+def header(kind: str, name: str, status: tuple[str, str], url: str, more: Iterable[str] = ()) -> Html:
+    """The page's title; `status` is a CSS class and its label, `more` further labels."""
+    labels = [status, *(("", words) for words in more)]
+    shown = "".join(f' <span class="status {escape(mark)}">{escape(words)}</span>' for mark, words in labels)
     return Html(
         f'<p class="eyebrow">{escape(kind)}</p>\n'
-        f'<h1>{escape(name)} <span class="status {escape(mark)}">{escape(words)}</span></h1>\n'
+        f"<h1>{escape(name)}{shown}</h1>\n"
         f'<p class="place"><code>{escape(url)}</code></p>'
     )
 
@@ -72,11 +84,27 @@ def folded(title: str, parts: Iterable[Html]) -> Html:
     return Html(f"<details>\n<summary>{escape(title)}</summary>\n{inner}\n</details>")
 
 
-def figure(caption: str, svg: str, narrow_svg: str = "", title: str = "") -> Html:
-    """A drawing with its caption; `narrow_svg` replaces it on a phone."""
+def figure(caption: str, svg: str, narrow_svg: str = "", title: str = "", chart: str = "") -> Html:
+    """A drawing with its caption.
+
+    `narrow_svg` replaces it on a phone; the figure `chart` of the scripts' data replaces both where scripts run.
+    """
     above = f"<h3>{escape(title)}</h3>\n" if title else ""
     drawing = f'<div class="wide">{svg}</div>\n<div class="narrow">{narrow_svg}</div>' if narrow_svg else svg
-    return Html(f"<figure>\n{above}{drawing}\n<figcaption>{escape(caption)}</figcaption>\n</figure>")
+    if chart:
+        drawing = f'<div class="fallback">{drawing}</div>'
+    name = f' data-chart="{escape(chart)}"' if chart else ""
+    return Html(f"<figure{name}>\n{above}{drawing}\n<figcaption>{escape(caption)}</figcaption>\n</figure>")
+
+
+def tools() -> Html:
+    """Where the scripts put what the reader can choose; nothing without them."""
+    return Html('<div class="tools" hidden></div>')
+
+
+def link(words: str, file: str, after: str) -> Html:
+    """A sentence that begins with a link to a file beside the page."""
+    return Html(f'<p class="note"><a href="{escape(file)}" download>{escape(words)}</a>{escape(after)}</p>')
 
 
 def figures(drawings: Iterable[Html]) -> Html:
@@ -100,8 +128,15 @@ def table(
     body = (_row(cells, kinds, bool(marked) and cells[0].startswith(marked)) for cells in rows)
     style = "scroll dense" if dense else "scroll"
     return Html(
-        f'<div class="{style}"><table>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{_lines(body)}\n</tbody></table></div>'
+        f'<div class="{style}" tabindex="0"><table>\n<thead><tr>{top}</tr></thead>\n'
+        f"<tbody>\n{_lines(body)}\n</tbody></table></div>"
     )
+
+
+def summary(entries: Iterable[tuple[str, str]]) -> Html:
+    """Names and values in few lines, as many side by side as there is room for."""
+    items = (f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in entries)
+    return Html(f'<dl class="summary">\n{_lines(items)}\n</dl>')
 
 
 def facts(entries: Iterable[tuple[str, str]]) -> Html:
@@ -115,6 +150,10 @@ def facts(entries: Iterable[tuple[str, str]]) -> Html:
 def verbatim(text: str) -> Html:
     """Preformatted text."""
     return Html(f'<pre tabindex="0"><code>{escape(text)}</code></pre>')
+
+
+def _file(name: str) -> str:
+    return files("hdna.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _row(cells: Sequence[str], kinds: Sequence[str], highlighted: bool) -> str:

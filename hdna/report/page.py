@@ -1,33 +1,46 @@
-"""The page about a run: one self-contained HTML file, for a browser with neither network nor JavaScript.
+"""The page about a run: one self-contained HTML file, for a browser without a network, with scripts or without.
 
 The same run files give the same bytes, but for a run in progress that has not been heard of for long. It may be
 written at any time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import median
 
 from hdna import __version__, storage
 from hdna.data.curriculum import Curriculum
 from hdna.model.flops import parameter_count
 from hdna.report import markup
+from hdna.report.charts import Chart, Frame
+from hdna.report.facts import facts
 from hdna.report.history import History, read_history
 from hdna.report.ledger import ledger
+from hdna.report.live import page_data
 from hdna.report.markup import Html
-from hdna.report.plots import MAX_POINTS, beyond_range, bits_plot, trace_plot
-from hdna.report.tables import STAGE_COLUMNS, in_bits, ladder, stage_rows
+from hdna.report.metrics_csv import FILE_NAME as CSV
+from hdna.report.metrics_csv import metrics_csv
+from hdna.report.plots import chart_svg
+from hdna.report.recipe_differences import nearest_shipped
+from hdna.report.run_charts import RunCharts
+from hdna.report.set_sections import held_out_table, set_chart, set_table
+from hdna.report.tables import STAGE_COLUMNS, in_bits, ladder, signed, stage_rows
+from hdna.report.trace_charts import TraceCharts
 
 PAGE = "index.html"
 _STATUS = {"done": "finished", "running": "in progress", "stopped": "stopped before its end"}
 
 
 def write_report(run_url: str, out: str | None = None) -> str:
-    """Write the page of the run at `run_url` to the folder `out` (default: RUN_URL/report); return its URL.
+    """Write the page of the run at `run_url`, and its metrics as CSV, to the folder `out` (default: RUN_URL/report).
+
+    Returns the page's URL.
 
     Raises InputError when there is no run, or none of its steps is finished.
     """
     history = read_history(run_url)
-    target = storage.join(out or storage.join(run_url, "report"), PAGE)
+    folder = out or storage.join(run_url, "report")
+    target = storage.join(folder, PAGE)
+    storage.write(storage.join(folder, CSV), metrics_csv(history.steps))
     storage.write(target, render(history).encode())
     return target
 
@@ -37,9 +50,15 @@ def render(history: History) -> str:
     known = history.status if history.status in _STATUS else "unknown"
     status = (known, _STATUS.get(history.status, history.status))
     if history.live and history.live.is_lost:
-        status = ("unknown", f"last heard of at {history.live.heartbeat}")
-    header = markup.header("hdna training run", history.name, status, history.url)
-    return markup.document(f"{history.name}: {status[1]}", header, _body(history), f"Written by hdna {__version__}.")
+        status = ("stale", f"stale: last heard of at {history.live.heartbeat}")
+    more = [f"resumed {len(history.resumed)}×"] if history.resumed else []
+    header = markup.header("hdna training run", history.name, status, history.url, more)
+    run = RunCharts(history)
+    frame, traces = run.frame(), list(TraceCharts(history, run.along).all())
+    charts = [run.bits(), *(chart for chart in [set_chart(history)] if chart), *(chart for chart, _ in traces)]
+    body = _body(history, run, frame, traces)
+    title, footer = f"{history.name}: {status[1]}", f"Written by hdna {__version__}."
+    return markup.document(title, header, body, footer, page_data(charts, frame))
 
 
 def verdict(history: History) -> str:
@@ -77,29 +96,39 @@ def _longer_context(history: History) -> str:
     )
 
 
-def _body(history: History) -> Iterator[Html]:
+def _body(history: History, run: RunCharts, frame: Frame, traces: Sequence[tuple[Chart, str]]) -> Iterator[Html]:
+    yield markup.summary(facts(history))
     yield markup.cards(_cards(history))
     yield markup.paragraph(verdict(history), "lead")
     yield markup.heading("Bits per base")
-    yield markup.figure(
-        _bits_caption(history), bits_plot(history, "bits"), bits_plot(history, "bits-phone", narrow=True)
-    )
+    yield markup.tools()
+    yield drawn(run.bits(), frame, _bits_caption(history, run))
     yield markup.heading("Against simple models")
     yield markup.table(("Model", "Bits per base", "Below order-0 entropy"), ladder(history), marked="this run")
     yield markup.paragraph(
         "Bits per base is the mean surprise per base of the valid split; a uniform guess scores 2. The unigram and "
         "order-5 Markov models were counted on the train split. N and other codes are not scored."
     )
+    yield from set_table(history)
+    if sets := set_chart(history):
+        yield drawn(sets, frame, "Evaluations of each set by itself, at the stage's context length.")
+    yield from held_out_table(history)
     yield markup.heading("Stages of the curriculum")
-    yield markup.table(
-        STAGE_COLUMNS,
-        stage_rows(history),
-    )
+    yield markup.table(STAGE_COLUMNS, stage_rows(history))
     yield from _skipped(history)
     yield from ledger(history)
     yield markup.heading("The course of training")
-    yield markup.figures(_traces(history))
+    yield markup.tools()
+    yield markup.figures(
+        markup.figure(caption, chart_svg(chart, frame), title=chart.title, chart=chart.name)
+        for chart, caption in traces
+    )
     yield from _records(history)
+
+
+def drawn(chart: Chart, frame: Frame, caption: str) -> Html:
+    """A large figure, with its drawing for a phone."""
+    return markup.figure(caption, chart_svg(chart, frame), chart_svg(chart, frame, narrow=True), chart=chart.name)
 
 
 def _cards(history: History) -> Iterator[tuple[str, str, str]]:
@@ -111,7 +140,7 @@ def _cards(history: History) -> Iterator[tuple[str, str, str]]:
     yield "Valid bits/base", in_bits(history.valid_bits_per_base, 3), context
     if history.valid_bits_per_base is not None and "entropy" in history.baselines:
         gain = history.baselines["entropy"] - history.valid_bits_per_base
-        yield "Below entropy", f"{gain:.3f}", f"order-0: {history.baselines['entropy']:.3f}"
+        yield "Below entropy", signed(gain, 3), f"order-0: {history.baselines['entropy']:.3f}"
     speeds = [step.tokens_per_second for step in steps if step.tokens_per_second is not None]
     if speeds:
         yield "Tokens/s", f"{median(speeds):,.0f}", "median"
@@ -119,15 +148,16 @@ def _cards(history: History) -> Iterator[tuple[str, str, str]]:
         yield "Parameters", f"{parameter_count(config.model):,}", f"{config.model.n_layer} layers"
 
 
-def _bits_caption(history: History) -> str:
-    shown = "Each point of the train curve is one step"
-    if len(history.steps) > MAX_POINTS:
-        shown = f"Each point of the train curve is the mean of {-(-len(history.steps) // MAX_POINTS)} steps"
-    beyond, edge = beyond_range(history)
+def _bits_caption(history: History, run: RunCharts) -> str:
+    over, edge = run.smoothed_over(), run.bits().span[1]
+    shown = f"Train: the running mean over {over:,} steps of a stage, over the steps themselves (faint)"
+    shown = shown if over > 1 else "Each point of the train curve is one step"
+    beyond = sum(step.bits_per_base is not None and step.bits_per_base > edge for step in history.steps)
     return (
-        f"{shown}; valid points are evaluations at the stage's context length, written above the plot. Horizontal "
-        f"lines: simple models on the valid split."
-        + (f" To keep the rest readable, {beyond:,} train points above {edge:.2f} are cut off." if beyond else "")
+        f"{shown}. Valid: evaluations at the stage's context length, which is written above. Horizontal lines: simple "
+        f"models on the valid split."
+        + (f" To keep the rest readable, {beyond:,} steps above {edge:.2f} are cut off." if beyond else "")
+        + (" A cross marks a skipped step." if history.skipped else "")
     )
 
 
@@ -142,18 +172,6 @@ def _skipped(history: History) -> Iterator[Html]:
     )
 
 
-def _traces(history: History) -> Iterator[Html]:
-    steps = history.steps
-    traces = (
-        ("rate", "Learning rate", "", [s.learning_rate for s in steps], "A function of tokens seen alone."),
-        ("speed", "Throughput", "tokens/s", [s.tokens_per_second for s in steps], "All workers together."),
-        ("memory", "Peak memory", "GiB", [s.memory_gib for s in steps], "First worker: its GPU's, else resident size."),
-        ("norm", "Gradient norm", "", [s.grad_norm for s in steps], "Global norm before clipping."),
-    )
-    for name, label, unit, values, caption in traces:
-        yield markup.figure(caption, trace_plot(history, name, values, label, unit, log=name == "norm"), title=label)
-
-
 def _records(history: History) -> Iterator[Html]:
     """The run's record: checkpoints, data, recipe, environment."""
     yield markup.heading("Checkpoints")
@@ -161,11 +179,28 @@ def _records(history: History) -> Iterator[Html]:
     yield markup.table(("Checkpoint", "Step", "Size"), rows) if rows else markup.paragraph("None yet.")
     yield markup.heading("Data")
     yield markup.facts(_data(history))
-    yield markup.heading("Recipe, as resolved")
-    yield markup.verbatim(history.recipe) if history.recipe else markup.paragraph("The run has no recipe.yaml.")
+    yield from _recipe(history)
     yield markup.heading("Environment")
     entries = history.environment.items()
     yield markup.facts(entries) if entries else markup.paragraph("The run has no environment.json.")
+    yield markup.heading("Metrics")
+    yield markup.link(CSV, CSV, f", in the folder of this page: all {len(history.steps):,} steps, for a spreadsheet.")
+
+
+def _recipe(history: History) -> Iterator[Html]:
+    """What differs from the shipped recipe, and all of it folded."""
+    yield markup.heading("Recipe")
+    if not history.recipe:
+        yield markup.paragraph("The run has no recipe.yaml.")
+        return
+    if history.config:
+        name, rows = nearest_shipped(history.config)
+        if rows:
+            yield markup.paragraph(f"What differs from the shipped recipe nearest to it, {name}:")
+            yield markup.table(("Key", "This run", name), rows, text_columns=3)
+        else:
+            yield markup.paragraph(f"The shipped recipe {name}, but for where data and run are stored.")
+    yield markup.folded("The whole recipe, as resolved", [markup.verbatim(history.recipe)])
 
 
 def _data(history: History) -> Iterator[tuple[str, str]]:

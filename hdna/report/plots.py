@@ -1,150 +1,67 @@
-"""The figures of a run's page: bits per base and traces, by tokens seen."""
-
-from collections.abc import Sequence
-from typing import TypeGuard
+"""The figures of a page as SVG, for a browser without scripts and for paper."""
 
 import numpy as np
 
-from hdna.report.drawing import COLOURS, Axes, Values, draw_line, empty_figure, number_axis, readable_range, svg
-from hdna.report.history import History
-from hdna.report.tables import UNIFORM_BITS
+from hdna.report.charts import Chart, Frame, Series
+from hdna.report.drawing import COLOURS, Axes, draw_line, empty_figure, number_axis, svg
+from hdna.report.numbers import number
+from hdna.report.smoothing import MAX_POINTS, apart, thinned
 
-BASELINE_STYLES = {
-    "uniform": ("uniform guess", ":"),
-    "unigram": ("unigram", (0, (4, 2))),
-    "entropy": ("order-0 entropy", (0, (6, 2, 1, 2))),
-    "markov": ("order-5 Markov", "--"),
-    "source": ("weights it began with", "-."),
-}
 _TOKENS = "tokens seen"
-_COMPARED = ("valid", "train", "markov", "entropy", "unigram", "source")
-"""Colours of compared runs, in their order."""
-MOST_COMPARED = len(_COMPARED)
-MAX_POINTS = 1000
-"""A longer curve is drawn as means of consecutive steps: more points would exceed the screen's resolution."""
-_MAX_DRAWN = 1e30
-"""A damaged file may hold any number, and matplotlib's own arithmetic overflows long before a float does."""
+_SMALL_POINTS = 200
+_MOST_DOTS = 60
+"""More would hide the curve that they lie on."""
+_LABEL_POINTS = 13.0
+"""Height of a label."""
 
 
-def bits_plot(history: History, name: str, narrow: bool = False) -> str:
-    """Train and valid bits per base by tokens, with shaded stages and simple models as lines.
-
-    `narrow`: shaped for a phone.
-    """
-    figure, axes = empty_figure((4.0, 4.4) if narrow else (9.2, 4.6), _TOKENS)
-    tokens, train = _thinned(history, [step.bits_per_base for step in history.steps])
-    _stages(axes, history, narrow)
-    draw_line(axes, tokens, train, "train", "train", linewidth=1.3)
-    _valid_line(axes, history)
-    baselines = _all_baselines(history)
-    for baseline, (label, style) in BASELINE_STYLES.items():
-        if baseline in baselines:
-            bits = baselines[baseline]
-            line = axes.axhline(bits, color=COLOURS[baseline], linestyle=style, linewidth=1.3, zorder=2)
-            line.set_gid(baseline)
-            line.set_label(f"{label} {bits:.3f}")
-    if history.skipped:
-        skipped = [step.tokens for step in history.skipped]
-        (marks,) = axes.plot(
-            skipped, [0.02] * len(skipped), "x", color=COLOURS["valid"], transform=axes.get_xaxis_transform()
-        )
+def chart_svg(chart: Chart, frame: Frame, narrow: bool = False) -> str:
+    """The figure by tokens seen; `narrow`: shaped for a phone, under ids of its own."""
+    inches = (4.4, 2.7) if not chart.large else (4.0, 4.4) if narrow else (9.2, 4.6)
+    figure, axes = empty_figure(inches, _TOKENS)
+    most = MAX_POINTS if chart.large and not narrow else _SMALL_POINTS
+    _stages(axes, frame, short=narrow or not chart.large)
+    axes.set_xlim(0, 1.01 * max(1.0, frame.end["tokens"]))
+    for series in chart.series:
+        _curve(axes, series, most, chart.large)
+    for level in chart.levels:
+        line = axes.axhline(level.value, color=COLOURS[level.role], linestyle=level.style, linewidth=1.3, zorder=2)
+        line.set_gid(level.gid or level.role)
+    if chart.crossed is not None:
+        tokens = chart.crossed.tokens
+        bottom = axes.get_xaxis_transform()
+        (marks,) = axes.plot(tokens, np.full(len(tokens), 0.02), "x", color=COLOURS["valid"], transform=bottom)
         marks.set_gid("skipped")
-        marks.set_label("skipped step")
-    axes.set_ylim(*readable_range(train, [*shown_baselines(baselines), *_valid(history)]))
-    axes.set_ylabel("bits per base")
-    figure.legend(loc="outside lower center", ncols=2 if narrow else 3, frameon=False, labelcolor=COLOURS["ink"])
-    return svg(figure, name, "Train and valid bits per base by tokens seen")
-
-
-def comparison_plot(histories: Sequence[History], labels: Sequence[str], name: str, narrow: bool = False) -> str:
-    """Valid bits per base of several runs by tokens, from the score of the weights that each began with, if any."""
-    figure, axes = empty_figure((4.0, 4.4) if narrow else (9.2, 4.6), _TOKENS)
-    drawn: list[float] = []
-    for number, (history, label) in enumerate(zip(histories, labels, strict=True)):
-        scored = [(float(s.tokens), s.valid_bits_per_base) for s in history.steps if _is_drawn(s.valid_bits_per_base)]
-        begun = history.baselines.get("source")
-        points = [(0.0, begun), *scored] if _is_drawn(begun) else scored
-        tokens, bits = np.array(points, dtype=np.float64).reshape(-1, 2).T
-        draw_line(axes, tokens, bits, f"run-{number}", _COMPARED[number], linewidth=2.0, marker="o", markersize=3.5)
-        axes.lines[-1].set_label(label)
-        drawn += bits.tolist()
-    last = max(1, *(history.steps[-1].tokens for history in histories))
-    axes.set_xlim(-0.01 * last, 1.01 * last)
-    axes.set_ylim(*readable_range(np.array([]), drawn))
-    axes.set_ylabel("valid bits per base")
-    figure.legend(loc="outside lower center", ncols=1 if narrow else 3, frameon=False, labelcolor=COLOURS["ink"])
-    return svg(figure, name, "Valid bits per base of several runs by tokens seen")
-
-
-def trace_plot(
-    history: History, name: str, values: Sequence[float | None], label: str, unit: str, log: bool = False
-) -> str:
-    """One number per step by tokens seen; the axis starts at zero, or is logarithmic."""
-    figure, axes = empty_figure((4.4, 2.7), _TOKENS)
-    tokens, drawn = _thinned(history, values)
-    _stages(axes, history, narrow=True)
-    draw_line(axes, tokens, drawn, name, "train", linewidth=1.4)
-    positive = drawn[drawn > 0]
-    if log and len(positive):
+    if chart.log:
         axes.set_yscale("log")
-    else:
-        axes.set_ylim(0, 1.08 * positive.max() if len(positive) else 1.0)
+    axes.set_ylim(*chart.span)
     number_axis(axes.yaxis)
-    axes.set_ylabel(unit)
-    return svg(figure, name, f"{label} by tokens seen")
+    axes.set_ylabel(chart.unit)
+    _labels(axes, chart, inches[1] * 72 - 60)
+    name = f"{chart.name}-phone" if narrow else chart.name
+    return svg(figure, name, f"{chart.title} by tokens seen", chart.described())
 
 
-def shown_baselines(baselines: dict[str, float]) -> list[float]:
-    """Bits per base of the entries of baselines.json that the plot draws."""
-    return [baselines[name] for name in BASELINE_STYLES if name in baselines]
+def _curve(axes: Axes, series: Series, most: int, large: bool) -> None:
+    curves = [series.y] if series.smooth is None else [series.y, series.smooth]
+    along, drawn = thinned(series.along, curves, most)
+    gid = series.gid or series.role
+    if series.smooth is not None:
+        draw_line(axes, along.tokens, drawn[0], f"{gid}-raw", series.role, linewidth=0.8, alpha=0.3)
+    dots = {"marker": "o", "markersize": 5 if large else 3.5} if series.dots and len(along.tokens) <= _MOST_DOTS else {}
+    draw_line(axes, along.tokens, drawn[-1], gid, series.role, linewidth=2.0 if large else 1.5, **dots)
 
 
-def beyond_range(history: History) -> tuple[int, float]:
-    """How many points of the train curve are above the plot's upper edge, and the edge itself."""
-    _, train = _thinned(history, [step.bits_per_base for step in history.steps])
-    high = readable_range(train, [*shown_baselines(_all_baselines(history)), *_valid(history)])[1]
-    return int((train > high).sum()), high
-
-
-def _all_baselines(history: History) -> dict[str, float]:
-    return {"uniform": UNIFORM_BITS, **{name: bits for name, bits in history.baselines.items() if _is_drawn(bits)}}
-
-
-def _is_drawn(value: float | None) -> TypeGuard[float]:
-    return value is not None and abs(value) <= _MAX_DRAWN
-
-
-def _valid(history: History) -> list[float]:
-    return [step.valid_bits_per_base for step in history.steps if _is_drawn(step.valid_bits_per_base)]
-
-
-def _valid_line(axes: Axes, history: History) -> None:
-    """Evaluations, joined only within a stage: another stage scores at another context length."""
-    tokens: list[float] = []
-    bits: list[float] = []
-    for stage in history.stages:
-        for step in history.steps:
-            if step.stage == stage.index and _is_drawn(step.valid_bits_per_base):
-                tokens.append(step.tokens)
-                bits.append(step.valid_bits_per_base)
-        tokens.append(stage.last_token)
-        bits.append(np.nan)
-    if _valid(history):
-        draw_line(axes, np.array(tokens), np.array(bits), "valid", "valid", linewidth=2.2, marker="o", markersize=5.5)
-
-
-def _stages(axes: Axes, history: History, narrow: bool) -> None:
-    """The axis of tokens seen, every other stage shaded, with context lengths above where there is room."""
-    last = max(1, history.stages[-1].last_token)
-    axes.set_xlim(0, 1.01 * last)
-    for stage in history.stages:
+def _stages(axes: Axes, frame: Frame, short: bool) -> None:
+    """Every other stage shaded, with context lengths above where there is room."""
+    for stage in frame.stages:
+        first, last = stage.begin["tokens"], stage.end["tokens"]
         if stage.index % 2:
-            axes.axvspan(stage.first_token, stage.last_token, color=COLOURS["ink"], alpha=0.06, linewidth=0)
-        share = (stage.last_token - stage.first_token) / last
-        if share > (0.15 if narrow else 0.08):
+            axes.axvspan(first, last, color=COLOURS["ink"], alpha=0.06, linewidth=0)
+        if (last - first) / max(1.0, frame.end["tokens"]) > (0.15 if short else 0.08):
             axes.annotate(
-                f"{stage.context_length:,}" if narrow else f"context {stage.context_length:,}",
-                ((stage.first_token + stage.last_token) / 2, 1.0),
+                stage.label if short else f"context {stage.label}",
+                ((first + last) / 2, 1.0),
                 xycoords=("data", "axes fraction"),
                 xytext=(0, 4),
                 textcoords="offset points",
@@ -154,13 +71,31 @@ def _stages(axes: Axes, history: History, narrow: bool) -> None:
             )
 
 
-def _thinned(history: History, values: Sequence[float | None]) -> tuple[Values, Values]:
-    """Tokens and values as at most MAX_POINTS means of consecutive steps; NaN if no step has a number."""
-    together = -(-len(values) // MAX_POINTS)
-    starts = np.arange(0, len(values), together)
-    y = np.array([value if _is_drawn(value) else np.nan for value in values], dtype=np.float64)
-    known = np.isfinite(y)
-    sums, counts = np.add.reduceat(np.where(known, y, 0.0), starts), np.add.reduceat(known.astype(int), starts)
-    tokens = np.array([step.tokens for step in history.steps], dtype=np.float64)
-    ends = np.minimum(starts + together, len(values)) - 1
-    return tokens[ends], np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+def _labels(axes: Axes, chart: Chart, height: float) -> None:
+    """At the right end of each curve and level its name and last value; where lines meet, apart with a leader.
+
+    `height`: of the plot in points, about.
+    """
+    named = [(level.label, level.role, level.value) for level in chart.levels]
+    for series in chart.series if chart.large else ():
+        known = series.main[np.isfinite(series.main)]
+        if len(known):
+            named.append((series.label, series.role, float(known[-1])))
+    across = axes.transLimits.transform
+    own = [float(across((0.0, float(axes.yaxis.get_transform().transform(value))))[1]) for _, _, value in named]
+    shown = [(entry, place) for entry, place in zip(named, own, strict=True) if -0.01 <= place <= 1.01]
+    gap = _LABEL_POINTS / height
+    for ((label, role, value), place), moved in zip(shown, apart([p for _, p in shown], gap, 0, 1), strict=True):
+        axes.annotate(
+            f"{label} {number(value, chart.decimals)}",
+            (1.0, place),
+            xycoords="axes fraction",
+            xytext=(1.03, moved),
+            textcoords="axes fraction",
+            va="center",
+            color=COLOURS[role],
+            size=10,
+            arrowprops={"arrowstyle": "-", "color": COLOURS[role], "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0},
+            annotation_clip=False,
+            parse_math=False,
+        )

@@ -19,6 +19,7 @@ from hdna.run.files import STATE, read_json, write_json
 from hdna.run.holder import Holder
 from hdna.run.lease import Lease, LeaseLostError
 from hdna.run.pace import seconds_left
+from hdna.run.provenance import code_commit, this_command
 from hdna.run.repeated import repeated
 from hdna.run.step_record import StepRecord
 from hdna.run.utc import seconds_since, utc_now
@@ -66,6 +67,10 @@ class RunStatus:
     restarts: tuple[Restart, ...] = ()
     """The newest hundred."""
     driver: Holder | None = None
+    command: str = ""
+    """That started the last driver."""
+    commit: str = ""
+    """Of the code it runs, if that is known."""
     heartbeat: str = ""
     """UTC by the driver's clock."""
     wall_seconds: float = 0.0
@@ -109,6 +114,7 @@ class StatusFile:
         self._now = replace(
             before, status=RUNNING, message="", workers=0, seconds_left=None, driver=lease.holder, recipe=recipe
         )
+        self._now = replace(self._now, command=this_command(), commit=code_commit())
         self._counted_until = time.monotonic()
         self._lock = threading.Lock()
 

@@ -1,6 +1,6 @@
 """Times in a run's files: UTC, to the second, by the clock of whoever writes them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 _FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -8,6 +8,19 @@ _FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 def utc_now() -> str:
     """The time, as in 2026-01-31T12:00:00Z."""
     return datetime.now(UTC).strftime(_FORMAT)
+
+
+def seconds_between(earlier: str, later: str) -> float:
+    """Seconds from one such text to another. Raises ValueError when one is none."""
+    return (datetime.strptime(later, _FORMAT) - datetime.strptime(earlier, _FORMAT)).total_seconds()
+
+
+def shifted(time: str, seconds: float) -> str:
+    """The time so many seconds later; the text itself if it is no time."""
+    try:
+        return (datetime.strptime(time, _FORMAT) + timedelta(seconds=seconds)).strftime(_FORMAT)
+    except (ValueError, OverflowError):
+        return time
 
 
 def seconds_since(time: str) -> float | None:

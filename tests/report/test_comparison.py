@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from hdna.cli import app
 from hdna.errors import InputError
 from hdna.report.comparison import names_of, sooner, write_comparison
+from hdna.report.comparison_charts import MOST_COMPARED
 from hdna.report.history import read_history
-from hdna.report.plots import MOST_COMPARED
 
 FASTER = {3: 1.99, 6: 1.955, 8: 1.945, 10: 1.94}
 """Valid bits per base of the second run, by step."""
@@ -35,7 +35,7 @@ def runs(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_tables_and_figure_hold_both_runs_numbers(runs: tuple[Path, Path]) -> None:
     text = Path(write_comparison([str(run) for run in runs])).read_text()
-    summary, differences = Page(text).tables
+    summary, differences, _ = Page(text).tables
     assert summary[1:] == [
         ["scratch", "–", "5,120", "1.9510", "256", "1.9300"],
         ["adapted", "1.9800", "5,120", "1.9400", "256", "1.9300"],

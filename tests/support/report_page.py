@@ -37,7 +37,7 @@ class Page(HTMLParser):
         assert self._open.pop() == tag, f"</{tag}> closes something else"
 
     def handle_data(self, data: str) -> None:
-        if "style" in self._open:
+        if "style" in self._open or "script" in self._open:
             return
         self.text += data
         if "td" in self._open or "th" in self._open:
