@@ -51,7 +51,7 @@ def _body(report: Benefits) -> Iterator[Html]:
 def _cards(report: Benefits) -> Iterator[tuple[str, str, str]]:
     subject, compared = report.subject, report.predictive_performance.comparisons
     yield "Parameters", f"{subject.parameters:,}", f"step {subject.step:,}"
-    yield "Tokens seen", f"{subject.tokens:,}" if subject.tokens else "unknown", "in pretraining"
+    yield "Tokens seen", f"{subject.tokens / 1e6:,.1f} M" if subject.tokens else "unknown", "in pretraining"
     yield "Longest context", f"{subject.longest_context:,}", "bases"
     if compared:
         won = sum(one.winner == "model" for one in compared)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from hdna.downstream.benefits.bodies import Context, ContextRow
 from hdna.downstream.benefits.comparisons import UNKNOWN, main_metric
 from hdna.downstream.benefits.form import Comparison, Found, Performance
-from hdna.downstream.benefits.shown import in_words, origin
+from hdna.downstream.benefits.shown import in_words, number, origin
 from hdna.downstream.benefits.task_body import Leak, Task
 from hdna.report import markup
 from hdna.report.curves import Curve, curves_plot
@@ -25,12 +25,12 @@ def performance(found: Performance) -> Iterator[Html]:
                 ("Order-5 Markov model on the same split", in_bits(found.markov_bits_per_base)),
             ]
         )
-    for number, context in enumerate(found.context):
-        yield from _context(context, f"context-{number}")
+    for place, context in enumerate(found.context):
+        yield from _context(context, f"context-{place}")
     if found.tasks:
         yield from _overview(found.tasks, found.comparisons)
-    for number, task in enumerate(found.tasks):
-        yield markup.folded(f"{task.body.task} by {task.body.method}", _task(task, number))
+    for place, task in enumerate(found.tasks):
+        yield markup.folded(f"{task.body.task} by {task.body.method}", _task(task, place))
 
 
 def _context(found: Found[Context], name: str) -> Iterator[Html]:
@@ -71,18 +71,19 @@ def _overview(tasks: Sequence[Found[Task]], compared: Sequence[Comparison]) -> I
     rows = []
     for body in (task.body for task in tasks):
         metric = main_metric(body)
-        name, own = f"{body.task} by {body.method}: {metric}", in_words(body.metrics.get(metric, UNKNOWN))
+        name, own = f"{body.task} by {body.method}: {metric}", number(body.metrics.get(metric, UNKNOWN).value)
         beside = [one for one in compared if (one.task, one.method) == (body.task, body.method)]
         if not beside:
             rows.append((name, "none", NONE, own, NONE, NONE))
         for one in beside:
             wins = {"model": "this model", "baseline": one.baseline}.get(one.winner, one.winner)
-            rows.append((name, one.baseline, wins, own, in_words(one.other), in_words(one.difference, signed=True)))
+            rows.append((name, one.baseline, wins, own, number(one.other.value), in_words(one.difference, signed=True)))
     columns = ("Task", "Baseline", "Who wins", "This model", "Its figure", "Difference")
     yield markup.table(columns, rows, 3, dense=True)
     yield markup.paragraph(
         "Difference: this model minus the baseline on the same test rows, resampled in pairs. Who wins is undecided "
-        "where its interval holds zero. Higher is better; below, of the calibration error (ece) lower is."
+        "where its interval holds zero. The figures' own intervals are below, with each task. Higher is better; "
+        "of the calibration error (ece) lower is."
     )
 
 
