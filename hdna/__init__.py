@@ -1,18 +1,14 @@
 """hdna: pretraining of HyenaDNA-style genomic foundation models, from a FASTA file to a checkpoint and a report."""
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from hdna.model import HyenaDNA, Tokenizer
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["HyenaDNA", "Tokenizer", "__version__"]
+_FOR_USERS = ("HyenaDNA", "Tokenizer")
 
 
-def __getattr__(name: str) -> object:
-    """HyenaDNA and Tokenizer, imported when they are asked for: `hdna --help` does without torch."""
-    if name not in ("HyenaDNA", "Tokenizer"):
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - classes of hdna.model
+    """`hdna.HyenaDNA` and `hdna.Tokenizer`, imported when they are asked for: `hdna --help` does without torch."""
+    if name not in _FOR_USERS:
         raise AttributeError(f"module 'hdna' has no attribute {name!r}")
-    import hdna.model
-
-    return getattr(hdna.model, name)
+    return getattr(import_module("hdna.model"), name)

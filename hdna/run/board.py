@@ -54,6 +54,7 @@ class Board:
             key: value if isinstance(value, bool | int | float) else str(value) for key, value in self._settings.items()
         }
         experiment, session, _ = hparams(plain, {VALID: None})
+        assert writer.file_writer is not None  # a new writer has one
         for summary in (experiment, session):
             writer.file_writer.add_summary(summary)
         return writer

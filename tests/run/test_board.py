@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
 from hdna.run.best_effort import BestEffort
 from hdna.run.metrics import Metrics
