@@ -48,7 +48,7 @@ class ContigNames:
 
 def known_as(name: str, contigs: Collection[str]) -> list[str]:
     """The contigs that may be meant: the one of that name, or else those of its other spellings."""
-    return [name] if name in contigs else sorted(_spellings(name) & set(contigs))
+    return [name] if name in contigs else [other for other in sorted(_spellings(name)) if other in contigs]
 
 
 def _spellings(name: str) -> set[str]:

@@ -79,8 +79,9 @@ def task(
     chosen = find_preset(preset) if preset is not None else None
     _refuse_unknown(without or [])
     _refuse_mixed(chosen is not None, train, test, data)
-    if (epochs or learning_rate) and method != "finetune" and "scratch" in (without or []):
-        raise typer.BadParameter(f"nothing is fine-tuned by {method} without scratch", param_hint="--epochs")
+    if (epochs or learning_rate) and method != "finetune" and "scratch" in (without or []) and not curve:
+        hint = "--epochs" if epochs else "--learning-rate"
+        raise typer.BadParameter(f"{method} without scratch fine-tunes nothing: leave it out", param_hint=hint)
     if shots is not None and method not in ("soft_prompt", "in_context"):
         raise typer.BadParameter(f"{method} learns from all train rows", param_hint="--shots")
     storage.join(out)  # names a place

@@ -54,9 +54,8 @@ def scratch(
     """The same from new weights: what pretraining has to beat."""
 
     def method(problem: Problem, train: Rows, valid: Rows, asked: Rows) -> Floats:
-        return _tuned(new_model(subject.config.model, subject.device, schedule.seed), schedule, first_length, mesh)(
-            problem, train, valid, asked
-        )
+        model = new_model(subject.config.model, subject.device, schedule.seed)
+        return _tuned(model, schedule, first_length, mesh)(problem, train, valid, asked)
 
     return method
 
@@ -107,9 +106,8 @@ def groups_of(model: HyenaDNA, schedule: Schedule) -> list[dict[str, Any]]:
     new = dict(new_model(model.config, model.embedding.weight.device, schedule.seed).named_parameters())
     for name, parameter in model.named_parameters():
         grown = max(1.0, _size(parameter) / _size(new[name])) if parameter.ndim > 1 else 1.0
-        groups += [
-            group | {RATE: group[RATE] * grown} for group in parameter_groups([(name, parameter)], schedule.optim)
-        ]
+        (group,) = parameter_groups([(name, parameter)], schedule.optim)
+        groups.append(group | {RATE: group[RATE] * grown})
     return groups
 
 

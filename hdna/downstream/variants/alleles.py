@@ -66,7 +66,7 @@ class Allele:
 
 def contig_name(name: str, genome: GenomeStore) -> str | None:
     """What the genome calls a contig; None if it has none of that name, or two that may be meant."""
-    found = known_as(name, genome.contigs.keys())
+    found = known_as(name, genome.contigs)
     return found[0] if len(found) == 1 else None
 
 
