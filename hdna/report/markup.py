@@ -144,7 +144,7 @@ def facts(entries: Iterable[tuple[str, str]]) -> Html:
     rows = (
         f'<tr><th scope="row">{escape(name)}</th><td class="long">{escape(value)}</td></tr>' for name, value in entries
     )
-    return Html(f'<div class="scroll"><table>\n<tbody>\n{_lines(rows)}\n</tbody></table></div>')
+    return Html(f'<div class="scroll" tabindex="0"><table>\n<tbody>\n{_lines(rows)}\n</tbody></table></div>')
 
 
 def verbatim(text: str) -> Html:

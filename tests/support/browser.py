@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,15 @@ FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND",
     "--remote-debugging-pipe",
 )
+
+LAUNCH = """
+import fcntl, os, sys
+read, write = (fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3])
+os.dup2(read, 3)
+os.dup2(write, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""The browser reads descriptor 3 and writes descriptor 4: not a shell's work, for dash knows none above 9."""
 
 
 def find_browser() -> str | None:
@@ -116,10 +126,10 @@ def browsing(profile: Path) -> Iterator[Browser]:
     """A browser for the time of the block, with its profile in a folder."""
     command_read, command_write = os.pipe()
     answer_read, answer_write = os.pipe()
-    # The browser reads descriptor 3 and writes descriptor 4.
+    ends = command_read, answer_write
     words = [find_browser() or "chromium", *FLAGS, f"--user-data-dir={profile}"]
-    shell = ["sh", "-c", f'exec "$@" 3<&{command_read} 4>&{answer_write}', "sh", *words]
-    process = subprocess.Popen(shell, pass_fds=(command_read, answer_write), stderr=subprocess.DEVNULL)
+    launched = [sys.executable, "-c", LAUNCH, *map(str, ends), *words]
+    process = subprocess.Popen(launched, pass_fds=ends, stderr=subprocess.DEVNULL)
     os.close(command_read)
     os.close(answer_write)
     try:
