@@ -47,9 +47,9 @@ class GenomeSpec:
     copy_lengths: tuple[int, int] = (200, 2_000)
     copy_divergence: float = 0.07
     """Share of a copy's bases that are redrawn."""
-    families: int = 4
+    family_shares: tuple[float, ...] = (0.10, 0.04, 0.04, 0.02)
+    """Of each repeat family. As in human DNA, half is repeats, copies included, and a tenth is one family of 300 bases."""
     family_length: int = 300
-    family_share: float = 0.10
     family_divergence: float = 0.10
 
 
@@ -65,7 +65,8 @@ def write_genome(path: Path, bases: int, contigs: int = 1, seed: int = 0, spec: 
         )
     spec = spec or GenomeSpec()
     tables = _chain_tables(np.random.default_rng([seed, 0]))
-    families = [_chain(np.random.default_rng([seed, 1, i]), tables, spec.family_length) for i in range(spec.families)]
+    count = len(spec.family_shares)
+    families = [_chain(np.random.default_rng([seed, 1, i]), tables, spec.family_length) for i in range(count)]
     borders = [bases * i // contigs for i in range(contigs + 1)]
     with fasta_file(path) as fasta, progress(bases, "synthesising", "bases") as advance:
         for i in range(contigs):
@@ -163,8 +164,9 @@ def _insert_families(
 ) -> None:
     if not families or codes.size <= 2 * spec.family_length:
         return
-    for _ in range(round(codes.size * spec.family_share / (0.75 * spec.family_length))):
-        consensus = families[int(rng.integers(len(families)))]
+    counts = [round(codes.size * share / (0.75 * spec.family_length)) for share in spec.family_shares]
+    for family in rng.permutation(np.repeat(np.arange(len(families)), counts)):
+        consensus = families[family]
         length = int(rng.integers(spec.family_length // 2, spec.family_length + 1))
         begin = int(rng.integers(consensus.size - length + 1))
         copy = consensus[begin : begin + length]

@@ -25,7 +25,7 @@ def facts(history: History) -> Iterator[tuple[str, str]]:
     if live and live.message:
         yield ("Why" if live.status == FAILED else "It says"), live.message
     if live and live.wall_seconds:
-        yield "Wall time", duration(live.wall_seconds)
+        yield "Time at work", duration(live.wall_seconds)
     if live and live.status == RUNNING and live.seconds_left:
         yield "Time left", f"{duration(live.seconds_left)} at the pace of its last steps"
     if history.resumed:

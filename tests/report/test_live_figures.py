@@ -120,7 +120,7 @@ def test_facts_come_first(tmp_path: Path) -> None:
     text = render(read_history(str(run)))
     facts = facts_of(text)
     assert next(iter(facts)) == "Begun" and facts["Begun"] == "2026-01-02 03:04:05 UTC"
-    assert facts["Ended"] == "2026-01-02 05:00:00 UTC" and facts["Wall time"] == "1 h 5 min"
+    assert facts["Ended"] == "2026-01-02 05:00:00 UTC" and facts["Time at work"] == "1 h 5 min"
     assert facts["Resumed"] == "once, after step 4" and "resumed 1×" in Page(text).headings[0]
     assert facts["Command"] == "hdna train mine" and facts["Code"] == "hdna 9.9, commit abc123"
     assert facts["Machine"] == "NVIDIA H100 80GB HBM3; 2 workers; driver on node-1" and facts["GPU-hours"] == "2.00"
