@@ -10,7 +10,7 @@ from hdna.run.events import Doing, Report
 from hdna.run.files import STATE, read_json
 from hdna.run.lease import Lease, last_lease
 from hdna.run.ownership import claim, refuse_taken
-from hdna.run.status import DONE, StatusFile
+from hdna.run.status import DONE, StatusFile, read_status
 from hdna.train.preflight import preflight
 from hdna.train.source import with_extension
 from hdna_cluster.cautions import Agree, hardware, heed
@@ -43,7 +43,8 @@ def launch(config: RunConfig, report: Report, recipe: str, agree: Agree = lambda
         parallel = config.parallel
         fewest = parallel.min_workers or parallel.workers
         resources = worker_resources(ray, fewest, parallel.workers, "parallel.workers")
-        done_steps = int(read_json(config.run.url, STATE).get("step") or 0)
+        before = read_status(config.run.url)
+        done_steps = before.step if before else 0
         heed(config, hardware(ray.nodes(), resources), done_steps, best_effort.report, agree)
         lease = Lease(config.run.url, last)
         best_effort.report(Doing("starting workers and DeepSpeed"))
