@@ -81,7 +81,8 @@ def test_the_command_reference_has_every_command_with_all_its_options() -> None:
         for name in path:
             command = command.commands[name]
         options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
-        assert options <= set(re.findall(r"^\| `(--[\w-]+)", sections[" ".join(path)], re.M)) | {"--help"}
+        names = re.findall(r"^\| `([^`]+)` \|", sections[" ".join(path)], re.M)
+        assert options <= set(re.findall(r"(?<![\w-])--[\w-]+", " ".join(names))) | {"--help"}
         assert f"\nhdna {' '.join(path)}" in sections[" ".join(path)]
 
 

@@ -26,14 +26,15 @@ def init(
     ] = None,
     hours: Annotated[float | None, typer.Option(help="How long the run may take [default: one pass or so].")] = None,
 ) -> None:
-    """Choose a recipe for these genomes on this machine; print the plan and the commands to type.
+    """Choose a recipe for your genomes on this machine.
 
-    Every number in the recipe has its reason beside it. Nothing is prepared or trained.
+    Every number in the recipe has its reason beside it. The plan and the commands to type are printed; nothing is
+    prepared or trained.
 
     \b
     Example:
       hdna init yeast.fa.gz --hours 2
-      hdna init rice.fa.gz maize.fa.gz --out grasses.yaml --device h200 --devices 8
+      hdna init rice.fa maize.fa --out grasses.yaml --device h200 --devices 8
     """  # noqa: D301  (\b keeps the example on its own line)
     from hdna import storage
     from hdna.errors import InputError

@@ -18,7 +18,7 @@ def runs(
     url: Annotated[str, typer.Argument(metavar="URL", help="A folder or bucket URL; searched below too.")] = "runs",
     as_json: Json = False,
 ) -> None:
-    """List the runs in a folder or bucket: status, score, time left.
+    """List the runs in a folder or bucket: status, score, ETA.
 
     Runs that go on come first, then those that were lost: they say that they are running, but have been silent for a
     minute. Of each run only its state.json is read, so that a bucket of many objects answers quickly.

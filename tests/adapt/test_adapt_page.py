@@ -38,7 +38,7 @@ SMALL = ["curriculum.0.until_tokens=8192", "evaluate.every_steps=8"]
 """Of every adaptation here."""
 
 
-def launch_without_ray(config: RunConfig, report: Report) -> None:
+def launch_without_ray(config: RunConfig, report: Report, recipe: str) -> None:
     """What `launch` does before and after Ray."""
     config = with_extension(config)
     preflight(config)
@@ -53,7 +53,8 @@ def beginning(tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """A folder with what the page takes for granted: published weights, a run, a genome."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(launch, "launch", launch_without_ray)
-    launch_without_ray(load_recipe(str(tiny_recipe), [f"run.url={tmp_path / 'runs' / 'human'}"]), print)
+    human = load_recipe(str(tiny_recipe), [f"run.url={tmp_path / 'runs' / 'human'}"])
+    launch_without_ray(human, print, str(tiny_recipe))
     bases = np.random.default_rng(7).choice(np.frombuffer(b"ACGT", np.uint8), size=60_000, p=[0.4, 0.1, 0.1, 0.4])
     Path("celegans.fa").write_bytes(b">I\n" + bases.tobytes() + b"\n")
     published = Path("hyenadna-small-32k-seqlen-hf")

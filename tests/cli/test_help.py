@@ -13,13 +13,16 @@ from typer.core import TyperGroup
 from hdna.cli import app
 
 COLUMNS = 80
+LEFT_FREE = 2
+"""Columns of a terminal that click does not use."""
 
 
 def every_command(name: str = "hdna", command: Any = None, parent: Any = None) -> Iterator[tuple[str, Any, Any]]:  # noqa: ANN401
     """Full name, command and context of each command and group; the context of a terminal of 80 columns."""
     command = command or typer.main.get_command(app)
+    width = COLUMNS - LEFT_FREE
     context = command.context_class(
-        command, parent=parent, info_name=name.split()[-1], terminal_width=COLUMNS, **command.context_settings
+        command, parent=parent, info_name=name.split()[-1], terminal_width=width, **command.context_settings
     )
     yield name, command, context
     for child, found in getattr(command, "commands", {}).items():

@@ -73,7 +73,7 @@ def test_it_says_what_the_run_s_files_say(exported: Exported, shards: ShardSet, 
     assert "after 10 steps and 5,120 tokens" in text
     bits = section(text, "Bits per base")
     assert cells(bits, "0") == ["0", "64", "6", "3,072", "36 min 0 s", "1.9700", "1.9750"]
-    assert cells(bits, "1") == ["1", "256", "4", "2,048", "1.9450", "1.9510"]
+    assert cells(bits, "1") == ["1", "256", "4", "2,048", "24 min 0 s", "1.9450", "1.9510"]
     assert cells(bits, "order-5 Markov") == ["order-5 Markov", "1.9300", "0.0600"]
     assert "scored 1,234 bases" in bits and "context of 256" in bits
     data = section(text, "Training data")

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from hdna.report.metrics_csv import FILE_NAME as CSV
 from hdna.report.page import write_report
 from support import text_meanings
 from support.made_up_run import metrics, write_run
@@ -24,26 +25,35 @@ class Page(HTMLParser):
         super().__init__()
         self.tags: Counter[str] = Counter()
         self.unsafe: list[tuple[str, str, str | None]] = []
-        """Attributes that run or load something."""
+        """Attributes that run or load something, but for the link to the CSV that lies beside the page."""
         self.tables: list[list[list[str]]] = []
         self.texts: defaultdict[str, list[str]] = defaultdict(list)
         """By the tag directly around them."""
+        self._listed: list[tuple[str, int]] = []
+        """Terms (dt) and descriptions (dd) in order: the tag, and where in `texts` its text is."""
         self._open: list[str] = []
         self.feed(text)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags[tag] += 1
-        self.unsafe += [(tag, name, value) for name, value in attrs if _is_unsafe(name, value or "")]
+        self.unsafe += [(tag, name, value) for name, value in attrs if _is_unsafe(tag, name, value or "")]
         if tag == "table":
             self.tables.append([])
         elif tag == "tr":
             self.tables[-1].append([])
         elif tag in ("td", "th"):
             self.tables[-1][-1].append("")
+        if tag in ("dt", "dd"):
+            self._listed.append((tag, len(self.texts[tag])))
         if tag != "meta":
             self._open.append(tag)
         self.texts[tag].append("")
+
+    def description(self, term: str) -> str:
+        """The first text that stands under a term."""
+        listed = [(tag, self.texts[tag][number]) for tag, number in self._listed]
+        return listed[listed.index(("dt", term)) + 1][1]
 
     def handle_endtag(self, tag: str) -> None:
         assert self._open.pop() == tag, f"</{tag}> closes something else"
@@ -55,8 +65,9 @@ class Page(HTMLParser):
                 self.tables[-1][-1][-1] += data
 
 
-def _is_unsafe(name: str, value: str) -> bool:
-    return name.startswith("on") or name in ("src", "srcset", "action") or ("href" in name and value[:1] != "#")
+def _is_unsafe(tag: str, name: str, value: str) -> bool:
+    leads_away = "href" in name and value[:1] != "#" and (tag, name, value) != ("a", "href", CSV)
+    return name.startswith("on") or name in ("src", "srcset", "action") or leads_away
 
 
 @cache
@@ -90,7 +101,7 @@ def read_report(path: Path) -> dict[str, Any]:
     has_environment = "The run has no environment.json." not in page.texts["p"]
     return {
         "status": page.texts["span"][0],
-        "steps": page.texts["dd"][0],
+        "steps": page.description("Steps"),
         "baselines": {name: bits for name, bits, _ in ladder[1:] if name in _MODELS.values()},
         "environment": environment if has_environment else [],
         "recipe": page.texts["code"][1:],

@@ -152,6 +152,8 @@ def _as_typed(kind: Values, written: Any) -> Any:  # noqa: ANN401 - a tree of pl
         }
     if types == "array":
         return [_as_typed(kind["items"], item) for item in written]
+    if types == ["array", "string"]:  # a single one needs no brackets
+        return [_as_typed(kind["items"], item) for item in ([written] if isinstance(written, str) else written)]
     if types == "boolean":
         return written.lower() == "true"
     if types == "string":
