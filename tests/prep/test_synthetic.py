@@ -97,9 +97,28 @@ def test_cpg_is_depleted_and_gc_drifts(genome: Path) -> None:
     assert gc.std() > 4 * np.sqrt(0.25 / 20_000)
 
 
-def test_repeats_are_soft_masked(genome: Path) -> None:
-    letters = letters_of(genome)
-    assert 0.04 < (letters > ord("Z")).mean() < 0.20
+@pytest.mark.parametrize("shares", [(0.10,), (0.10, 0.04, 0.04, 0.02), ()])
+def test_families_have_their_shares_and_are_soft_masked(tmp_path: Path, shares: tuple[float, ...]) -> None:
+    """Elements that are placed anywhere overlap: of a share s they cover 1 - exp(-s)."""
+    write_genome(tmp_path / "g.fa", BASES, seed=7, spec=GenomeSpec(copy_share=0.0, family_shares=shares))
+    letters = letters_of(tmp_path / "g.fa")
+    covered = 1 - np.exp(-sum(shares))
+    # 444 elements or more: three standard deviations of their number are 14 %.
+    assert (letters > ord("Z")).mean() == pytest.approx(covered, rel=0.15, abs=0.0)
+
+
+def test_one_family_stands_out_as_in_human_dna(tmp_path: Path) -> None:
+    """Its words are more than twice as frequent as the next families'."""
+    write_genome(tmp_path / "g.fa", BASES, seed=7, spec=GenomeSpec(copy_share=0.0))
+    codes = codes_of(tmp_path / "g.fa")
+    both = np.concatenate([codes, 3 - codes[::-1]])
+    count = both.size - 15
+    words = sum((both[i : i + count] << 2 * i for i in range(16)), np.zeros(count, np.int64))
+    often = np.sort(np.unique_counts(words).counts)[::-1]
+    # Of a family of 285 words, 570 with both strands: a word is in three quarters of the elements, and intact in
+    # (1 - 0.075)^16 = 29 % of those. The first family has 444 elements, the next two have 178 each.
+    assert often[200] > 2 * 178 * 0.75 * 0.29
+    assert often[570] < 444 * 0.75 * 0.29 / 1.5
 
 
 def shared_words(codes: npt.NDArray[np.int64], longest: int) -> float:
@@ -117,12 +136,12 @@ def test_longer_context_explains_more(genome: Path, tmp_path: Path) -> None:
     near, middle, far = (shared_words(codes, longest) for longest in (1000, 10_000, 100_000))
     assert 0.01 < near < middle < far
     assert far - near > 0.03
-    write_genome(tmp_path / "plain.fa", BASES, seed=7, spec=GenomeSpec(copy_share=0.0, families=0))
+    write_genome(tmp_path / "plain.fa", BASES, seed=7, spec=GenomeSpec(copy_share=0.0, family_shares=()))
     assert shared_words(codes_of(tmp_path / "plain.fa"), 100_000) < 0.005
 
 
 def test_copies_lie_within_the_distances_asked_for(tmp_path: Path) -> None:
-    spec = GenomeSpec(distances=(2000, 3000), copy_divergence=0.0, families=0, copy_lengths=(500, 900))
+    spec = GenomeSpec(distances=(2000, 3000), copy_divergence=0.0, family_shares=(), copy_lengths=(500, 900))
     write_genome(tmp_path / "g.fa", 300_000, seed=3, spec=spec)
     codes = codes_of(tmp_path / "g.fa")
     # Two copies of one original may lie nearer to each other: that is the little that is left.

@@ -1,0 +1,56 @@
+"""Which quickstart learns most in its four minutes: variants of the recipe on one shard set, each beside order 5.
+
+The whole of each variant is trained, in one process on one rank without Ray; the seconds are training's alone, of which
+a run of `hdna train` adds 25 to 40 for Ray, the simple models and the end.
+
+Example: OMP_NUM_THREADS=2 python bench/quickstart_search.py work/quickstart/shards
+"""
+
+import argparse
+import time
+from tempfile import TemporaryDirectory
+
+import torch
+from one_rank import one_rank
+
+from hdna.benchmark.timing import conditions
+from hdna.config import RunConfig, load_recipe
+from hdna.run.files import BASELINES, read_json, read_metrics
+from hdna.train.loop import train
+
+VARIANTS: dict[str, list[str]] = {
+    "quickstart": [],
+}
+"""Overrides of the recipe by what they try."""
+
+
+def trained(config: RunConfig) -> str:
+    """A row: seconds of training, bits per base at the end of each stage, and the last one's lead over order 5."""
+    began = time.perf_counter()
+    train(config, torch.device("cpu"), lambda event: None)
+    seconds = time.perf_counter() - began
+    records = read_metrics(config.run.url)
+    ends = {record.stage: record.valid_bits_per_base for record in records if record.valid_bits_per_base is not None}
+    order_5 = float(read_json(config.run.url, BASELINES)["markov"])
+    bits = "  ".join(f"{value:.4f}" for value in ends.values() if value is not None)
+    last = records[-1].valid_bits_per_base or float("nan")
+    return f"{records[-1].step:>6,} {records[-1].tokens:>11,} {seconds:>5.0f}  {bits}  {last - order_5:+.4f}"
+
+
+def main() -> None:
+    """Print a row for each variant."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("shards", help="shard set, as `make train` leaves one in work/quickstart/shards")
+    parser.add_argument("--only", nargs="*", help="names of variants", choices=VARIANTS)
+    args = parser.parse_args()
+    device = torch.device("cpu")
+    print(conditions(device))
+    print(f"{'variant':<34} {'steps':>6} {'tokens':>11} {'s':>5}  bits per base by stage, last against order 5")
+    with TemporaryDirectory() as folder, one_rank(device):
+        for number, name in enumerate(args.only or VARIANTS):
+            own = [f"data.shards={args.shards}", f"run.url={folder}/{number}", "checkpoint.every_steps=1000000"]
+            print(f"{name:<34} {trained(load_recipe('quickstart', [*VARIANTS[name], *own]))}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
