@@ -85,7 +85,7 @@ def synthetic(folder: Path) -> Path:
 
 def prepare(fastas: list[Path], folder: Path) -> None:
     """Make a store and an all-train shard set of each FASTA; print their sizes and cost."""
-    print("\nStore and shards: stored bits per base; FASTA to store in its own process, its CPU time and peak memory")
+    print("\nStore and shards: stored bits a base; FASTA to store in its own process, its CPU time and peak memory")
     print(f"{'genome':>36} {'bases':>11} {'arrays':>7} {'JSON':>6} {'shards':>7} {'Mb/s/core':>10} {'MiB':>5}")
     for fasta in fastas:
         out = folder / fasta.stem
@@ -116,7 +116,7 @@ def made_up(folder: Path, contigs: int, bases: int) -> None:
     made = encoded(fasta, store)
     opened, rate = best(lambda: GenomeStore.open(str(store)), rounds=3), made["bases"] / made["seconds"]
     print(
-        f"{contigs:,} random contigs of {bases:,} bases: {8 * made['array_bytes'] / made['bases']:.3f} stored bits per "
+        f"{contigs:,} random contigs of {bases:,} bases: {8 * made['array_bytes'] / made['bases']:.3f} stored bits a "
         f"base, opened in {1e3 * opened:.0f} ms, made at {rate / 1e6:.0f} Mb/s per core in {made['peak'] / 2**20:.0f} "
         f"MiB: 3.1 Gb in {HG38_BASES / rate:.0f} s",
         flush=True,

@@ -109,7 +109,8 @@ def progress(total: float | None, what: str, unit: str) -> Iterator[Advance]:
     """Show how much of `total` (in `unit`, None when unknown) of the operation `what` is done.
 
     Yields a function to call with the units done since the last call. The amount is shown from the beginning on a
-    terminal; in a log, an operation that ends within a few seconds prints nothing.
+    terminal; in a log, a line every few seconds has it with the time taken and the time left, and an operation that
+    ends sooner prints nothing.
     """
     done, started = 0.0, time.monotonic()
     with Progress() as display:
@@ -117,8 +118,9 @@ def progress(total: float | None, what: str, unit: str) -> Iterator[Advance]:
         def advance(units: float) -> None:
             nonlocal done
             done += units
-            amount = f"{what}: {_amount(done, total, unit)}"
-            display.update(done, total, amount, f"{amount}, {time.monotonic() - started:.0f} s")
+            amount, taken = f"{what}: {_amount(done, total, unit)}", time.monotonic() - started
+            left = f", {taken * (total / done - 1):.0f} s left" if total and 0 < done <= total else ""
+            display.update(done, total, amount, f"{amount}, {taken:.0f} s{left}")
 
         advance(0)
         yield advance

@@ -67,7 +67,7 @@ def heed(config: RunConfig, has: Hardware, done_steps: int, say: Callable[[str],
     hours = expected_hours(config, has.gpu, has.device, done_steps)
     lines = [*_passes(config), *_bf16(config, has), *_memory(config, has)]
     if hours is not None:
-        lines.append(f"about {shown_time(hours)} to go, by a few steps timed here or kept figures of this device")
+        lines.append(f"about {shown_time(hours)} to go, by a few steps timed here or what 'hdna plan' expects")
     if lines:
         say("before the start:\n" + "\n".join(f"  {line}" for line in lines))
     if hours is not None and hours > LONG_H and not agree(f"{config.run.url}: about {shown_time(hours)}. Start?"):

@@ -10,6 +10,7 @@ from hdna.data.curriculum import Curriculum, StagePlan
 from hdna.data.step_flops import step_flops
 from hdna.devices import Device
 from hdna.run.events import Event, Report, StepDone
+from hdna_cluster.plan import estimate
 from hdna_cluster.session import is_submitted_job
 
 _CERTAINLY_SHORT = {False: 4e14, True: 1e16}
@@ -21,16 +22,14 @@ _UNCOUNTED, _COUNTED = 3, 8
 def expected_hours(config: RunConfig, gpu: bool, device: Device | None, done_steps: int = 0) -> float | None:
     """Hours that are left before the run starts; None: unknown, or certainly less than a day.
 
-    By kept figures of the device; else by a few steps in a process of their own, if the workers are on this machine.
+    As `hdna plan` expects of the device; else by a few steps in a process of their own, if the workers are on this
+    machine.
     """
     flops = _flops_left(config, done_steps)
     if flops < _CERTAINLY_SHORT[gpu]:
         return None
-    from hdna.benchmark.pace import KEPT
-
-    kept = KEPT.get(device.torch_name or "", {}) if device else {}
-    if rate := kept.get(config.model.d_model):
-        return flops / rate / config.parallel.workers / 3600
+    if device and (seconds := _planned_seconds(config, device, done_steps)) is not None:
+        return seconds / 3600
     if is_submitted_job() or os.environ.get("RAY_ADDRESS"):
         return None
     rate = _timed_apart(config, gpu)
@@ -74,10 +73,25 @@ def shown_time(hours: float) -> str:
     return f"{hours:,.1f} h" if hours <= 48 else f"{hours:,.0f} h ({hours / 24:,.1f} days)"
 
 
+def _planned_seconds(config: RunConfig, device: Device, done_steps: int) -> float | None:
+    """Of the steps that are left, by measurements; None: there are none of some stage."""
+    seconds = 0.0
+    for stage in Curriculum.of(config).stages:
+        if steps := _steps_left(stage, done_steps):
+            expected = estimate(config, stage, device).expected_step
+            if expected is None:
+                return None
+            seconds += steps * expected
+    return seconds
+
+
+def _steps_left(stage: StagePlan, done_steps: int) -> int:
+    return max(0, stage.end_step - max(stage.first_step, done_steps))
+
+
 def _flops_left(config: RunConfig, done_steps: int) -> float:
     """Model FLOPs of the steps that are left, on all workers."""
-    stages = Curriculum.of(config).stages
-    return sum(max(0, s.end_step - max(s.first_step, done_steps)) * _step_flops(config, s) for s in stages)
+    return sum(_steps_left(stage, done_steps) * _step_flops(config, stage) for stage in Curriculum.of(config).stages)
 
 
 def _step_flops(config: RunConfig, stage: StagePlan) -> float:

@@ -6,6 +6,7 @@ Closed forms only: nothing is built, no device is queried.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from hdna.benchmark.measured import expected_seconds
 from hdna.config import RunConfig, Stage
 from hdna.config.slices import MIN_SLICE, divisors
 from hdna.data.curriculum import Curriculum, StagePlan
@@ -14,7 +15,6 @@ from hdna.data.step_memory import micro_step_shape
 from hdna.devices import Device
 from hdna.model.memory import saved_bytes, state_bytes, working_bytes
 from hdna.parallel.traffic import Slice, Traffic, busiest
-from hdna_cluster.measured import expected_seconds
 from hdna_cluster.scale_bucket import shards_per_step
 from hdna_cluster.step_time import LowerBounds, lower_bounds
 
@@ -117,14 +117,13 @@ def estimate(config: RunConfig, stage: StagePlan, device: Device) -> StageEstima
     bytes_sent = sent[parallel.long_conv].bytes_sent * model.n_layer
     bounds = lower_bounds(config, stage, shape, accumulation, bytes_sent, device)
     flops = step_flops(config, stage, data_ranks)
-    bound = bounds.seconds if bounds else None
     return StageEstimate(
         stage=stage,
         data_ranks=data_ranks,
         accumulation=accumulation,
         step_flops=flops,
         bounds=bounds,
-        expected_step=expected_seconds(config, shape, stage.context_length, flops, bound, device),
+        expected_step=expected_seconds(config, shape, stage.context_length, accumulation, flops, device),
         sent=sent,
         saved=saved,
         working=working,

@@ -44,8 +44,8 @@ class StoreSummary:
     """Bases of the segments that an interrupted run had finished."""
 
     @property
-    def stored_bits_per_base(self) -> float:
-        """Bits of array chunks per base."""
+    def stored_bits(self) -> float:
+        """Of array chunks, for each base; "bits per base" is a loss."""
         return 8 * self.array_bytes / self.bases
 
 

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from multiprocessing.sharedctypes import Synchronized
 from typing import ParamSpec, Protocol, TypeVar
 
 from hdna.storage.staging import InterruptedWorkError
+from hdna_prep.work_done import shared_count, use_count
 
 MAX_WORKERS = 8
 """A single FASTA reader cannot keep more busy."""
@@ -95,7 +97,7 @@ def processes(workers: int) -> Iterator[Pool]:
         return
     # A forked child would inherit locks of unknown state from numpy's and the storage library's threads.
     spawn = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin_worker)
+    executor = ProcessPoolExecutor(workers, spawn, _begin_worker, (shared_count(),))
     try:
         yield _Processes(executor, workers)
     finally:
@@ -108,8 +110,9 @@ def processors() -> int:
     return min(usable, MAX_WORKERS)
 
 
-def _begin_worker() -> None:
-    """Leave interrupts to the parent; exit if the parent is killed and so cannot stop us."""
+def _begin_worker(count: "Synchronized[int]") -> None:
+    """Count with the parent; leave interrupts to it; exit if it is killed and so cannot stop us."""
+    use_count(count)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None

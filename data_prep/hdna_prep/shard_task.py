@@ -11,6 +11,7 @@ from hdna.genome.packing import Bytes, Flags
 from hdna.genome.shard import ShardEntry
 from hdna.genome.shard_layout import COUNTED, SplitTotals
 from hdna.storage.manifest import describe_file
+from hdna_prep import work_done
 from hdna_prep.shard_file import shard_file
 from hdna_prep.store_ref import StoreRef, opened
 from hdna_prep.windows import Window
@@ -46,18 +47,21 @@ class Tally:
 def write_shard(path: Path, windows: Sequence[Window], stores: Mapping[str, StoreRef]) -> tuple[ShardEntry, Tally]:
     """Read a shard's windows in genome order (each chunk of a store once), and write them in their own.
 
-    Raises InputError when a store has been replaced since the windows were chosen.
+    Half of a window's bases count as done when they are read, the others when they are written. Raises InputError when
+    a store has been replaced since the windows were chosen.
     """
     arrays: dict[int, tuple[Bytes, Flags]] = {}
     for window in sorted(windows, key=lambda w: w.number):
         store = opened(*stores[window.assembly])
         arrays[window.number] = store.read(window.interval), store.read_mask(window.interval)
+        work_done.add(window.distinct // 2)
     tally = Tally()
     with shard_file(path) as shard:
         for window in windows:
             tokens, mask = arrays.pop(window.number)
             shard.add(window, tokens, mask)
             tally.add(tokens[: window.distinct], mask[: window.distinct])
+            work_done.add(window.distinct - window.distinct // 2)
     entry = describe_file(path)
     bases = sum(window.distinct for window in windows)
     return ShardEntry(path.name, entry.bytes, entry.sha256, windows[0].split, bases, shard.samples), tally

@@ -27,7 +27,7 @@ from hdna.genome.shard_set import (
     shard_set,
 )
 from hdna.genome.store import GenomeStore
-from hdna.progress import Advance, progress
+from hdna.progress import progress
 from hdna.storage.manifest import FileEntry, describe_file, manifest_bytes, parse_manifest
 from hdna.storage.staging import publish, staging
 from hdna_prep.pool import InThisProcess, Pool, in_order
@@ -36,6 +36,7 @@ from hdna_prep.shard_task import Tally, write_shard
 from hdna_prep.splits import Stores, Stretch, read_bed, split_by_contig, split_by_hash, split_by_similarity
 from hdna_prep.store_ref import StoreRef
 from hdna_prep.windows import DROP_RULE, Window, cut, keep_known
+from hdna_prep.work_done import followed
 
 DEFAULT_WINDOW = 1 << 20
 RULES = ("hash", "contig", "similarity")
@@ -73,9 +74,9 @@ def write_shards(
     with staging(out, FORMAT.noun) as folder:
         stores = open_stores(store_urls)
         plan = _plan(_stretches(stores, bed, rule, window, pool), stores, window)
-        with progress(sum(w.distinct for w in plan.windows), "writing shards", "bases") as advance:
+        with progress(sum(w.distinct for w in plan.windows), "writing shards", "bases") as advance, followed(advance):
             index = SetIndex(folder) if len(plan.windows) > _MAX_WINDOWS_IN_MANIFEST else None
-            shards, totals = _write(plan.windows, stores, folder, index, pool or InThisProcess(), advance)
+            shards, totals = _write(plan.windows, stores, folder, index, pool or InThisProcess())
         provenance = _provenance(store_urls, stores, bed, rule, window, plan.dropped)
         body = manifest_body(window, shards, totals, provenance)
         files = {shard.url: FileEntry(shard.bytes, shard.sha256) for shard in shards} | (index.files if index else {})
@@ -121,7 +122,7 @@ def _plan(stretches: list[Stretch], stores: Stores, window: int) -> _Plan:
 
 
 def _write(
-    windows: Sequence[Window], stores: Stores, folder: Path, index: SetIndex | None, pool: Pool, advance: Advance
+    windows: Sequence[Window], stores: Stores, folder: Path, index: SetIndex | None, pool: Pool
 ) -> tuple[list[ShardEntry | IndexedShard], dict[str, SplitTotals]]:
     """Write every shard, and the index if there is one; each shard depends on its windows alone, whoever writes it."""
     started = (
@@ -134,7 +135,6 @@ def _write(
     for shard, tally in in_order(pool, started):
         shards.append(index.add(shard) if index else shard)
         tallies[shard.split].merge(tally)
-        advance(shard.bases)
     if index:
         index.close()
     return shards, {split: tally.totals() for split, tally in tallies.items()}

@@ -1,4 +1,4 @@
-"""How fast a device trains: timed on a few real steps, or known from a kept measurement."""
+"""How fast this machine trains: timed on a few real steps."""
 
 import statistics
 
@@ -11,10 +11,6 @@ from hdna.model import HyenaDNA, weighted_nats
 from hdna.model.flops import train_flops_per_token
 
 _TIMED = 3
-
-KEPT = {"NVIDIA H200": {128: 11.8e12, 256: 27.1e12}}
-"""Model FLOP/s in bf16 by torch's name of the device and d_model: the slowest of each width, at a context of 2^20, in
-bench/results/nvidia-h200/steps.json. Shorter contexts are up to 1.7 times as fast."""
 
 
 def measured_flops(model: ModelConfig, context_length: int, samples: int, bf16: bool, device: torch.device) -> float:

@@ -1,10 +1,11 @@
 """`hdna checkpoints`: list, verify and prune a run's checkpoints."""
 
-from typing import TYPE_CHECKING, Annotated
+import json
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hdna.cli.arguments import RunUrl
+from hdna.cli.arguments import Json, RunUrl
 
 if TYPE_CHECKING:
     from hdna.checkpoint import CheckpointRef
@@ -18,26 +19,38 @@ app = typer.Typer(
 
 
 @app.command("list")
-def list_(url: RunUrl) -> None:
+def list_(url: RunUrl, as_json: Json = False) -> None:
     """List a run's committed checkpoints.
+
+    Exit status 1 if one is damaged.
 
     \b
     Example:
       hdna checkpoints list runs/quickstart
+      hdna checkpoints list s3://bucket/run --json
     """  # noqa: D301  (\b keeps the example on its own line)
+    found = [_about(ref) for ref in _checkpoints(url)]
+    typer.echo(json.dumps(found, indent=1) if as_json else "\n".join(map(_line, found)))
+    if any(one["damage"] for one in found):
+        raise typer.Exit(1)
+
+
+def _about(ref: "CheckpointRef") -> dict[str, Any]:
+    """`damage` says why its state.json cannot be read; then tokens and stage are unknown, null."""
     from hdna.checkpoint import read_state
     from hdna.errors import InputError
 
-    damaged = 0
-    for ref in _checkpoints(url):
-        try:
-            state = read_state(ref.url)
-            typer.echo(f"{ref.url}  step {ref.step:,}, {state.tokens:,} tokens, stage {state.stage}")
-        except InputError as error:
-            damaged += 1
-            typer.echo(f"{ref.url}  damaged: {error}")
-    if damaged:
-        raise typer.Exit(1)
+    try:
+        state = read_state(ref.url)
+    except InputError as error:
+        return {"checkpoint": ref.url, "step": ref.step, "tokens": None, "stage": None, "damage": str(error)}
+    return {"checkpoint": ref.url, "step": ref.step, "tokens": state.tokens, "stage": state.stage, "damage": None}
+
+
+def _line(found: dict[str, Any]) -> str:
+    if found["damage"]:
+        return f"{found['checkpoint']}  damaged: {found['damage']}"
+    return f"{found['checkpoint']}  step {found['step']:,}, {found['tokens']:,} tokens, stage {found['stage']}"
 
 
 @app.command()

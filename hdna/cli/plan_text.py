@@ -52,7 +52,7 @@ def _work(made: "Plan") -> str:
 
 def _time(made: "Plan") -> str:
     """Lower bounds on time, and what measurements let expect."""
-    from hdna_cluster.measured import SOURCES
+    from hdna.benchmark.measured import SOURCES
 
     rows = [["stage", "s/step >=", "limit", "s/step expected", "stage >=", "stage expected"]]
     rows += [[str(s.stage.index), *_times(s)] for s in made.stages]

@@ -95,7 +95,7 @@ def genome(
     with _pool(backend, workers) as pool:
         made = encode_genome(fastas, out, assembly, pool, accession)
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in made.counts.items())
-    size = f"{_size(made.array_bytes)}, {made.stored_bits_per_base:.3f} stored bits per base"
+    size = f"{_size(made.array_bytes)}, {made.stored_bits:.3f} stored bits a base"
     name = f"{made.assembly} ({accession})" if accession else made.assembly
     text = f"{out}: {name}, {made.contigs:,} contigs, {made.bases:,} bases ({kinds}), {size}"
     if made.reused_bases:
@@ -154,7 +154,7 @@ def shards(
     size = sum(shard.bytes for shard in made.shards)
     bases = sum(shard.bases for shard in made.shards)
     dropped = made.provenance.dropped.windows
-    text = f"{out}: {len(made.shards)} shards, {_size(size)}, {8 * size / bases:.2f} stored bits per base"
+    text = f"{out}: {len(made.shards)} shards, {_size(size)}, {8 * size / bases:.2f} stored bits a base"
     _close(f"{text}; windows: {parts}; dropped {dropped:,}", started)
 
 
@@ -167,8 +167,8 @@ def verify(
 ) -> None:
     """Check checksums, counts, and that splits are disjoint.
 
-    A line for each problem; exit status 1 if there is any. Identical windows in two splits are only a warning: genomes
-    contain repeats.
+    A line for each problem; exit status 1 if there is any. Identical windows in two splits are only a warning, on
+    stderr: genomes contain repeats.
 
     \b
     Example:
@@ -178,7 +178,7 @@ def verify(
     from hdna_prep.verify import verify as problems_of
 
     started = time.monotonic()
-    problems = problems_of(url, lambda text: typer.echo(f"warning: {text}"), store or [])
+    problems = problems_of(url, lambda text: typer.echo(f"warning: {text}", err=True), store or [])
     for problem in problems:
         typer.echo(problem)
     if problems:

@@ -11,6 +11,7 @@ from hdna.data.order import Crop
 from hdna.data.stream import WindowReader
 from hdna.evaluate.scored_sets import ScoredSet
 from hdna.genome import alphabet
+from hdna.progress import Advance
 
 ORDER = 5
 MAX_TRAIN_BASES = 100_000_000
@@ -49,11 +50,18 @@ class SetBaselines:
 
 
 def baselines(
-    train: WindowReader, valid: WindowReader, train_sets: Sequence[ScoredSet], valid_sets: Sequence[ScoredSet]
+    train: WindowReader,
+    valid: WindowReader,
+    train_sets: Sequence[ScoredSet],
+    valid_sets: Sequence[ScoredSet],
+    advance: Advance = lambda bases: None,
 ) -> Baselines | None:
-    """Count on the train windows, score on the valid ones; None if either split has nothing to count."""
-    counted = [_counts(train, own) for own in train_sets]
-    scored = {own.name: counts for own in valid_sets if (counts := _counts(valid, own)).any()}
+    """Count on the train windows, score on the valid ones; None if either split has nothing to count.
+
+    `advance` is told the bases of each window that is read, `bases_read` in all.
+    """
+    counted = [_counts(train, own, advance) for own in train_sets]
+    scored = {own.name: counts for own in valid_sets if (counts := _counts(valid, own, advance)).any()}
     if not any(counts.any() for counts in counted) or not scored:
         return None
     train_counts, valid_counts = np.sum(counted, axis=0), np.sum(list(scored.values()), axis=0)
@@ -71,11 +79,17 @@ def _set_baselines(counts: Counts, table: Counts) -> SetBaselines:
     return SetBaselines(_bits(composition, composition), _bits(composition, table.sum(axis=0)), _bits(counts, table))
 
 
-def _counts(reader: WindowReader, own: ScoredSet) -> Counts:
+def bases_read(reader: WindowReader, sets: Sequence[ScoredSet]) -> int:
+    """Bases of a split that `baselines` reads; they are counted if they and those before them are A, C, G or T."""
+    return sum(bases for own in sets for _, bases in _windows(reader, own))
+
+
+def _counts(reader: WindowReader, own: ScoredSet, advance: Advance) -> Counts:
     """(4^ORDER, 4): how often each base follows each context in a set's windows."""
     counts = np.zeros(4 ** (ORDER + 1))
-    for tokens in _windows(reader, own):
-        counts += np.bincount(_kmers(tokens), minlength=len(counts))
+    for window, bases in _windows(reader, own):
+        counts += np.bincount(_kmers(reader.read(Crop(window, 0, "+"), bases)[0]), minlength=len(counts))
+        advance(bases)
     return counts.reshape(-1, 4)
 
 
@@ -86,15 +100,15 @@ def _bits(counts: Counts, model: Counts) -> float:
     return float((counts * bits)[seen].sum() / counts.sum())
 
 
-def _windows(reader: WindowReader, own: ScoredSet) -> Iterator[npt.NDArray[np.uint8]]:
-    """Tokens of a set's whole windows, from the first on, up to its bases."""
+def _windows(reader: WindowReader, own: ScoredSet) -> Iterator[tuple[int, int]]:
+    """Numbers of a set's windows, from the first on, and how many bases of each are read, up to the set's."""
     given = 0
     for window in own.windows.tolist():
         if given >= own.bases:
             return
         bases = min(reader.bases(window), own.bases - given)
         given += bases
-        yield reader.read(Crop(window, 0, "+"), bases)[0]
+        yield window, bases
 
 
 def _kmers(tokens: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from hdna.benchmark.measured import LAUNCH_S
 from hdna.config import (
     CheckpointConfig,
     DataConfig,
@@ -18,10 +19,10 @@ from hdna.config.slices import divisors
 from hdna.data.curriculum import Curriculum
 from hdna.errors import InputError
 from hdna.init.genomes import Genome
-from hdna.init.machine import Machine, refuse_unknown_speed
+from hdna.init.machine import LONGEST, Machine, refuse_unknown_speed
 from hdna.init.schedule import MAX_PASSES, Schedule, default_tokens, power_below, schedule, window_of
 from hdna.model.flops import parameter_count, train_flops_per_token
-from hdna_cluster.plan import Plan, estimate, plan
+from hdna_cluster.plan import Plan, StageEstimate, estimate, plan
 
 MIN_BASES = 10_000
 TRAIN_SHARE = 0.8
@@ -34,8 +35,6 @@ TOKENS_PER_PARAMETER = 20
 """Hoffmann and others, arXiv 2203.15556; the published HyenaDNA models saw hundreds to thousands."""
 EVALUATIONS = 10
 _SMALL_BATCH = 1 << 15
-_LAUNCH_S = 0.02
-"""That a micro step takes on a GPU, however small: 8 x 1,024 tokens in bench/results/nvidia-h200/model_step.json."""
 _MICRO_TOKENS = {False: 1 << 13, True: 1 << 18}
 """Of a micro-batch on a CPU, whose cache it should fit, and on a GPU, of which CUDA graphs take no more."""
 
@@ -53,7 +52,7 @@ class Size:
 
 
 SIZES = (
-    Size("medium_160k", 256, 8, 1 << 17),
+    Size("medium_160k", 256, 8, LONGEST),
     Size("small_32k", 256, 4, 1 << 15),
     Size("tiny_16k", 128, 2, 1 << 14),
 )
@@ -207,13 +206,19 @@ def _fitted(config: RunConfig, number: int, machine: Machine) -> Stage | None:
 
 
 def _stage_hours(planned: Plan, machine: Machine) -> list[float] | None:
-    """At the model FLOP/s that the machine has shown, and on a GPU no faster than its kernels can be launched."""
-    flops = machine.flops.get(planned.config.model.d_model)
+    """By what the machine has shown, or else by what the plan expects of its kind; None: unknown."""
+    d_model = planned.config.model.d_model
+    steps = [_timed(stage, d_model, machine) if machine.timed else stage.expected_step for stage in planned.stages]
+    known = [seconds for seconds in steps if seconds is not None]
+    if len(known) < len(steps):
+        return None
+    return [stage.steps * seconds / TRAINING_SHARE / 3600 for stage, seconds in zip(planned.stages, known, strict=True)]
+
+
+def _timed(stage: StageEstimate, d_model: int, machine: Machine) -> float | None:
+    """Seconds of a step at the model FLOP/s of this machine, on a GPU no faster than its kernels can be launched."""
+    flops = machine.flops.get(d_model)
     if flops is None:
         return None
-    hours = []
-    for stage in planned.stages:
-        launches = stage.accumulation * _LAUNCH_S if machine.device.is_gpu else 0.0
-        seconds = max(stage.step_flops / (flops * machine.workers), launches)
-        hours.append(stage.steps * seconds / TRAINING_SHARE / 3600)
-    return hours
+    launches = stage.accumulation * LAUNCH_S if machine.device.is_gpu else 0.0
+    return max(stage.step_flops / (flops * machine.workers), launches)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from hdna.benchmark.pace import KEPT, measured_flops
+from hdna.benchmark.measured import rate
+from hdna.benchmark.pace import measured_flops
 from hdna.config import ModelConfig
 from hdna.devices import DEVICES, Device, cpu_share, device_called
 from hdna.errors import InputError
@@ -15,6 +16,8 @@ TIMED = (ModelConfig(d_model=128, n_layer=2, l_max=1024), ModelConfig(d_model=25
 """The widths of the published sizes. Layers change a step's time, not the speed."""
 _CONTEXT = 1024
 _SAMPLES = {"cpu": 4, "cuda": 64}
+LONGEST = 1 << 17
+"""Context that is chosen for any size."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Machine:
     """Model FLOP/s of a worker by d_model; empty: nobody has measured it."""
     source: str = "nobody has measured this device"
     """Where these are from."""
+    timed: bool = True
+    """Whether from this machine; else they are those of the longest context in `hdna.benchmark.measured`."""
 
 
 def this_machine(workers: int | None = None) -> Machine:
@@ -50,10 +55,10 @@ def this_machine(workers: int | None = None) -> Machine:
 def known_machine(kind: str, workers: int | None = None) -> Machine:
     """Devices of a kind in hdna.devices, wherever they are, all of which have bfloat16."""
     device = DEVICES[kind]
-    kept = KEPT.get(device.torch_name or "", {})
-    return Machine(
-        device, workers or 1, bf16=True, flops=kept, source="kept in bench/results" if kept else Machine.source
-    )
+    rates = {model.d_model: rate(device, "bf16", model.d_model, LONGEST) for model in TIMED}
+    flops = {width: found for width, found in rates.items() if found}
+    source = "as 'hdna plan' expects it, by measurements of that device" if flops else Machine.source
+    return Machine(device, workers or 1, bf16=True, flops=flops, source=source, timed=False)
 
 
 def refuse_unknown_speed(machine: Machine) -> None:

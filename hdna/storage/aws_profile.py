@@ -43,7 +43,7 @@ def profile_settings() -> dict[str, str]:
     if requested and not set(_SOURCES) & set(settings):
         raise InputError(
             f"AWS_PROFILE={requested}: this profile contains no keys, nor a way to them that hdna knows: put keys into "
-            f"the environment with 'eval \"$(aws configure export-credentials --format env)\"'"
+            f"the environment with 'eval \"$(aws configure export-credentials --profile {requested} --format env)\"'"
         )
     return settings
 

@@ -22,7 +22,7 @@ from hdna.data.stream import WindowReader, prefetched
 from hdna.devices import describe_device, device_called
 from hdna.errors import InputError
 from hdna.evaluate.bits import SetScore, total_of
-from hdna.evaluate.markov import MAX_TRAIN_BASES, baselines
+from hdna.evaluate.markov import MAX_TRAIN_BASES
 from hdna.evaluate.scored_sets import scored_sets
 from hdna.genome.shard_set import ShardSet, load_shard_set
 from hdna.model import HyenaDNA
@@ -43,7 +43,7 @@ from hdna.train.banner import environment, start_block
 from hdna.train.engine import Engine, apex_is_nvidia, use_apex_layer_norm
 from hdna.train.optim import learning_rate
 from hdna.train.saver import Saver
-from hdna.train.scoring import keep_source_score, keep_test_score, score_at, with_scores
+from hdna.train.scoring import keep_baselines, keep_source_score, keep_test_score, score_at, with_scores
 from hdna.train.source import described, load_source
 from hdna.train.step import StepResult, optimizer_step, share_of_step
 
@@ -294,11 +294,8 @@ class _Training:
         source = self._source or (read_json(url, ENVIRONMENT).get(WEIGHTS_FROM) if begun else None)
         write_json(url, ENVIRONMENT, environment(device) | ({WEIGHTS_FROM: source} if source else {}))
         if not read_json(url, BASELINES):
-            self.report(Doing("counting the simple models"))
             train_sets = scored_sets(shard_sets, "train", MAX_TRAIN_BASES, self.config.data.weights)
-            found = baselines(self.train_windows, self.valid_windows, train_sets, self._scored["valid"])
-            if found:
-                write_json(url, BASELINES, found.to_json())
+            keep_baselines(url, self.train_windows, self.valid_windows, train_sets, self._scored["valid"], self.report)
 
 
 def _meshes(config: RunConfig) -> dict[int, Mesh]:

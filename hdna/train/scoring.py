@@ -10,6 +10,7 @@ import torch
 from hdna.data.curriculum import StagePlan
 from hdna.data.stream import WindowReader
 from hdna.evaluate.bits import Score, SetScore, score, total_of
+from hdna.evaluate.markov import baselines, bases_read
 from hdna.evaluate.scored_sets import ScoredSet
 from hdna.model.filter_cache import MicroStep
 from hdna.model.micro_batch import MicroBatch
@@ -42,6 +43,23 @@ def score_at(
         found = score(nats, windows, scored, plan.context_length, plan.micro_batch_size, mesh)
     engine.train_mode(True)
     return found
+
+
+def keep_baselines(
+    run_url: str,
+    train: WindowReader,
+    valid: WindowReader,
+    train_sets: Sequence[ScoredSet],
+    valid_sets: Sequence[ScoredSet],
+    report: Report,
+) -> None:
+    """Write baselines.json, unless a split has nothing to count; `report` is told every few seconds how far it is."""
+    what, total = "counting the simple models", bases_read(train, train_sets) + bases_read(valid, valid_sets)
+    report(Doing(f"{what}: {total:,} bases"))
+    with told_progress(lambda text: report(Doing(text)), total, what, "bases") as advance:
+        found = baselines(train, valid, train_sets, valid_sets, advance)
+    if found:
+        write_json(run_url, BASELINES, found.to_json())
 
 
 def with_scores(record: StepRecord, scores: list[tuple[int, list[SetScore]]]) -> StepRecord:

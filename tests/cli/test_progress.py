@@ -2,6 +2,7 @@
 
 import io
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -102,6 +103,29 @@ def test_an_amount_is_shown_before_any_of_it_is_done(terminal: io.StringIO) -> N
     with progress(3_100_000_000, "writing shards", "bases"):
         pass
     assert "writing shards: 0 of 3,100,000,000 bases (0 %)" in terminal.getvalue()
+
+
+def test_a_log_has_the_amount_the_time_taken_and_the_time_left(
+    shown: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line every five seconds; a quarter after ten seconds leaves thirty."""
+    now = [100.0]
+    monkeypatch.setattr(hdna.progress, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    with progress(400, "writing shards", "bases") as advance:
+        for seconds, units in ((10.0, 100), (1.0, 200), (9.0, 100)):
+            now[0] += seconds
+            advance(units)
+    assert shown.getvalue().splitlines() == [
+        "writing shards: 100 of 400 bases (25 %), 10 s, 30 s left",
+        "writing shards: 400 of 400 bases (100 %), 20 s, 0 s left",
+    ]
+
+
+def test_of_an_unknown_total_no_time_left_is_said(shown: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hdna.progress, "_SECONDS_BETWEEN_LINES", 0.0)
+    with progress(None, "reading", "bytes") as advance:
+        advance(7)
+    assert shown.getvalue().splitlines()[-1] == "reading: 7 bytes, 0 s"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from typer.testing import CliRunner
 import hdna_cluster.launch
 from hdna.cli import app
 from hdna.config import RunConfig, load_recipe
-from hdna.data.curriculum import Curriculum
 from hdna.devices import DEVICES
 from hdna.errors import InputError
 from hdna.genome.shard_set import load_shard_set
@@ -19,6 +18,7 @@ from hdna.run.step_record import StepRecord
 from hdna_cluster import cautions, expected_time
 from hdna_cluster.cautions import Hardware, hardware, heed
 from hdna_cluster.expected_time import FirstPace, expected_hours
+from hdna_cluster.plan import plan
 
 ROOMY = Hardware(False, memory_bytes=64 << 30)
 
@@ -96,20 +96,22 @@ def test_more_than_a_day_is_asked_about(
     assert len(questions) == asked
 
 
-def test_time_before_the_start_from_kept_figures(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps times FLOPs over eight H200s; a run of a minute is not timed, and a failed timing ends nothing."""
-    large = load_recipe("large_1m")
-    hours = expected_hours(large, True, DEVICES["h200"])
-    flops = sum(
-        (stage.end_step - stage.first_step) * expected_time._step_flops(large, stage)
-        for stage in Curriculum.of(large).stages
-    )
-    assert hours == pytest.approx(flops / 27.1e12 / 8 / 3600)
-    steps = Curriculum.of(large).steps
-    assert expected_hours(large, True, DEVICES["h200"], steps) is None
+def test_time_before_the_start_from_measurements(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `hdna plan` for H200s, by the steps that are left. What is not measured is timed, but no run of a minute."""
     monkeypatch.setattr(expected_time, "_timed_apart", lambda *rest: pytest.fail("timed"))
+    full = load_recipe("tiny_1k_d256", ["curriculum.4.until_tokens=1e12"])
+    *earlier, last = plan(full, DEVICES["h200"]).stages
+    assert last.expected_step is not None
+    for done in (0, last.stage.first_step + 1000):
+        before = 0.0 if done else sum(stage.expected_seconds or 0.0 for stage in earlier)
+        seconds = before + (last.stage.end_step - max(done, last.stage.first_step)) * last.expected_step
+        assert expected_hours(full, True, DEVICES["h200"], done) == pytest.approx(seconds / 3600)
+    assert expected_hours(full, True, DEVICES["h200"], last.stage.end_step) is None
     assert expected_hours(config, False, None) is None
     monkeypatch.setattr(expected_time, "_timed_apart", lambda *rest: 1e11)
+    large = load_recipe("large_1m")  # which shares samples between workers
+    flops = expected_time._flops_left(large, 0)
+    assert expected_hours(large, True, DEVICES["h200"]) == pytest.approx(flops / 1e11 / 8 / 3600)
     assert expected_hours(load_recipe("tiny_16k"), False, None) == pytest.approx(
         expected_time._flops_left(load_recipe("tiny_16k"), 0) / 1e11 / 3600
     )

@@ -1,11 +1,14 @@
 """What ended the workers: one line with the first cause, and advice that depends on whether it would happen again."""
 
+from types import SimpleNamespace
+
 import pytest
 from ray.exceptions import ActorDiedError, RayTaskError
 from ray.train import ControllerError, WorkerGroupError
 
 from hdna.errors import InputError, LeavingNodeError, LostWorkerError
 from hdna_cluster.failures import first_cause
+from hdna_cluster.session import logs_folder
 
 LOST = LostWorkerError("rank 0 of 2: another worker died")
 
@@ -62,3 +65,10 @@ def test_the_cause_is_found_inside_rays_exceptions() -> None:
     wrapped = RayTaskError("poll", "a traceback", KeyError("exp_avg")).as_instanceof_cause()
     assert "Ray's own part of the run failed: KeyError: 'exp_avg'" in line(ControllerError(wrapped))
     assert isinstance(first_cause(ActorDiedError(), "runs/x", "/logs"), LostWorkerError)
+
+
+def test_logs_are_where_this_ray_has_its_files() -> None:
+    """As with `ray start --temp-dir`, or RAY_TMPDIR: nothing of the path is hdna's own but its last part."""
+    context = SimpleNamespace(get_temp_dir=lambda: "/scratch/me", get_session_name=lambda: "session_7")
+    ray = SimpleNamespace(get_runtime_context=lambda: context)
+    assert logs_folder(ray) == "/scratch/me/session_7/logs/train"

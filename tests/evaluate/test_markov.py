@@ -6,29 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.spelled_windows import Windows
 
-from hdna.data.order import Crop
-from hdna.data.stream import Rows, WindowReader
-from hdna.evaluate.markov import ORDER, Baselines, baselines
+from hdna.evaluate.markov import ORDER, Baselines, baselines, bases_read
 from hdna.evaluate.scored_sets import ScoredSet
-from hdna.genome import alphabet
-
-
-class Windows(WindowReader):
-    """Windows given as strings of bases."""
-
-    def __init__(self, *windows: str) -> None:
-        self._windows = [np.array([getattr(alphabet, base) for base in window], dtype=np.uint8) for window in windows]
-
-    def __len__(self) -> int:
-        return len(self._windows)
-
-    def bases(self, window: int) -> int:
-        return len(self._windows[window])
-
-    def read(self, crop: Crop, bases: int) -> Rows:
-        assert crop.strand == "+" and crop.offset + bases <= self.bases(crop.window)
-        return self._windows[crop.window][crop.offset : crop.offset + bases], None
 
 
 def count(train: Windows, valid: Windows, max_valid_bases: int = 10**9) -> Baselines | None:
@@ -127,3 +108,13 @@ def test_scoring_stops_at_the_limit() -> None:
 )
 def test_nothing_to_count_gives_no_bars(train: Windows, valid: Windows) -> None:
     assert count(train, valid) is None
+
+
+def test_every_base_that_is_read_is_told() -> None:
+    """Of a set's windows up to its limit: the bases of an N, and those before the first whole word, too."""
+    train, valid = Windows("ACGTACGTACGT", "ACGNACGTAC"), Windows("ACGTACGTAC", "ACGTACGTAC", "TTTTTTTTTT")
+    trained, scored = ScoredSet("train", np.arange(2), 10**9), ScoredSet("valid", np.arange(3), 17)
+    told: list[float] = []
+    assert baselines(train, valid, [trained], [scored], told.append)
+    assert told == [12, 10, 10, 7]
+    assert bases_read(train, [trained]) + bases_read(valid, [scored]) == sum(told)

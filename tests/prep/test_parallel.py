@@ -4,8 +4,11 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +20,10 @@ from hdna.errors import InputError
 from hdna.genome import arrays
 from hdna.genome.packing import JoinedRuns, RunLengths
 from hdna.storage.staging import InterruptedWorkError
-from hdna_prep import segments, shards
+from hdna_prep import segments, shards, work_done
 from hdna_prep.encode import encode_genome
 from hdna_prep.pool import InThisProcess, P, T, in_order, processes
+from hdna_prep.shard_file import ShardFile
 from hdna_prep.shards import write_shards
 from hdna_prep.synthetic import write_genome
 from hdna_prep.verify import verify
@@ -117,6 +121,33 @@ def test_pieces_that_end_in_another_order_change_nothing(fasta: Path, tmp_path: 
     assert bytes_of(tmp_path / "one.zarr") == bytes_of(tmp_path / "other.zarr")
 
 
+def hear(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The amounts that the bar of `write_shards` is told, asked for often."""
+    told: list[float] = []
+    monkeypatch.setattr(shards, "progress", lambda total, what, unit: nullcontext(told.append))
+    monkeypatch.setattr(work_done, "_SECONDS", 0.001)
+    return told
+
+
+def test_the_bar_moves_while_the_first_shard_is_written(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each window that is written, the thread has time to tell of those before it."""
+    told, heard = hear(monkeypatch), list[float]()
+    add = ShardFile.add
+
+    def slowly(self: ShardFile, *window: Any) -> None:  # noqa: ANN401
+        time.sleep(0.02)
+        heard.append(sum(told))
+        add(self, *window)
+
+    monkeypatch.setattr(ShardFile, "add", slowly)
+    written = write_shards([str(made / "g.zarr")], str(tmp_path / "set"), window=2000)
+    first = heard[: len(written.shards[0].samples)]
+    assert 0 < first[0] < first[-1] < written.shards[0].bases
+    assert sum(told) == sum(shard.bases for shard in written.shards)
+
+
 @pytest.mark.parametrize("in_manifest", [0, shards._MAX_WINDOWS_IN_MANIFEST])
 def test_shards_of_1_2_and_3_workers_are_the_same_bytes(
     in_manifest: int, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -124,9 +155,12 @@ def test_shards_of_1_2_and_3_workers_are_the_same_bytes(
     """With and without an index."""
     monkeypatch.setattr(shards, "_SHARD_BASES", 15_000)
     monkeypatch.setattr(shards, "_MAX_WINDOWS_IN_MANIFEST", in_manifest)
+    told = hear(monkeypatch)
     for workers in (1, 2, 3):
+        told.clear()
         with processes(workers) as pool:
-            write_shards([str(made / "g.zarr")], str(tmp_path / str(workers)), window=2000, pool=pool)
+            written = write_shards([str(made / "g.zarr")], str(tmp_path / str(workers)), window=2000, pool=pool)
+        assert sum(told) == sum(shard.bases for shard in written.shards), "what the workers have done is told"
     one = bytes_of(tmp_path / "1")
     assert len(one) > 8 and ("lengths.npy" in one) == (in_manifest == 0)
     assert bytes_of(tmp_path / "2") == one

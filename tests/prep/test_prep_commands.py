@@ -21,12 +21,13 @@ def test_from_synthetic_fasta_to_verified_shards(tmp_path: Path) -> None:
     assert "50,000 bases in 2 contigs" in prep("synth", "--out", tmp_path / "g.fa.gz", "--bases", 50000, "--contigs", 2)
     made = prep("genome", tmp_path / "g.fa.gz", "--out", tmp_path / "g.zarr", "--assembly", "toy")
     assert "toy, 2 contigs, 50,000 bases" in made
-    assert "bits per base" in made
+    assert "stored bits a base" in made and "per base" not in made, "bits per base are a loss"
     prep("fasta", tmp_path / "g.zarr", "--out", tmp_path / "back.fa.gz")
     assert (tmp_path / "back.fa.gz").read_bytes() == (tmp_path / "g.fa.gz").read_bytes()
     (tmp_path / "splits.bed").write_text("chr1\t0\t25000\ttrain\nchr2\t0\t9000\tvalid\n")
     bed = ("--splits", tmp_path / "splits.bed")
     made = prep("shards", tmp_path / "g.zarr", "--out", tmp_path / "set", *bed, "--window", 4000)
+    assert "stored bits a base" in made and "per base" not in made
     assert "train 25,000 bases in 7, valid 9,000 bases in 3, test 0 bases in 0" in made
     assert "sound" in prep("verify", tmp_path / "set")
     assert "sound" in prep("verify", tmp_path / "g.zarr")
@@ -69,4 +70,4 @@ def test_progress_prints_plain_lines_in_a_log(
     with progress_module.progress(2000, "reading", "bases") as advance:
         advance(500)
         advance(1500)
-    assert "reading: 500 of 2,000 bases (25 %), 0 s\n" in capsys.readouterr().err
+    assert "reading: 500 of 2,000 bases (25 %), 0 s, 0 s left\n" in capsys.readouterr().err

@@ -120,8 +120,8 @@ def test_windows_repeated_in_another_split_are_a_warning(repeated: Path) -> None
     assert one.split("(")[1] != other.split("(")[1]
     result = CliRunner().invoke(app, ["verify", str(repeated)])
     assert result.exit_code == 0
-    assert "warning: " in result.output
-    assert "sound" in result.output
+    assert result.stdout.startswith(f"{repeated}: sound") and len(result.stdout.splitlines()) == 1
+    assert [line.partition(":")[0] for line in result.stderr.splitlines()] == ["warning", "warning"]
 
 
 def test_repeats_within_one_split_and_unique_windows_are_no_warning(made: Path, tmp_path: Path) -> None:

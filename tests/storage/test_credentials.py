@@ -57,7 +57,10 @@ def test_missing_credentials_are_reported_with_the_places_searched(home: Path, b
     ("text", "message"),
     [
         ("[default]\n", "AWS_PROFILE=lab: there is no such profile"),
-        ("[profile lab]\nregion = x\n", "AWS_PROFILE=lab: this profile contains no keys.*export-credentials"),
+        (
+            "[profile lab]\nregion = x\n",
+            "AWS_PROFILE=lab: this profile contains no keys.*credentials --profile lab --format env",
+        ),
         ("secret-line-without-section\n", "config: cannot be read as AWS settings"),
     ],
 )

@@ -1,14 +1,18 @@
 """Storage on a real S3 server: what it holds, and what it refuses."""
 
+import json
 import traceback
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from support.command_line import hdna
 from support.s3 import SECRET, use
 
 from hdna import storage
 from hdna.errors import InputError
+from hdna.run.status import RunStatus
 from hdna.storage import bucket as bucket_module
 
 CALLS: dict[str, Callable[[str], object]] = {
@@ -18,6 +22,7 @@ CALLS: dict[str, Callable[[str], object]] = {
     "write": lambda url: storage.write(url, b"x"),
     "write_if_absent": lambda url: storage.write_if_absent(url, b"x"),
     "listing": storage.list_objects,
+    "level": storage.list_level,
 }
 
 
@@ -33,6 +38,49 @@ def test_objects_are_written_read_listed_and_deleted(bucket: str) -> None:
     assert storage.list_objects(bucket) == {}
     with pytest.raises(FileNotFoundError):
         storage.read(url)
+
+
+def test_a_level_is_what_lies_right_below(bucket: str) -> None:
+    """No object of a deeper level, nor of a neighbour whose name begins alike."""
+    for name in ("a b", "run/recipe.yaml", "run/checkpoints/step-000001/part", "grid/lr+1%/deep/x", "runs2"):
+        storage.write(storage.join(bucket, name), b"x")
+    storage.write(f"{bucket}-neighbour/x", b"x")
+    levels = {
+        "": ({"a b", "runs2"}, {"run", "grid"}),
+        "run": ({"recipe.yaml"}, {"checkpoints"}),
+        "grid": (set(), {"lr+1%"}),
+        "grid/lr+1%": (set(), {"deep"}),
+        "nothing": (set(), set()),
+    }
+    for name, wanted in levels.items():
+        names, folders = storage.list_level(storage.join(bucket, name) if name else bucket)
+        assert (set(names), set(folders)) == wanted and len(names) == len(wanted[0]), name
+
+
+def test_the_runs_of_a_bucket_are_listed_by_their_state_alone(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`hdna runs s3://...`; what lies below a run, or in a shard set, is not listed."""
+    states = {"new": RunStatus(status="done", step=9, steps=9, tokens=72), "grid/low": RunStatus(status="stopped")}
+    for name, state in states.items():
+        storage.write(storage.join(bucket, name, "recipe.yaml"), b"never read")
+        storage.write(storage.join(bucket, name, "state.json"), json.dumps(asdict(state)).encode())
+        storage.write(storage.join(bucket, name, "checkpoints", "step-000001", "part"), b"x")
+    storage.write(storage.join(bucket, "set", "manifest.json"), b"{}")
+    storage.write(storage.join(bucket, "set", "run", "recipe.yaml"), b"")
+    listed: list[str] = []
+    one_level = storage.list_level
+
+    def heard(url: str) -> tuple[list[str], list[str]]:
+        listed.append(url)
+        return one_level(url)
+
+    monkeypatch.setattr(storage, "list_level", heard)
+    found = json.loads(hdna("runs", bucket, "--json"))
+    assert {run["run"]: run["status"] for run in found} == {
+        f"{bucket}/new": "done",
+        f"{bucket}/grid/low": "stopped",
+    }
+    assert sorted(listed) == [bucket, *(f"{bucket}/{name}" for name in ("grid", "grid/low", "new", "set"))]
+    assert hdna("runs", bucket).splitlines()[1].split()[-1] in states
 
 
 def test_a_large_file_goes_up_in_parts_and_comes_down_in_blocks(bucket: str, tmp_path: Path) -> None:
