@@ -13,6 +13,7 @@
 #   make gpu                        the first hour on a GPU: right, in memory, fast? JSON in bench/results
 #   make bench                      side-by-side measurements (see bench/)
 #   make export-check               an exported model opened by transformers, in an environment without hdna
+#   make notebook                   docs/notebooks executed anew, with their outputs, in place (minutes)
 #   make docs                       the documentation as a site, in site/; fails on a broken link
 #   make clean                      remove the environment and the output of `make train` and `make docs`
 
@@ -52,7 +53,7 @@ SECONDS := 60
 TIMES := 20
 
 .DELETE_ON_ERROR:
-.PHONY: train test test-fast check style types coverage fuzz fuzz-guided chaos gpu bench export-check docs clean
+.PHONY: train test test-fast check style types coverage fuzz fuzz-guided chaos gpu bench export-check notebook docs clean
 
 # At the end some evidence about the checkpoint, a minute's, and the report of it. A genome too small to give it is
 # no failure: the report says what is missing.
@@ -133,6 +134,9 @@ export-check: $(READY) $(OTHER_READY)
 	@rm -rf $(EXPORTED)
 	PYTHONPATH=tests $(BIN)/python tests/support/exported.py tests/golden/order2_d32.safetensors $(EXPORTED)
 	$(OTHER_VENV)/bin/python -I tests/interop/without_hdna.py $(EXPORTED)
+
+notebook: $(READY)
+	PYTHONPATH=tests:$$PYTHONPATH $(BIN)/python tests/support/notebooks.py docs/notebooks/*.ipynb
 
 docs: $(DOCS_READY)
 	$(BIN)/mkdocs build --strict

@@ -1,5 +1,6 @@
 """Progress of long operations, on stderr: a bar on a terminal, a line every few seconds in a job log."""
 
+import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +27,8 @@ class Progress:
     """An operation's progress in a line of text; a context manager."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True)
+        # Jupyter and some CI set FORCE_COLOR, of which rich makes a terminal: a bar in a log is a line for each frame.
+        self._console = Console(stderr=True, force_terminal=sys.stderr.isatty())
         self._bar = RichProgress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),

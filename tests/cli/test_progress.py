@@ -45,7 +45,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 def _console(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> io.StringIO:
     written = io.StringIO()
     console = Console(file=written, width=COLUMNS, force_terminal=terminal, force_interactive=terminal)
-    monkeypatch.setattr(hdna.progress, "Console", lambda stderr: console)
+    monkeypatch.setattr(hdna.progress, "Console", lambda **_: console)
     return written
 
 
@@ -142,3 +142,14 @@ def test_times_in_few_letters(seconds: float, text: str) -> None:
 )
 def test_large_numbers_in_few_letters(number: float, text: str) -> None:
     assert short(number) == text
+
+
+def test_a_wish_for_colors_makes_no_terminal_of_a_log(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in the cells of Jupyter."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with Progress() as display:
+        display.begin("loading", "loading ...")
+        display.update(1, 2, "loading", "half", keep=True)
+    assert capsys.readouterr().err == "loading ...\nhalf\n"
