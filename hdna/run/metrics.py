@@ -49,6 +49,7 @@ class Metrics:
 
         `fence`: keeps a worker group that another has replaced from writing over what that one uploads.
         `settings`: the recipe's, by dotted key, which TensorBoard and trackers compare runs by.
+        `trackers`: who follows metrics.jsonl, each by a thread of its own.
         """
         self._url, self._fence = run_url, fence
         self._best_effort = best_effort

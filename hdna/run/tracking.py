@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hdna.config.schema import Tracker
-from hdna.errors import InputError
+from hdna.errors import InputError, without_secrets
 from hdna.run.best_effort import BestEffort
 from hdna.run.files import TRACKED_AS, read_json, write_json
 from hdna.run.lease import Fence
@@ -148,7 +148,7 @@ class Feed:
         """Where the user finds the run, unless that is known."""
         if where != self._where:
             self._where = where
-            self._best_effort.report(f"{self._name}: {where}")
+            self._best_effort.report(without_secrets(f"{self._name}: {where}"))
 
     def _unsent(self) -> list[bytes]:
         """The next whole lines."""

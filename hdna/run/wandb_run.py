@@ -6,6 +6,7 @@ from typing import Any
 
 import wandb
 
+from hdna.run.provenance import code_commit
 from hdna.run.scalars import scalars
 from hdna.run.status import DONE
 from hdna.run.step_record import StepRecord
@@ -29,7 +30,7 @@ class WandbRun:
             name=run.name,
             resume="allow",
             dir=None if os.environ.get("WANDB_DIR") else str(run.folder),
-            config=_nested(run.settings),
+            config=_nested(run.settings) | {"commit": code_commit()},
             allow_val_change=True,
             reinit="create_new",
             # The worker's output is Ray's to keep. Nor does wandb hold up the end of the process for longer.
