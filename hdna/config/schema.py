@@ -6,6 +6,8 @@ from typing import Literal
 Part = Literal["embedding", "filter", "hyena", "mlp", "norm"]
 """A part of the model that can be frozen: the embedding with the head tied to it, the implicit filters, the rest of the
 Hyena operators, the MLPs, the norms."""
+Tracker = Literal["wandb", "mlflow"]
+"""A service that keeps the curves of runs: Weights & Biases, MLflow."""
 LOWEST = "lowest"
 """Metadata of a number that may be written as a range, {min: 2, max: 8}: the key that its lower end is for."""
 
@@ -24,6 +26,11 @@ class RunSection:
     init_from: str | None = None
     """Run, checkpoint or import (`hdna import`) whose weights a new run begins with; moments, data and schedule are
     new."""
+    trackers: list[Tracker] = field(default_factory=list)
+    """Services that get the run's curves too: wandb, mlflow; their own environment variables say where and as whom."""
+    project: str | None = None
+    """The trackers' project (W&B) or experiment (MLflow); null: that of WANDB_PROJECT or MLFLOW_EXPERIMENT_NAME, or
+    else hdna."""
 
 
 @dataclass(frozen=True)

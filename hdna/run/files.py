@@ -3,7 +3,8 @@
 recipe.yaml       as resolved               state.json         where it is, and whether its driver lives
 metrics.jsonl     one line per step         baselines.json     simple models on the valid split
 environment.json  versions and hardware     test.json          score of the test split, at the end
-checkpoints/  tensorboard/  report/
+tracked_as.json   its id in trackers
+checkpoints/  tensorboard/  report/  wandb/
 """
 
 import json
@@ -20,6 +21,7 @@ STATE = "state.json"
 BASELINES = "baselines.json"
 ENVIRONMENT = "environment.json"
 TEST = "test.json"
+TRACKED_AS = "tracked_as.json"
 WEIGHTS_FROM = "weights from"
 """The entry of ENVIRONMENT about the weights that the run began from, if it began from any."""
 

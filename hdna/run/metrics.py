@@ -1,20 +1,23 @@
-"""A run's metrics during training: metrics.jsonl, TensorBoard events, and their copies in a bucket."""
+"""A run's metrics during training: metrics.jsonl, TensorBoard events, trackers, and copies in a bucket."""
 
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from hdna import storage
+from hdna.config.schema import Tracker
 from hdna.run.best_effort import BestEffort
 from hdna.run.board import Board
-from hdna.run.files import METRICS, read_metrics_lines
+from hdna.run.files import METRICS, TRACKED_AS, read_metrics_lines
 from hdna.run.lease import Fence
 from hdna.run.repeated import repeated
+from hdna.run.status import DONE
 from hdna.run.step_record import StepRecord
+from hdna.run.tracking import Feed, TrackedRun, identity
 from hdna.storage.os_errors import os_errors_explained
 
 NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
@@ -40,11 +43,13 @@ class Metrics:
         best_effort: BestEffort,
         fence: Fence | None = None,
         settings: Mapping[str, Any] = NO_SETTINGS,
+        trackers: Sequence[Tracker] = (),
     ) -> None:
         """Begin after the step that the run resumes from.
 
         `fence`: keeps a worker group that another has replaced from writing over what that one uploads.
-        `settings`: the recipe's, by dotted key, which TensorBoard compares runs by.
+        `settings`: the recipe's, by dotted key, which TensorBoard and trackers compare runs by.
+        `trackers`: who follows metrics.jsonl, each by a thread of its own.
         """
         self._url, self._fence = run_url, fence
         self._best_effort = best_effort
@@ -57,6 +62,12 @@ class Metrics:
             # Buffered: what a full disk refuses is kept, whole lines of it, and written once there is space again.
             self._file = path.open("ab")
         self._board = Board(self._folder / _TENSORBOARD, settings)
+        self._feeds: list[Feed] = []
+        if trackers:
+            with best_effort.trying(self._name(TRACKED_AS)):
+                name = run_url.rstrip("/").rpartition("/")[2]
+                run = TrackedRun(identity(run_url), name, settings.get("run.project"), settings, self._folder)
+                self._feeds = [Feed(tracker, run, path, best_effort, fence) for tracker in dict.fromkeys(trackers)]
         self._publishing = threading.Lock()
         self._background = ExitStack()
         if self._remote:
@@ -84,13 +95,22 @@ class Metrics:
                 with self._best_effort.trying("upload of metrics"):
                     storage.write(storage.join(self._url, name), path.read_bytes())
 
-    def close(self) -> None:
-        """Close the files and publish them."""
+    def end_tracking(self, status: str) -> None:
+        """Bring trackers up to date and tell them how the run ended: done, stopped or failed."""
+        for feed in self._feeds:
+            feed.end(status)
+        for feed in self._feeds:
+            feed.wait()
+        self._feeds = []
+
+    def close(self, status: str = DONE) -> None:
+        """End with this status: close the files and publish them."""
         self._background.close()
         with self._best_effort.trying(self._name(_TENSORBOARD)):
             self._board.close()
         with self._best_effort.trying(self._name(METRICS)):
             self._file.close()
+        self.end_tracking(status)
         self.publish()
         if self._scratch:
             with self._best_effort.trying(self._scratch.name):
@@ -105,7 +125,7 @@ class Metrics:
         return False
 
     def _files(self) -> list[Path]:
-        return sorted(path for path in self._folder.rglob("*") if path.is_file())
+        return sorted(path for path in self._folder.rglob("*") if path.is_file() and not path.is_symlink())
 
     def _pause_s(self) -> float:
         return max(_PUBLISHED_EVERY_S, sum(path.stat().st_size for path in self._files()) / _BYTES_PER_S)

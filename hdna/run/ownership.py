@@ -9,10 +9,19 @@ from hdna.errors import InputError
 from hdna.run.files import RECIPE
 from hdna.run.lease import is_lease
 
-_FREE_SECTIONS = ("run.url", "run.resume", "data.shards", "parallel.", "checkpoint.", "evaluate.")
+_FREE_SECTIONS = (
+    "run.url",
+    "run.resume",
+    "run.trackers",
+    "run.project",
+    "data.shards",
+    "parallel.",
+    "checkpoint.",
+    "evaluate.",
+)
 _FREE_STAGE_KEYS = ("micro_batch_size", "sequence_parallel")
-"""What may change when a run is resumed: where it is stored and how the work is distributed. Shard sets are compared by
-their manifests' checksums, so that a moved set is still the same."""
+"""What may change when a run is resumed: where it is stored, who else is told of it, and how the work is distributed.
+Shard sets are compared by their manifests' checksums, so that a moved set is still the same."""
 
 
 def refuse_taken(config: RunConfig) -> list[str]:

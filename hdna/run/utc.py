@@ -15,6 +15,11 @@ def seconds_between(earlier: str, later: str) -> float:
     return (datetime.strptime(later, _FORMAT) - datetime.strptime(earlier, _FORMAT)).total_seconds()
 
 
+def unix_seconds(time: str) -> float:
+    """Seconds since 1970. Raises ValueError when `time` is no such text."""
+    return seconds_between("1970-01-01T00:00:00Z", time)
+
+
 def shifted(time: str, seconds: float) -> str:
     """The time so many seconds later; the text itself if it is no time."""
     try:

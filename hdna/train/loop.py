@@ -34,6 +34,7 @@ from hdna.run.events import Doing, Report, StepDone
 from hdna.run.files import BASELINES, ENVIRONMENT, WEIGHTS_FROM, read_json, write_json
 from hdna.run.lease import Fence
 from hdna.run.metrics import Metrics
+from hdna.run.status import DONE, FAILED, STOPPED
 from hdna.run.step_record import StepRecord
 from hdna.run.utc import utc_now
 from hdna.storage.traffic import TRAFFIC
@@ -110,7 +111,7 @@ class _Training:
         self.engine = _engine(config, device, saved, source)
         beside = Mesh.beside_training(timedelta(seconds=config.parallel.collective_timeout_s))
         self.metrics = (
-            Metrics(config.run.url, self.state.step, self.best_effort, fence, flatten(config))
+            Metrics(config.run.url, self.state.step, self.best_effort, fence, flatten(config), config.run.trackers)
             if self.mesh.is_leader
             else None
         )
@@ -131,6 +132,14 @@ class _Training:
 
     def run(self, should_stop: Callable[[], bool]) -> RunState:
         """Run the remaining steps, or those until the run is told to stop."""
+        try:
+            return self._run(should_stop)
+        except BaseException:
+            if self.metrics:
+                self.metrics.end_tracking(FAILED)
+            raise
+
+    def _run(self, should_stop: Callable[[], bool]) -> RunState:
         if self.config.run.init_from is not None and not self.state.step:
             self._score_source()
         self._prefetch(range(self.state.step, self.state.step + PREFETCHED_STEPS))
@@ -158,10 +167,11 @@ class _Training:
             if stops:
                 break
             began = time.perf_counter()
-        if self.state.step == self.curriculum.steps:
+        is_done = self.state.step == self.curriculum.steps
+        if is_done:
             self._score_test()
         if self.metrics:
-            self.metrics.close()
+            self.metrics.close(DONE if is_done else STOPPED)
         if failures := self.best_effort.summary():
             self.report(failures)
         return self.state

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from faults.subject import DONE_WITHOUT, HARMLESS, LEFT_OUT, RECORDED, REFUSED, SHOWN, Change, Forgeries, Subject
+from faults.subject import DONE_WITHOUT, HARMLESS, LEFT_OUT, RECORDED, REFUSED, SHOWN, TAKEN, Change, Forgeries, Subject
 from support.made_up_run import RECIPE, metrics, write_run
 from support.small_recipe import BASE
 
@@ -20,11 +20,12 @@ from hdna.report.history import History, read_history
 from hdna.report.page import write_report
 from hdna.run import lease
 from hdna.run.best_effort import BestEffort
-from hdna.run.files import BASELINES, ENVIRONMENT, STATE, read_json, read_metrics, write_json
+from hdna.run.files import BASELINES, ENVIRONMENT, STATE, TRACKED_AS, read_json, read_metrics, write_json
 from hdna.run.lease import Lease, last_lease
 from hdna.run.metrics import Metrics
 from hdna.run.ownership import claim, refuse_taken
 from hdna.run.step_record import StepRecord
+from hdna.run.tracking import identity
 
 TAG = "<script>alert(1)</script>"
 RESUMED_STEP = 5
@@ -238,6 +239,37 @@ class RunFacts(InRun):
 
         return {
             SHOWN: {"tags for texts, and odd numbers": write_tags},
+        }
+
+
+class RunTrackedAs(InRun):
+    """A run's id in trackers, as a resumed run reads it, or draws another."""
+
+    row = "run: `tracked_as.json`"
+    known = "0123456789abcdef"
+
+    def make(self) -> None:
+        super().make()
+        write_json(str(self.home), TRACKED_AS, {"id": self.known})
+
+    def files(self) -> list[Path]:
+        return [self.home / TRACKED_AS]
+
+    def read(self) -> str:
+        (path,) = self.files()
+        before = path.read_bytes() if path.exists() else b""
+        found = identity(str(self.home))
+        if found == self.known:
+            return HARMLESS
+        return TAKEN if found.encode() in before else DONE_WITHOUT
+
+    def forgeries(self) -> Forgeries:
+        def with_id(value: str) -> Change:
+            return partial(write_json, str(self.home), TRACKED_AS, {"id": value})
+
+        return {
+            TAKEN: {"another run's": with_id("f" * 16)},
+            DONE_WITHOUT: {"a part of a query": with_id("' or tags.a != '"), "a path": with_id("../../0123456789")},
         }
 
 

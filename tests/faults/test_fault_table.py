@@ -11,7 +11,7 @@ import pytest
 from faults.buckets import CachedShard, Claim, InBucket
 from faults.checkpoints import CheckpointFiles, CheckpointManifest
 from faults.prepared import Bed, Fasta, GzipFasta, InterruptedEncode
-from faults.runs import GivenRecipe, RunFacts, RunLease, RunMetrics, RunRecipe
+from faults.runs import GivenRecipe, RunFacts, RunLease, RunMetrics, RunRecipe, RunTrackedAs
 from faults.sets import SetIndex, SetManifest, StoreFiles, StoreManifest, Tars, TarsInUse
 from faults.subject import FAULTS, HARMLESS, Fault, Subject
 
@@ -35,6 +35,7 @@ SUBJECTS: tuple[type[Subject], ...] = (
     RunMetrics,
     RunLease,
     RunFacts,
+    RunTrackedAs,
 )
 DOCUMENT = Path(__file__).parents[2] / "docs" / "faults.md"
 

@@ -27,6 +27,10 @@ def test_every_changed_key_is_named(run: list[str], tiny_recipe: Path) -> None:
     )
 
 
+def test_who_else_is_told_of_a_run_may_change(run: list[str], tiny_recipe: Path) -> None:
+    assert refuse_taken(load_recipe(str(tiny_recipe), [*run, "run.trackers=wandb", "run.project=yeast"])) == []
+
+
 def test_force_says_what_it_changes(run: list[str], tiny_recipe: Path) -> None:
     forced = [*run, "run.resume=force"]
     assert refuse_taken(load_recipe(str(tiny_recipe), [*forced, "parallel.zero_stage=3"])) == []
