@@ -48,7 +48,7 @@ class GenomeSpec:
     copy_divergence: float = 0.07
     """Share of a copy's bases that are redrawn."""
     family_shares: tuple[float, ...] = (0.10, 0.04, 0.04, 0.02)
-    """Of each repeat family. As in human DNA, half is repeats, copies included, and a tenth is one family of 300 bases."""
+    """Of each repeat family. As in human DNA half is repeats, copies included, and a tenth one family of 300 bases."""
     family_length: int = 300
     family_divergence: float = 0.10
 
