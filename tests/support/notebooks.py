@@ -71,7 +71,7 @@ def execute_in_place(path: Path) -> None:
     """Execute a notebook and write it back with its outputs, in which the folder of the execution is nowhere."""
     notebook = read_notebook(path)
     digest, kept = sources_digest(notebook), dict(notebook.metadata)
-    with tempfile.TemporaryDirectory(prefix="notebook-") as folder:
+    with tempfile.TemporaryDirectory(prefix="notebook-", ignore_cleanup_errors=True) as folder:
         execute(notebook, Path(folder))
         text = nbformat.writes(notebook).replace(f"{Path(folder).resolve()}/", "")
     notebook = nbformat.reads(text, as_version=4)
