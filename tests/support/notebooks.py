@@ -27,8 +27,8 @@ EXECUTED = "executed_sources_sha256"
 """Of the notebook's metadata: the digest of the sources that its outputs are of."""
 _CELL_TIMEOUT_S = 3600
 _KERNEL = "hdna"
-_COLORS = 64
-"""Of a committed figure, which is then a third of the size."""
+_COLORS = 256
+"""Of a committed figure, which is then about half the size."""
 
 
 def read_notebook(path: Path) -> NotebookNode:
