@@ -4,7 +4,9 @@ The kernel is this interpreter, with what it imports and the commands installed 
 installed.
 """
 
+import base64
 import hashlib
+import io
 import json
 import os
 import sys
@@ -17,6 +19,7 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
+from PIL import Image
 
 PARAMETERS = "parameters"
 """The tag of the cell that sets what may be changed."""
@@ -24,6 +27,8 @@ EXECUTED = "executed_sources_sha256"
 """Of the notebook's metadata: the digest of the sources that its outputs are of."""
 _CELL_TIMEOUT_S = 3600
 _KERNEL = "hdna"
+_COLORS = 256
+"""Of a committed figure, which is then about half the size."""
 
 
 def read_notebook(path: Path) -> NotebookNode:
@@ -71,13 +76,25 @@ def execute_in_place(path: Path) -> None:
     """Execute a notebook and write it back with its outputs, in which the folder of the execution is nowhere."""
     notebook = read_notebook(path)
     digest, kept = sources_digest(notebook), dict(notebook.metadata)
-    with tempfile.TemporaryDirectory(prefix="notebook-") as folder:
+    with tempfile.TemporaryDirectory(prefix="notebook-", ignore_cleanup_errors=True) as folder:
         execute(notebook, Path(folder))
+        make_figures_small(notebook)
         text = nbformat.writes(notebook).replace(f"{Path(folder).resolve()}/", "")
     notebook = nbformat.reads(text, as_version=4)
     # Not the kernel's, whose versions would differ on every machine.
     notebook.metadata = NotebookNode(kept | {EXECUTED: digest})
     nbformat.write(notebook, path)
+
+
+def make_figures_small(notebook: NotebookNode) -> None:
+    """Give each figure among the outputs a palette of a few colors."""
+    for output in (output for cell in code_cells(notebook) for output in cell.outputs):
+        if png := output.get("data", {}).get("image/png"):
+            small = io.BytesIO()
+            Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB").quantize(_COLORS).save(
+                small, "PNG", optimize=True
+            )
+            output.data["image/png"] = base64.b64encode(small.getvalue()).decode()
 
 
 def _kernel(folder: Path) -> AsyncKernelManager:
