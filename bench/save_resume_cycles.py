@@ -24,6 +24,7 @@ import torch.distributed as dist  # noqa: TID251 - the rank of a bench
 from hdna.config.recipe import parse_recipe
 from hdna.parallel import Mesh
 from hdna.train import loop
+from hdna.train.assemble import begun_engine
 from hdna.train.engine import Engine
 from hdna.train.loop import train
 from hdna_prep.encode import encode_genome
@@ -53,13 +54,13 @@ def prepare(folder: Path) -> None:
 def made_engines() -> list[Engine]:
     """Filled with each engine that training makes: DeepSpeed keeps it for the process's life, unless it is told."""
     engines: list[Engine] = []
-    make = loop._engine
+    make = begun_engine
 
     def made(*arguments: Any) -> Engine:  # noqa: ANN401 - whatever training gives
         engines.append(make(*arguments))
         return engines[-1]
 
-    loop._engine = made  # type: ignore[assignment]
+    vars(loop)["begun_engine"] = made
     return engines
 
 

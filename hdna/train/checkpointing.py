@@ -2,12 +2,13 @@
 
 import torch
 
-from hdna.checkpoint import LoadedCheckpoint
+from hdna.checkpoint import LoadedCheckpoint, load_newest
 from hdna.checkpoint.files import MOMENTS, PARAMETERS
 from hdna.config import RunConfig
 from hdna.errors import InputError
 from hdna.model import HyenaDNA
 from hdna.parallel.mesh import Mesh
+from hdna.run.events import Report
 from hdna.train.engine import Engine
 
 
@@ -18,6 +19,21 @@ def shared(mesh: Mesh, device: torch.device, saved: LoadedCheckpoint | None) -> 
     """
     data = mesh.broadcast(saved.to_bytes() if saved else b"", device)
     return LoadedCheckpoint.from_bytes(data) if data else None
+
+
+def newest(config: RunConfig, data: dict[str, str], report: Report) -> LoadedCheckpoint | None:
+    """The newest intact checkpoint, which the run goes on from; `report` hears of newer ones and why they are not it.
+
+    `data`: the shard sets' checksums. Raises InputError when it is none of this recipe's.
+    """
+    saved, passed_over = load_newest(config.run.url)
+    for problem in passed_over:
+        report(f"skipped a damaged checkpoint: {problem}")
+    if saved:
+        refuse_unfit(saved, config, data)
+        if saved.state.data != data:
+            report(f"run.resume=force: the shard sets are others than those {saved.url} was trained on")
+    return saved
 
 
 def refuse_unfit(saved: LoadedCheckpoint, config: RunConfig, data: dict[str, str]) -> None:

@@ -1,7 +1,6 @@
 """Training as run by one worker: resume, then step after step, with evaluations and checkpoints when due."""
 
 import math
-import resource
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -10,7 +9,7 @@ from datetime import timedelta
 import torch
 
 from hdna import storage
-from hdna.checkpoint import LoadedCheckpoint, RunState, load_newest
+from hdna.checkpoint import RunState
 from hdna.config import RunConfig, dump_recipe
 from hdna.config.recipe import flatten
 from hdna.data.cache import ShardCache
@@ -25,7 +24,6 @@ from hdna.evaluate.bits import SetScore, total_of
 from hdna.evaluate.markov import MAX_TRAIN_BASES
 from hdna.evaluate.scored_sets import scored_sets
 from hdna.genome.shard_set import ShardSet, load_shard_set
-from hdna.model import HyenaDNA
 from hdna.model.graphed import can_replay
 from hdna.parallel import Mesh, shard_sequence
 from hdna.parallel.mesh import lost_ranks_explained
@@ -39,9 +37,9 @@ from hdna.run.step_record import StepRecord
 from hdna.run.utc import utc_now
 from hdna.storage.traffic import TRAFFIC
 from hdna.train import checkpointing
-from hdna.train.allocator import keep_freed_memory, return_freed_memory
+from hdna.train.allocator import keep_freed_memory, peak_memory, return_freed_memory
+from hdna.train.assemble import begun_engine, meshes
 from hdna.train.banner import environment, start_block
-from hdna.train.engine import Engine, apex_is_nvidia, use_apex_layer_norm
 from hdna.train.optim import learning_rate
 from hdna.train.saver import Saver
 from hdna.train.scoring import keep_baselines, keep_source_score, keep_test_score, score_at, with_scores
@@ -77,7 +75,7 @@ class _Training:
     def __init__(self, config: RunConfig, device: torch.device, report: Report, fence: Fence | None) -> None:
         self.config = config
         self._keeps_memory = device.type == "cpu" and config.parallel.keep_freed_memory and keep_freed_memory()
-        self.meshes = _meshes(config)
+        self.meshes = meshes(config)
         self.mesh = self.meshes[1]
         self.best_effort = BestEffort(report if self.mesh.is_leader else lambda event: None)
         self.report = self.best_effort.report
@@ -101,14 +99,14 @@ class _Training:
         self._in_buckets = not all(storage.is_local(url) for url in config.data.shards)
         self.collator = Collator(self.train_windows.read_batch, config.data, config.run.seed)
         data = {str(number): shard_set.checksum for number, shard_set in enumerate(shard_sets)}
-        found = self._newest(data) if self.mesh.is_leader else None
+        found = checkpointing.newest(config, data, self.report) if self.mesh.is_leader else None
         saved = checkpointing.shared(self.mesh, device, found)
         self.state = saved.state if saved else RunState(seed=config.run.seed)
         self.state.recipe, self.state.data = dump_recipe(config), data
         begun_from = load_source(config) if self.mesh.is_leader and not saved else None
         source = None if saved else checkpointing.shared(self.mesh, device, begun_from)
         self._source = described(source) if source else ""
-        self.engine = _engine(config, device, saved, source)
+        self.engine = begun_engine(config, device, saved, source)
         beside = Mesh.beside_training(timedelta(seconds=config.parallel.collective_timeout_s))
         self.metrics = (
             Metrics(config.run.url, self.state.step, self.best_effort, fence, flatten(config), config.run.trackers)
@@ -234,7 +232,7 @@ class _Training:
             tflops_per_worker=flops / 1e12,
             mfu=flops / self._peak_flops if self._peak_flops else None,
             data_wait_fraction=waited / (seconds + waited),
-            memory_gib=_peak_memory(self.engine.device) / 2**30,
+            memory_gib=peak_memory(self.engine.device) / 2**30,
             skipped=self.state.skipped,
         )
 
@@ -287,17 +285,6 @@ class _Training:
             self.report(Doing("saving the last checkpoint"))
             self.saver.finish()
 
-    def _newest(self, data: dict[str, str]) -> LoadedCheckpoint | None:
-        """Load the checkpoint to resume from; report which newer ones were skipped and why."""
-        saved, passed_over = load_newest(self.config.run.url)
-        for problem in passed_over:
-            self.report(f"skipped a damaged checkpoint: {problem}")
-        if saved:
-            checkpointing.refuse_unfit(saved, self.config, data)
-            if saved.state.data != data:
-                self.report(f"run.resume=force: the shard sets are others than those {saved.url} was trained on")
-        return saved
-
     def _describe_run(self, device: torch.device, shard_sets: list[ShardSet]) -> None:
         url = self.config.run.url
         begun = self.config.run.init_from is not None
@@ -306,34 +293,3 @@ class _Training:
         if not read_json(url, BASELINES):
             train_sets = scored_sets(shard_sets, "train", MAX_TRAIN_BASES, self.config.data.weights)
             keep_baselines(url, self.train_windows, self.valid_windows, train_sets, self._scored["valid"], self.report)
-
-
-def _meshes(config: RunConfig) -> dict[int, Mesh]:
-    """The mesh of each sequence-parallel degree in the curriculum; made before training, by all ranks."""
-    timeout = timedelta(seconds=config.parallel.collective_timeout_s)
-    degrees = sorted({1, *(stage.sequence_parallel for stage in config.curriculum)})
-    return {degree: Mesh.of_this_process(degree, timeout) for degree in degrees}
-
-
-def _engine(
-    config: RunConfig, device: torch.device, saved: LoadedCheckpoint | None, source: LoadedCheckpoint | None
-) -> Engine:
-    """The model under DeepSpeed: with a saved run's weights and moments, a source's weights, or new ones."""
-    torch.manual_seed(config.run.seed)
-    model = HyenaDNA(config.model)
-    model.backbone.activation_checkpointing = config.parallel.activation_checkpointing
-    if device.type == "cuda" and apex_is_nvidia():
-        use_apex_layer_norm(model)
-    if weights := saved or source:
-        checkpointing.load_parameters(model, weights)
-    engine = Engine(model.to(device), config, device)
-    if saved:
-        checkpointing.restore(engine, saved)
-    return engine
-
-
-def _peak_memory(device: torch.device) -> float:
-    """Bytes: the accelerator's peak, or the process's peak resident size."""
-    if device.type == "cuda":
-        return float(torch.cuda.max_memory_allocated(device))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
