@@ -22,7 +22,7 @@ from hdna.model.filter_cache import MicroStep
 from hdna.run.events import Event, StepDone
 from hdna.train.loop import train
 
-STEPS, BATCH_TOKENS, WARM_UP = 40, 8192, 5
+STEPS, WARM_UP = 40, 5
 
 
 def alone(model: HyenaDNA, stage: StagePlan) -> float:
@@ -45,7 +45,8 @@ def main() -> None:
     with one_rank(torch.device("cpu")), TemporaryDirectory() as folder:
         overrides = [f"data.shards=[{Path(sys.argv[1]).resolve()}]", f"run.url={folder}/run"]
         overrides += ["checkpoint.every_steps=1000", "evaluate.every_steps=1000"]
-        overrides += [f"curriculum.{stage}.until_tokens={(stage + 1) * STEPS * BATCH_TOKENS}" for stage in (0, 1)]
+        batch_tokens = load_recipe("quickstart").optim.global_batch_tokens
+        overrides += [f"curriculum.{stage}.until_tokens={(stage + 1) * STEPS * batch_tokens}" for stage in (0, 1)]
         config = load_recipe("quickstart", overrides)
         stages, model = Curriculum.of(config).stages, HyenaDNA(config.model)
         taken: dict[int, list[tuple[float, float]]] = {0: [], 1: []}
@@ -64,7 +65,7 @@ def main() -> None:
         steps, models = (median(column) for column in zip(*times[WARM_UP:], strict=True))
         print(
             f"context {stages[number].context_length:5}: step {steps * 1e3:6.1f} ms, model alone {models * 1e3:6.1f}: "
-            f"{models / steps:.3f} of the step; {BATCH_TOKENS / steps:,.0f} tokens/s"
+            f"{models / steps:.3f} of the step; {batch_tokens / steps:,.0f} tokens/s"
         )
 
 

@@ -9,10 +9,13 @@ _SMOOTHING = 0.1
 def seconds_left(event: StepDone, before: float | None) -> float | None:
     """Seconds from this step to the run's end; `before`: what was left at the step before, if that is known.
 
-    None if the step was not timed.
+    None if the step was not timed. A step with an evaluation, a hundred times as long as others, only takes its own time
+    off what was left.
     """
     if event.record.seconds is None:
         return None
+    if before is not None and event.record.valid_loss is not None:
+        return max(0.0, before - event.record.seconds)
     left = (event.steps - event.record.step) * event.record.seconds
     if before is None:
         return left

@@ -76,7 +76,7 @@ def _stage_line(config: RunConfig, curriculum: Curriculum, stage: StagePlan, tra
     return (
         f"stage {stage.index} steps {stage.first_step + 1}-{stage.end_step}{mixed}: {at_most}{largest} samples x "
         f"{stage.context_length:,} tokens x {micro_steps} micro steps x {ranks} data rank(s){shared} = "
-        f"{config.optim.global_batch_tokens:,} tokens a step; {epochs:.2f} epochs; {flops / 1e12:.2f} TFLOP a step"
+        f"{config.optim.global_batch_tokens:,} tokens a step; {epochs:.2f} epochs; {flops / 1e12:.3g} TFLOP a step"
     )
 
 

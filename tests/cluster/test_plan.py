@@ -36,13 +36,24 @@ def row(text: str, title: str, stage: int) -> list[str]:
 
 def test_quickstart_fits_this_machine_and_claims_no_time() -> None:
     text = printed("quickstart", "--device", "cpu")
-    assert row(text, "Work", 0)[:5] == ["0", "1,024", "4 x 1 x 2", "1", "184"]
+    assert row(text, "Work", 0)[:5] == ["0", "1,024", "2 x 1 x 1", "1", "3,418"]
     assert row(text, "Time", 1)[1:3] == ["unknown", "-"]
     assert "there are no bounds" in text and "nothing: no stage shares samples" in text
     assert row(text, "Memory per rank", 1)[-1] == "fits"
 
 
-def test_activations_of_quickstart_by_hand() -> None:
+LONGER = (
+    "model.d_model=128",
+    "model.l_max=4096",
+    "curriculum.1.context_length=4096",
+    "optim.global_batch_tokens=4096",  # a single micro step
+    "parallel.precision=fp32",
+    "parallel.activation_checkpointing=false",
+)
+"""Of the quickstart, so that its activations show in the printed digits."""
+
+
+def test_activations_of_a_longer_quickstart_by_hand() -> None:
     """Stage 1 in fp32: one sample of N = 4,096, D = 128, 2 layers, dropout's mask.
 
     Of a layer, in numbers of N: the residual stream twice, the long convolution's input, result and filter: 5 D.
@@ -51,8 +62,7 @@ def test_activations_of_quickstart_by_hand() -> None:
     n, d = 4096, 128
     layer = n * 5 * d
     around = n * (d + 16) + n * d // 4 + 2
-    one = "optim.global_batch_tokens=4096"  # a single micro step
-    text = printed("quickstart", "parallel.precision=fp32", "parallel.activation_checkpointing=false", one)
+    text = printed("quickstart", *LONGER)
     assert row(text, "Memory per rank", 1)[1] == f"{4 * (2 * layer + around) / GIB:.3f}"
 
 
@@ -111,10 +121,9 @@ def test_matrix_products_are_those_that_torch_counts(recompute: bool) -> None:
     assert product_flops_per_token(config, recompute) * tokens == products - filters - 8 * 16 * d * tokens
 
 
-def test_memory_floor_of_quickstart_by_hand() -> None:
+def test_memory_floor_of_a_longer_quickstart_by_hand() -> None:
     """Stage 1: 4,096 positions; eight transforms of 8,192 points a channel: five of the sample, three of the filter."""
-    one = "optim.global_batch_tokens=4096"  # a single micro step
-    config = load_recipe("quickstart", ["parallel.precision=fp32", "parallel.activation_checkpointing=false", one])
+    config = load_recipe("quickstart", LONGER)
     n, d = 4096, 128
     layer = 4 * n * 5 * d
     moved = 2 * (2 * layer + 8 * d * 8 * 8192)

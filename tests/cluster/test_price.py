@@ -32,15 +32,15 @@ def begun(url: Path, recipe: str, batch_tokens: int, context: int) -> Path:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    return begun(tmp_path / "run", "quickstart", 8192, 1024)
+    return begun(tmp_path / "run", "quickstart", 2048, 1024)
 
 
 def test_what_has_been_measured_is_carried_on_to_the_end(run: Path) -> None:
-    """A worker-hour is 500 steps; the recipe has 367. This device's rates are unknown."""
+    """A worker-hour is 500 steps; the recipe has 5,372. This device's rates are unknown."""
     text = printed("quickstart", "--device", "cpu", "--price", "2", f"run.url={run}")
     assert "at least      unknown" in text
-    assert f"so far        0.02 worker-hours, 0.04, for {DONE * 8192 / 3e6:.1%} of the tokens" in text
-    assert text.endswith(f"at this pace  {367 / 500:.2f} worker-hours, {2 * 367 / 500:.2f}\n")
+    assert f"so far        0.02 worker-hours, 0.04, for {DONE * 2048 / 11e6:.1%} of the tokens" in text
+    assert text.endswith(f"at this pace  {5372 / 500:.2f} worker-hours, {2 * 5372 / 500:.2f}\n")
 
 
 def test_starts_and_repeated_steps_cost_too(run: Path) -> None:
@@ -48,7 +48,7 @@ def test_starts_and_repeated_steps_cost_too(run: Path) -> None:
     (run / "state.json").write_text(json.dumps({"status": "running", "worker_seconds": 144.0}))
     text = printed("quickstart", "--device", "cpu", "--price", "1", f"run.url={run}")
     assert "so far        0.04 worker-hours, 0.04" in text
-    assert f"at this pace  {2 * 367 / 500:.2f} worker-hours" in text
+    assert f"at this pace  {2 * 5372 / 500:.2f} worker-hours" in text
 
 
 def test_a_stage_to_come_is_as_far_from_its_bound_as_the_one_before(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_nothing_is_claimed_of_a_run_that_has_not_begun(tmp_path: Path) -> None:
         (["--price", "nan"], "--price: nan: want what one device costs for an hour"),
         (
             ["--price", "1", "optim.learning_rate=1e-4"],
-            "already contains another run: its optim.learning_rate is 0.001",
+            "already contains another run: its optim.learning_rate is 0.006",
         ),
     ],
 )
