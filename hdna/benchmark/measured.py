@@ -52,7 +52,8 @@ fewer layers take less."""
 SOURCES = (
     "Expected: by measurements in bench/README.md. On an H200 in bf16, 47 to 26 TFLOP/s at width 256 from a context "
     "of 1,024 to 4 million, 12 at width 128, with older kernels, and at least 0.02 s for a micro step; samples not "
-    "shared. On a CPU, 0.034 TFLOP/s of fp32 for each processor (AMD EPYC, two cores; 0.020 at width 64 up to 2,048, 0.019 at a million tokens). "
+    "shared. On a CPU, 0.034 TFLOP/s of fp32 for each processor (AMD EPYC, two cores; 0.020 at width 64 up to 2,048, "
+    "0.019 at a million tokens). "
     "Unknown: nobody has measured it."
 )
 

@@ -42,7 +42,9 @@ def _work(made: "Plan") -> str:
     for s in made.stages:
         batch = f"{s.stage.largest_micro_batch(s.data_ranks)} x {s.data_ranks} x {s.accumulation}"
         context, shared = f"{s.stage.context_length:,}", str(s.stage.sequence_parallel)
-        rows.append([str(s.stage.index), context, batch, shared, f"{s.steps:,}", f"{s.step_flops / 1e12:,.2f}"])
+        tflop = s.step_flops / 1e12
+        shown = f"{tflop:,.2f}" if tflop >= 0.1 else f"{tflop:.2g}"
+        rows.append([str(s.stage.index), context, batch, shared, f"{s.steps:,}", shown])
     note = (
         "Batch: micro-batch x data ranks x accumulation. Shared by: ranks of a sample (sequence_parallel). TFLOP: "
         "model FLOPs on all devices, without recomputation."

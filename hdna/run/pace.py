@@ -9,8 +9,8 @@ _SMOOTHING = 0.1
 def seconds_left(event: StepDone, before: float | None) -> float | None:
     """Seconds from this step to the run's end; `before`: what was left at the step before, if that is known.
 
-    None if the step was not timed. A step with an evaluation, a hundred times as long as others, only takes its own time
-    off what was left.
+    None if the step was not timed. A step with an evaluation may be a hundred times as long as others: it only takes
+    its own time off what was left.
     """
     if event.record.seconds is None:
         return None
