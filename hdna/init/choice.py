@@ -168,7 +168,8 @@ def _recipe(
         curriculum=planned.stages,
         optim=OptimConfig(
             learning_rate=4e-3 if many_updates else 6e-4,
-            filter_learning_rate=1.3e-3 if many_updates else None,
+            filter_learning_rate=1e-4 if many_updates else None,
+            weight_decay=0.0 if many_updates else 0.1,
             warmup_fraction=0.02,
             clip_norm=0.3 if many_updates else 1.0,
             global_batch_tokens=planned.batch,

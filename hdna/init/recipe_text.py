@@ -106,11 +106,15 @@ _WHY_PRECISION = {
 }
 
 
+_WHY_SLOW_FILTERS = "A fortieth: filters are less stable, and learn more slowly than the rest has to (bench/README.md)."
+
+
 def _optim(choice: Choice) -> Iterator[tuple[str, object, str]]:
     optim = choice.config.optim
     if optim.filter_learning_rate is not None:
         yield "learning_rate", optim.learning_rate, "Of recipes/demo.yaml, found by trying for small batches."
-        yield "filter_learning_rate", optim.filter_learning_rate, "A third: filters are less stable (likewise)."
+        yield "filter_learning_rate", optim.filter_learning_rate, _WHY_SLOW_FILTERS
+        yield "weight_decay", optim.weight_decay, "None: small models on few passes learned more without (likewise)."
     else:
         yield "learning_rate", optim.learning_rate, "The published maximum (paper, table A.1); not tuned."
     yield "warmup_fraction", optim.warmup_fraction, "Adam's moments begin at zero."

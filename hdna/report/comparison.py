@@ -85,7 +85,7 @@ def _body(histories: Sequence[History], names: Sequence[str], charts: Sequence[C
     yield markup.heading("Train bits per base")
     yield drawn(train, frame, "The running mean over the steps of a stage; a short run's steps as they are.")
     yield markup.heading("How they went")
-    yield markup.table(("", *names), _facts(histories), text_columns=1 + len(names))
+    yield markup.table(("What", *names), _facts(histories), text_columns=1 + len(names))
 
 
 def _facts(histories: Sequence[History]) -> Iterator[tuple[str, ...]]:
