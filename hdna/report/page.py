@@ -111,7 +111,7 @@ def _body(history: History, run: RunCharts, frame: Frame, traces: Sequence[tuple
     )
     yield from set_table(history)
     if sets := set_chart(history):
-        yield drawn(sets, frame, "Evaluations of each set by itself, at the stage's context length.")
+        yield drawn(sets, frame, "Evaluations of each assembly by itself, at the stage's context length.")
     yield from held_out_table(history)
     yield markup.heading("Stages of the curriculum")
     yield markup.table(STAGE_COLUMNS, stage_rows(history))

@@ -1,4 +1,4 @@
-"""The parts of a run's page about each shard set by itself, and about the test split."""
+"""The parts of a run's page about each assembly by itself, and about the test split."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,17 +15,17 @@ from hdna.report.tables import NONE, in_bits
 
 ROLES = ("valid", "train", "markov", "entropy", "unigram", "source")
 """Colours of several curves of a kind, in their order."""
-_COLUMNS = ("Set", "Bits per base", "Repeats", "Unique", "Bases scored", "Order-0 entropy", "Order-5 Markov")
+_COLUMNS = ("Assembly", "Bits per base", "Repeats", "Unique", "Bases scored", "Order-0 entropy", "Order-5 Markov")
 
 
 def set_table(history: History) -> Iterator[Html]:
-    """The last scores of each set beside simple models of the same bases; nothing if the run has none."""
+    """The last scores of each assembly beside simple models of the same bases; nothing if the run has none."""
     scores = history.sets
     if not scores.valid:
         return
     last = scores.valid[max(scores.valid)]
     rows = [_row(name, score, scores.baselines.get(name, {})) for name, score in last.items()]
-    yield markup.heading("By shard set")
+    yield markup.heading("By assembly")
     yield markup.table(_COLUMNS, rows)
     yield markup.paragraph(
         f"Of the evaluation at step {max(scores.valid):,}. Repeats are an assembly's soft-masked (lower-case) bases."
@@ -46,7 +46,7 @@ def held_out_table(history: History) -> Iterator[Html]:
 
 
 def set_chart(history: History) -> Chart | None:
-    """Valid bits per base of each set; None for one set, which the first figure shows."""
+    """Valid bits per base of each assembly; None for one, which the first figure shows."""
     valid = history.sets.valid
     names = sorted({name for scores in valid.values() for name in scores})[: len(ROLES)]
     steps = [step for step in history.steps if step.step in valid]
@@ -57,7 +57,7 @@ def set_chart(history: History) -> Chart | None:
     bits = np.concatenate([curve.y for curve in series])
     span = readable_range(np.array([]), bits[np.isfinite(bits)].tolist())
     return Chart(
-        "sets", "Valid bits per base by shard set", "valid bits per base", series, (), span, large=True, decimals=4
+        "sets", "Valid bits per base by assembly", "valid bits per base", series, (), span, large=True, decimals=4
     )
 
 

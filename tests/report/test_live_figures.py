@@ -153,7 +153,7 @@ def test_damaged_scores_of_sets_are_left_out(make_run: MakeRun) -> None:
     lines[9]["valid_sets"] = {"a": "<b>", "c": {"bits_per_base": True}}
     run = make_run(lines)
     (run / "test.json").write_text("[")
-    assert "By shard set" not in Page(render(read_history(str(run)))).headings
+    assert "By assembly" not in Page(render(read_history(str(run)))).headings
 
 
 def test_every_figure_is_described(make_run: MakeRun) -> None:
