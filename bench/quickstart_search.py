@@ -3,7 +3,7 @@
 The whole of each variant is trained, in one process on one rank without Ray; the seconds are training's alone, of which
 a run of `hdna train` adds 25 to 40 for Ray, the simple models and the end.
 
-Example: OMP_NUM_THREADS=2 python bench/quickstart_search.py work/quickstart/shards
+Example: OMP_NUM_THREADS=1 python bench/quickstart_search.py work/search/shards
 """
 
 import argparse
@@ -46,6 +46,19 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "1e-4, no weight decay, rate 1e-2": (*SHORT, "optim.learning_rate=1e-2"),
     "2e-5, no weight decay": (*SHORT, "optim.filter_learning_rate=2e-5"),
     "quickstart": (),
+    "as it was before": (
+        "model.d_model=128",
+        "model.l_max=4096",
+        "curriculum.0.until_tokens=1.5e6",
+        "curriculum.0.micro_batch_size=4",
+        "curriculum.1.context_length=4096",
+        "curriculum.1.until_tokens=3e6",
+        "optim.learning_rate=1e-3",
+        "optim.filter_learning_rate=null",
+        "optim.weight_decay=0.1",
+        "optim.global_batch_tokens=8192",
+        "evaluate.every_steps=100",
+    ),
     "width 96": (
         "model.d_model=96",
         "optim.learning_rate=5e-3",
@@ -82,7 +95,7 @@ def trained(config: RunConfig) -> str:
 def main() -> None:
     """Print a row for each variant."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("shards", help="shard set, as `make train` leaves one in work/quickstart/shards")
+    parser.add_argument("shards", help="shard set to train and score on")
     parser.add_argument("--only", nargs="*", help="names of variants", choices=VARIANTS)
     args = parser.parse_args()
     device = torch.device("cpu")

@@ -62,7 +62,12 @@ def describe_device(device: "torch.device") -> str:
     return f"CPU, {torch.get_num_threads()} thread(s) of {os.cpu_count()}"
 
 
-def cpu_share(machine_bytes: int, workers: int) -> Device:
+def machine_bytes() -> int:
+    """Memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def cpu_share(memory_bytes: int, workers: int) -> Device:
     """A worker's share of one machine's memory, if all workers run there. Its rates are unknown."""
     name = f"CPU, 1 of {workers} worker(s) on this machine"
-    return Device(name, machine_bytes // workers, processors=os.cpu_count() or 1)
+    return Device(name, memory_bytes // workers, processors=os.cpu_count() or 1)

@@ -1,7 +1,6 @@
 """`hdna plan`: what a recipe needs, before launch."""
 
 import json
-import os
 from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -48,16 +47,13 @@ def plan(
     """  # noqa: D301  (\b keeps the example on its own line)
     from hdna.cli.plan_text import plan_text, price_text
     from hdna.config import load_recipe
-    from hdna.devices import DEVICES, cpu_share
+    from hdna.devices import DEVICES, cpu_share, machine_bytes
     from hdna_cluster.plan import plan as planned
 
     workers = [] if devices is None else [f"parallel.workers={devices}"]
     config = load_recipe(recipe, [*(overrides or []), *workers])
-    if device is DeviceName.cpu:
-        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        kind = cpu_share(machine, config.parallel.workers)
-    else:
-        kind = DEVICES[device.value]
+    on_cpu = device is DeviceName.cpu
+    kind = cpu_share(machine_bytes(), config.parallel.workers) if on_cpu else DEVICES[device.value]
     if price is not None and not 0 <= price < float("inf"):
         raise InputError(f"--price: {price:g}: want what one device costs for an hour, as in --price 2.50")
     made = planned(config, kind)

@@ -1,6 +1,5 @@
 """The machine that a recipe is for: this one, its speed timed on a few real steps, or devices of a known kind."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -9,7 +8,7 @@ import torch
 from hdna.benchmark.measured import rate
 from hdna.benchmark.pace import measured_flops
 from hdna.config import ModelConfig
-from hdna.devices import DEVICES, Device, cpu_share, device_called
+from hdna.devices import DEVICES, Device, cpu_share, device_called, machine_bytes
 from hdna.errors import InputError
 
 TIMED = (ModelConfig(d_model=128, n_layer=2, l_max=1024), ModelConfig(d_model=256, n_layer=2, l_max=1024))
@@ -68,11 +67,6 @@ def refuse_unknown_speed(machine: Machine) -> None:
             f"--hours: nobody has measured how fast {machine.device.name} trains: leave it out, or run hdna init on "
             f"that machine, which times a few steps"
         )
-
-
-def machine_bytes() -> int:
-    """Memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _shared(flops: Mapping[int, float], workers: int) -> dict[int, float]:

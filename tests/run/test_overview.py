@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from support.command_line import hdna
+from support.levels import heard_levels
 from typer.testing import CliRunner
 
-from hdna import storage
 from hdna.cli import app
 from hdna.run.overview import runs_below
 from hdna.run.status import LOST_AFTER_S, RunStatus
@@ -65,14 +65,7 @@ def test_those_that_go_on_come_first_then_lost_ones_then_the_newest(folder: Path
 
 
 def test_nothing_below_a_run_or_a_set_is_listed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    listed: list[str] = []
-    one_level = storage.list_level
-
-    def counted(url: str) -> tuple[list[str], list[str]]:
-        listed.append(url)
-        return one_level(url)
-
-    monkeypatch.setattr(storage, "list_level", counted)
+    listed = heard_levels(monkeypatch)
     runs_below(str(folder))
     names = {Path(url).relative_to(folder).as_posix() for url in listed}
     assert names == {".", "old", "new", "grid", "grid/lr", "grid/lr/high", "grid/gone", "damaged", "set"}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.command_line import hdna
+from support.levels import heard_levels
 from support.s3 import SECRET, use
 
 from hdna import storage
@@ -66,14 +67,7 @@ def test_the_runs_of_a_bucket_are_listed_by_their_state_alone(bucket: str, monke
         storage.write(storage.join(bucket, name, "checkpoints", "step-000001", "part"), b"x")
     storage.write(storage.join(bucket, "set", "manifest.json"), b"{}")
     storage.write(storage.join(bucket, "set", "run", "recipe.yaml"), b"")
-    listed: list[str] = []
-    one_level = storage.list_level
-
-    def heard(url: str) -> tuple[list[str], list[str]]:
-        listed.append(url)
-        return one_level(url)
-
-    monkeypatch.setattr(storage, "list_level", heard)
+    listed = heard_levels(monkeypatch)
     found = json.loads(hdna("runs", bucket, "--json"))
     assert {run["run"]: run["status"] for run in found} == {
         f"{bucket}/new": "done",
