@@ -14,11 +14,12 @@ from hdna.data.curriculum import Curriculum
 from hdna.devices import DEVICES, Device
 from hdna.errors import InputError
 from hdna.genome.shard_set import load_shard_set
-from hdna_cluster.expected_time import expected_hours, shown_time
+from hdna.quantities import duration
+from hdna_cluster.expected_time import expected_seconds
 from hdna_cluster.plan import USABLE, estimate
 
 MANY_PASSES = 10
-LONG_H = 24.0
+LONG_S = 24 * 3600.0
 WITHOUT_BF16 = {"K80", "P4", "P100", "V100", "T4"}
 """By Ray's names: GPUs before Ampere, which emulate bfloat16."""
 _KINDS = {"H200": DEVICES["h200"], "H100": DEVICES["h100"], "A100-80G": DEVICES["a100"]}
@@ -64,13 +65,13 @@ def heed(config: RunConfig, has: Hardware, done_steps: int, say: Callable[[str],
 
     Raises InputError when the answer is no.
     """
-    hours = expected_hours(config, has.gpu, has.device, done_steps)
+    seconds = expected_seconds(config, has.gpu, has.device, done_steps)
     lines = [*_passes(config), *_bf16(config, has), *_memory(config, has)]
-    if hours is not None:
-        lines.append(f"about {shown_time(hours)} to go, by a few steps timed here or what 'hdna plan' expects")
+    if seconds is not None:
+        lines.append(f"about {duration(seconds)} to go, by a few steps timed here or what 'hdna plan' expects")
     if lines:
         say("before the start:\n" + "\n".join(f"  {line}" for line in lines))
-    if hours is not None and hours > LONG_H and not agree(f"{config.run.url}: about {shown_time(hours)}. Start?"):
+    if seconds is not None and seconds > LONG_S and not agree(f"{config.run.url}: about {duration(seconds)}. Start?"):
         raise InputError(f"{config.run.url}: not started, as you answered: 'hdna init --hours' chooses a shorter run")
 
 

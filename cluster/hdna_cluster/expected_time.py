@@ -9,6 +9,7 @@ from hdna.config import ModelConfig, RunConfig
 from hdna.data.curriculum import Curriculum, StagePlan
 from hdna.data.step_flops import step_flops
 from hdna.devices import Device
+from hdna.quantities import duration
 from hdna.run.events import Event, Report, StepDone
 from hdna_cluster.plan import estimate
 from hdna_cluster.session import is_submitted_job
@@ -19,8 +20,8 @@ _UNCOUNTED, _COUNTED = 3, 8
 """Steps: the first ones compile kernels and fill caches."""
 
 
-def expected_hours(config: RunConfig, gpu: bool, device: Device | None, done_steps: int = 0) -> float | None:
-    """Hours that are left before the run starts; None: unknown, or certainly less than a day.
+def expected_seconds(config: RunConfig, gpu: bool, device: Device | None, done_steps: int = 0) -> float | None:
+    """Seconds that are left before the run starts; None: unknown, or certainly less than a day.
 
     As `hdna plan` expects of the device; else by a few steps in a process of their own, if the workers are on this
     machine.
@@ -29,11 +30,11 @@ def expected_hours(config: RunConfig, gpu: bool, device: Device | None, done_ste
     if flops < _CERTAINLY_SHORT[gpu]:
         return None
     if device and (seconds := _planned_seconds(config, device, done_steps)) is not None:
-        return seconds / 3600
+        return seconds
     if is_submitted_job() or os.environ.get("RAY_ADDRESS"):
         return None
     rate = _timed_apart(config, gpu)
-    return None if rate is None else flops / (rate * (config.parallel.workers if gpu else 1)) / 3600
+    return None if rate is None else flops / (rate * (config.parallel.workers if gpu else 1))
 
 
 class FirstPace:
@@ -59,18 +60,11 @@ class FirstPace:
     def _left(self, step: int, stage: int) -> str:
         seconds = statistics.median(self._seconds[_UNCOUNTED:])
         rate = _step_flops(self._config, Curriculum.of(self._config).stages[stage]) / seconds
-        hours = _flops_left(self._config, step) / rate / 3600
+        left = _flops_left(self._config, step) / rate
         return (
-            f"at the pace of steps {step - _COUNTED + 1}-{step} the rest takes about {shown_time(hours)}, evaluations "
+            f"at the pace of steps {step - _COUNTED + 1}-{step} the rest takes about {duration(left)}, evaluations "
             f"and checkpoints not counted"
         )
-
-
-def shown_time(hours: float) -> str:
-    """Minutes below an hour, days above two."""
-    if hours < 1:
-        return f"{max(1, round(60 * hours))} min"
-    return f"{hours:,.1f} h" if hours <= 48 else f"{hours:,.0f} h ({hours / 24:,.1f} days)"
 
 
 def _planned_seconds(config: RunConfig, device: Device, done_steps: int) -> float | None:

@@ -7,10 +7,9 @@ from hdna.config import RunConfig
 from hdna.data.curriculum import Curriculum
 from hdna.run.best_effort import BestEffort
 from hdna.run.events import Doing, Report
-from hdna.run.files import STATE, read_json
 from hdna.run.lease import Lease, last_lease
 from hdna.run.ownership import claim, refuse_taken
-from hdna.run.status import DONE, StatusFile, read_status
+from hdna.run.status import DONE, RunStatus, StatusFile, read_status
 from hdna.train.preflight import preflight
 from hdna.train.source import with_extension
 from hdna_cluster.cautions import Agree, hardware, heed
@@ -34,7 +33,8 @@ def launch(config: RunConfig, report: Report, recipe: str, agree: Agree = lambda
     best_effort = BestEffort(FirstPace(config, report))
     for change in changes:
         best_effort.report(change)
-    if _is_finished(config):
+    before = read_status(config.run.url) or RunStatus()
+    if before.status == DONE and _is_whole(config):
         best_effort.report(f"{config.run.url}: all {Curriculum.of(config).steps:,} steps are done already")
         return
     last = last_lease(config.run.url, best_effort.report)
@@ -43,9 +43,7 @@ def launch(config: RunConfig, report: Report, recipe: str, agree: Agree = lambda
         parallel = config.parallel
         fewest = parallel.min_workers or parallel.workers
         resources = worker_resources(ray, fewest, parallel.workers, "parallel.workers")
-        before = read_status(config.run.url)
-        done_steps = before.step if before else 0
-        heed(config, hardware(ray.nodes(), resources), done_steps, best_effort.report, agree)
+        heed(config, hardware(ray.nodes(), resources), before.step, best_effort.report, agree)
         lease = Lease(config.run.url, last)
         best_effort.report(Doing("starting workers and DeepSpeed"))
         with lease.renewed(best_effort):
@@ -58,10 +56,8 @@ def launch(config: RunConfig, report: Report, recipe: str, agree: Agree = lambda
         best_effort.report(failures)
 
 
-def _is_finished(config: RunConfig) -> bool:
-    """Whether an earlier call has brought the run to its end, and its last checkpoint is intact."""
-    if read_json(config.run.url, STATE).get("status") != DONE:
-        return False
+def _is_whole(config: RunConfig) -> bool:
+    """Whether there is an intact checkpoint of the last step."""
     newest, _ = newest_intact(config.run.url)
     return newest is not None and newest.step == Curriculum.of(config).steps
 

@@ -8,6 +8,7 @@ import typer
 
 from hdna.cli.columns import right_aligned
 from hdna.cli.plan import DeviceName
+from hdna.quantities import duration
 
 if TYPE_CHECKING:
     from hdna.init.choice import Choice
@@ -62,11 +63,11 @@ def init(
 
 
 def _summary(made: "Choice") -> str:
-    from hdna.init.recipe_text import TOO_SMALL, shown_hours
+    from hdna.init.recipe_text import TOO_SMALL
     from hdna.model.flops import parameter_count
 
-    machine, time = made.machine, made.expected_hours
-    expected = "time unknown" if time is None else f"about {shown_hours(time)}"
+    machine, time = made.machine, made.expected_seconds
+    expected = "time unknown" if time is None else f"about {duration(time)}"
     text = (
         f"{parameter_count(made.config.model):,} parameters, {made.tokens:,} tokens, {expected}\n"
         f"on {machine.workers} x {machine.device.name}\nspeed {machine.source}"
@@ -76,14 +77,12 @@ def _summary(made: "Choice") -> str:
 
 def _table(made: "Choice") -> str:
     """A line for each stage: what `hdna plan` computes, the epochs, and the time."""
-    from hdna.init.recipe_text import shown_hours
-
     rows = [["stage", "context", "batch", "steps", "tokens", "epochs", "GiB", "of", "time"]]
     batch, has = made.config.optim.global_batch_tokens, made.machine.device.memory_bytes / 2**30
     for number, planned in enumerate(made.plan.stages):
         stage, tokens = planned.stage, planned.steps * batch
         samples = f"{stage.largest_micro_batch(planned.data_ranks)} x {planned.data_ranks} x {planned.accumulation}"
-        time = "-" if made.stage_hours is None else shown_hours(made.stage_hours[number])
+        time = "-" if made.stage_seconds is None else duration(made.stage_seconds[number])
         epochs, gib = f"{tokens / made.train_bases:.2f}", f"{planned.total / 2**30:.2f}"
         row = [str(number), f"{stage.context_length:,}", samples, f"{planned.steps:,}", f"{tokens:,}"]
         rows.append([*row, epochs, gib, f"{has:.1f}", time])

@@ -4,7 +4,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from hdna.cli.columns import right_aligned
-from hdna.cli.quantities import duration
+from hdna.quantities import duration
 
 if TYPE_CHECKING:
     from hdna_cluster.plan import Plan, StageEstimate

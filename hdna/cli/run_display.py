@@ -3,8 +3,8 @@
 import time
 from collections.abc import Mapping
 
-from hdna.cli.quantities import duration, short
 from hdna.progress import Progress
+from hdna.quantities import duration, short
 from hdna.run.events import CheckpointSaved, Doing, Event, StepDone, WorkersStarted
 from hdna.run.pace import seconds_left
 from hdna.run.step_record import StepRecord

@@ -8,7 +8,7 @@ import typer
 
 from hdna.cli.arguments import Json
 from hdna.cli.columns import right_aligned
-from hdna.cli.quantities import duration, short
+from hdna.quantities import duration, short
 
 if TYPE_CHECKING:
     from hdna.run.overview import Run

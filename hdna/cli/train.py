@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hdna.cli.arguments import Json, Overrides, Recipe
-from hdna.cli.quantities import duration
 from hdna.cli.run_display import RunDisplay
 from hdna.progress import Progress
+from hdna.quantities import duration
 
 if TYPE_CHECKING:
     from hdna.run.status import RunStatus

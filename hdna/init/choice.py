@@ -72,7 +72,7 @@ class Choice:
     hours: float | None
     """That were asked for."""
     plan: Plan
-    stage_hours: list[float] | None
+    stage_seconds: list[float] | None
     """Expected of each stage, with its share of everything beside training; None: unknown."""
 
     @property
@@ -86,9 +86,9 @@ class Choice:
         return train_bases(self.genomes)
 
     @property
-    def expected_hours(self) -> float | None:
+    def expected_seconds(self) -> float | None:
         """Of the whole run; None: unknown."""
-        return None if self.stage_hours is None else sum(self.stage_hours)
+        return None if self.stage_seconds is None else sum(self.stage_seconds)
 
     @property
     def is_trained_enough(self) -> bool:
@@ -114,7 +114,7 @@ def choose(genomes: Sequence[Genome], machine: Machine, hours: float | None, url
         gib = machine.device.memory_bytes / 2**30
         raise InputError(f"{machine.device.name}: {gib:.1f} GiB are too few for the smallest model: use another")
     limit = hours or PATIENCE_H
-    fitting = [made for made in found if made.is_trained_enough and (made.expected_hours or 0) <= limit * 1.1]
+    fitting = [made for made in found if made.is_trained_enough and (made.expected_seconds or 0) <= limit * 3600 * 1.1]
     return fitting[0] if fitting else found[-1]
 
 
@@ -135,7 +135,7 @@ def _sized(
         made = _recipe(schedule(tokens, longest, machine.workers), size, genomes, machine, url, shards)
         if config := _in_memory(made, machine):
             planned = plan(config, machine.device)
-            return Choice(config, window, size, genomes, machine, hours, planned, _stage_hours(planned, machine))
+            return Choice(config, window, size, genomes, machine, hours, planned, _stage_seconds(planned, machine))
         longest //= 2
     return None
 
@@ -206,14 +206,14 @@ def _fitted(config: RunConfig, number: int, machine: Machine) -> Stage | None:
     return None
 
 
-def _stage_hours(planned: Plan, machine: Machine) -> list[float] | None:
+def _stage_seconds(planned: Plan, machine: Machine) -> list[float] | None:
     """By what the machine has shown, or else by what the plan expects of its kind; None: unknown."""
     d_model = planned.config.model.d_model
     steps = [_timed(stage, d_model, machine) if machine.timed else stage.expected_step for stage in planned.stages]
     known = [seconds for seconds in steps if seconds is not None]
     if len(known) < len(steps):
         return None
-    return [stage.steps * seconds / TRAINING_SHARE / 3600 for stage, seconds in zip(planned.stages, known, strict=True)]
+    return [stage.steps * seconds / TRAINING_SHARE for stage, seconds in zip(planned.stages, known, strict=True)]
 
 
 def _timed(stage: StageEstimate, d_model: int, machine: Machine) -> float | None:

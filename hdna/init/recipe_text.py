@@ -9,6 +9,7 @@ from hdna.errors import printable
 from hdna.init.choice import PATIENCE_H, TOKENS_PER_PARAMETER, TRAINING_SHARE, Choice
 from hdna.init.schedule import MAX_PASSES, MIN_STEPS, MIN_TOKENS, n50
 from hdna.model.flops import parameter_count
+from hdna.quantities import duration
 
 SPLIT_RULE = "similarity"
 _WIDTH = 118
@@ -84,8 +85,8 @@ def _head(choice: Choice) -> Iterator[str]:
         yield from _wrapped(printable(f"{genome.assembly}: {size} {n50([*genome.contigs]):,} (N50)"), "# ")
     machine = choice.machine
     yield from _wrapped(f"Chosen by hdna init for {machine.workers} x {machine.device.name}.", "# ")
-    expected = choice.expected_hours
-    time = "unknown" if expected is None else f"about {shown_hours(expected)}"
+    expected = choice.expected_seconds
+    time = "unknown" if expected is None else f"about {duration(expected)}"
     yield from _wrapped(f"Time: {time}; speed {machine.source}.", "# ")
     if not choice.is_trained_enough:
         yield from _wrapped(TOO_SMALL, "# ")
@@ -129,7 +130,7 @@ def _optim(choice: Choice) -> Iterator[tuple[str, object, str]]:
 
 def _why_size(choice: Choice) -> str:
     parameters = parameter_count(choice.config.model)
-    limit = f"{choice.hours or PATIENCE_H:g} h" if choice.expected_hours is not None else "memory"
+    limit = f"{choice.hours or PATIENCE_H:g} h" if choice.expected_seconds is not None else "memory"
     return (
         f"{parameters:,} parameters, the geometry of {choice.size.like}: the largest published one that gets "
         f"{TOKENS_PER_PARAMETER} tokens a parameter (Hoffmann and others, arXiv 2203.15556) within {limit}, or the "
@@ -167,11 +168,6 @@ def _why_tokens(choice: Choice) -> str:
         )
     share = f"training has {TRAINING_SHARE:.0%} of them"
     return f"{passes}what fits {choice.hours:g} h ({share}), up to {MAX_PASSES} passes (arXiv 2305.16264)."
-
-
-def shown_hours(hours: float) -> str:
-    """In hours, or minutes below one."""
-    return f"{hours:,.1f} h" if hours >= 1 else f"{max(1, round(60 * hours))} min"
 
 
 def _wrapped(text: str, prefix: str) -> list[str]:

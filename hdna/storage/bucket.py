@@ -89,6 +89,13 @@ def write_if_absent(url: str, data: bytes) -> bool:
                 outcome_unknown = True
 
 
+def require_writable(url: str) -> None:
+    """Raise InputError when nothing can be put below `url`: an object of a new name is."""
+    name = f"{_PROBE}{secrets.token_hex(8)}"
+    write(f"{url.rstrip('/')}/{name}", b"")
+    delete(url, [name])
+
+
 def require_conditional_put(url: str) -> None:
     """Raise InputError when the store below `url` ignores the condition of `write_if_absent`.
 
@@ -108,7 +115,7 @@ def require_conditional_put(url: str) -> None:
 
 
 def is_probe(name: str) -> bool:
-    """Whether an object is one that `require_conditional_put` has left."""
+    """Whether an object is one that `require_writable` or `require_conditional_put` has left."""
     return name.startswith(_PROBE)
 
 

@@ -60,6 +60,18 @@ def replace(path: Path, blocks: Iterable[bytes]) -> None:
     _written(path, blocks, lambda partial: partial.replace(path))
 
 
+def require_writable(folder: Path) -> None:
+    """Raise OSError where no file could be made in a folder, or the folder itself; makes neither."""
+    place = folder
+    while not os.path.lexists(place):
+        place = place.parent
+    if not place.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(place))
+    if not os.access(place, os.W_OK | os.X_OK):
+        code = errno.EROFS if os.statvfs(place).f_flag & os.ST_RDONLY else errno.EACCES
+        raise OSError(code, os.strerror(code), str(place))
+
+
 def create(path: Path, blocks: Iterable[bytes]) -> bool:
     """Write a file only if the name is free, and say whether it was."""
     try:

@@ -67,6 +67,15 @@ def write_if_absent(url: str, data: bytes) -> bool:
         return local.create(local_path(url), [data])
 
 
+def require_writable(url: str) -> None:
+    """Raise InputError when nothing can be written below a folder or prefix; asked before long work that ends there."""
+    if not is_local(url):
+        bucket.require_writable(url)
+        return
+    with _write_errors_explained(url):
+        local.require_writable(local_path(url))
+
+
 def require_conditional_put(url: str) -> None:
     """Raise InputError when the store below `url` would let two calls of `write_if_absent` both succeed."""
     if not is_local(url):
@@ -74,7 +83,7 @@ def require_conditional_put(url: str) -> None:
 
 
 def is_probe(name: str) -> bool:
-    """Whether an object's name says that `require_conditional_put` was interrupted and left it there."""
+    """Whether an object's name says that a question about its place was interrupted and left it there."""
     return bucket.is_probe(name)
 
 

@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 import hdna.progress
-from hdna.cli.quantities import duration, short
 from hdna.cli.run_display import RunDisplay
 from hdna.progress import Progress, progress
+from hdna.quantities import duration, short
 from hdna.run.events import CheckpointSaved, Doing, Event, StepDone, WorkersStarted
 from hdna.run.step_record import StepRecord
 

@@ -17,7 +17,7 @@ from hdna.run.events import Event, StepDone
 from hdna.run.step_record import StepRecord
 from hdna_cluster import cautions, expected_time
 from hdna_cluster.cautions import Hardware, hardware, heed
-from hdna_cluster.expected_time import FirstPace, expected_hours
+from hdna_cluster.expected_time import FirstPace, expected_seconds
 from hdna_cluster.plan import plan
 
 ROOMY = Hardware(False, memory_bytes=64 << 30)
@@ -81,7 +81,7 @@ def test_hardware_as_ray_lists_it() -> None:
 def test_more_than_a_day_is_asked_about(
     config: RunConfig, monkeypatch: pytest.MonkeyPatch, hours: float | None, asked: int
 ) -> None:
-    monkeypatch.setattr(cautions, "expected_hours", lambda *rest: hours)
+    monkeypatch.setattr(cautions, "expected_seconds", lambda *rest: hours and 3600 * hours)
     questions: list[str] = []
 
     def no(question: str) -> bool:
@@ -105,22 +105,22 @@ def test_time_before_the_start_from_measurements(config: RunConfig, monkeypatch:
     for done in (0, last.stage.first_step + 1000):
         before = 0.0 if done else sum(stage.expected_seconds or 0.0 for stage in earlier)
         seconds = before + (last.stage.end_step - max(done, last.stage.first_step)) * last.expected_step
-        assert expected_hours(full, True, DEVICES["h200"], done) == pytest.approx(seconds / 3600)
-    assert expected_hours(full, True, DEVICES["h200"], last.stage.end_step) is None
-    assert expected_hours(config, False, None) is None
+        assert expected_seconds(full, True, DEVICES["h200"], done) == pytest.approx(seconds)
+    assert expected_seconds(full, True, DEVICES["h200"], last.stage.end_step) is None
+    assert expected_seconds(config, False, None) is None
     monkeypatch.setattr(expected_time, "_timed_apart", lambda *rest: 1e11)
     large = load_recipe("large_1m")  # which shares samples between workers
     flops = expected_time._flops_left(large, 0)
-    assert expected_hours(large, True, DEVICES["h200"]) == pytest.approx(flops / 1e11 / 8 / 3600)
-    assert expected_hours(load_recipe("tiny_16k"), False, None) == pytest.approx(
-        expected_time._flops_left(load_recipe("tiny_16k"), 0) / 1e11 / 3600
+    assert expected_seconds(large, True, DEVICES["h200"]) == pytest.approx(flops / 1e11 / 8)
+    assert expected_seconds(load_recipe("tiny_16k"), False, None) == pytest.approx(
+        expected_time._flops_left(load_recipe("tiny_16k"), 0) / 1e11
     )
     monkeypatch.setenv("RAY_ADDRESS", "elsewhere")
-    assert expected_hours(load_recipe("tiny_16k"), False, None) is None
+    assert expected_seconds(load_recipe("tiny_16k"), False, None) is None
 
 
 def test_the_first_steps_say_how_long_the_rest_takes(config: RunConfig) -> None:
-    """One stage, 100 seconds a step but for the first three: the 989 steps after the eleventh take 27.5 hours."""
+    """One stage, 100 seconds a step but for the first three: the 989 steps after the eleventh take 27.47 hours."""
     config = replace(config, curriculum=[replace(config.curriculum[1], until_tokens=1000 * 2048)])
     heard: list[Event] = []
     pace = FirstPace(config, heard.append)
@@ -129,7 +129,7 @@ def test_the_first_steps_say_how_long_the_rest_takes(config: RunConfig) -> None:
         record = StepRecord(step=step, tokens=0, stage=0, context_length=512, tokens_per_second=2048 / seconds)
         pace(StepDone(record, 1000))
     texts = [event for event in heard if isinstance(event, str)]
-    assert texts == ["at the pace of steps 4-11 the rest takes about 27.5 h, evaluations and checkpoints not counted"]
+    assert texts == ["at the pace of steps 4-11 the rest takes about 27 h, evaluations and checkpoints not counted"]
     assert len(heard) == 15
 
 

@@ -9,7 +9,9 @@ import torch
 from support.command_line import hdna
 from support.judged_models import Foretelling, known_subject, save_model
 from torch import Tensor
+from typer.testing import CliRunner
 
+from hdna.cli import app
 from hdna.config import RunConfig, load_recipe
 from hdna.data.order import Crop
 from hdna.downstream.evidence import find_evidence
@@ -129,3 +131,17 @@ def test_the_command_leaves_evidence_a_plot_and_a_verdict(config: RunConfig, tmp
     assert wanted <= set(evidence.body["distances"][0])
     assert evidence.body["verdict"] in said
     assert (tmp_path / "out/needle.svg").read_text().startswith("<svg")
+
+
+@pytest.mark.parametrize(
+    ("command", "work"), [("needle", "needle.find_needles"), ("context", "context.score_contexts")]
+)
+def test_a_place_that_takes_no_files_is_found_before_the_work(
+    command: str, work: str, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_model(config, tmp_path / "run")
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setattr(f"hdna.downstream.{work}", lambda *rest: pytest.fail("has begun"))
+    result = CliRunner().invoke(app, ["eval", command, str(tmp_path / "run"), "--out", str(tmp_path / "file/x")])
+    assert isinstance(result.exception, InputError)
+    assert str(result.exception).startswith(f"{tmp_path}/file/x: Not a directory")

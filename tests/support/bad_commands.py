@@ -124,6 +124,7 @@ _MISTYPED = (
     ["export", "run", "--to", "hf"], ["eval", "report", "run"], ["eval", "report", "--out", "new"],
     ["eval", "task", "run", "--out", "new"], ["eval", "task", "run", "--train", "g.fa", "--out", "new"],
     ["eval", "task", "run", "--train", "g.fa", "--test", "g.fa", "--out", "x", "--without", "scratch", "--epochs", "2"],
+    ["eval", "task", "run", "--train", "g.fa", "--test", "g.fa", "--out", "new", "--shots", "2"],
     ["eval", "variants", "run", "--fasta", "g.fa", "--out", "new.vcf.gz"],
     ["eval", "variants", "run", "--vcf", "v.vcf", "--saturate", "g.bed", "--fasta", "g.fa", "--out", "new.vcf.gz"],
     ["eval", "variants", "run", "--vcf", "v.vcf", "--fasta", "g.fa", "--out", "new.vcf.gz", "--controls"],

@@ -54,13 +54,14 @@ def context(
     from hdna.parallel import Mesh
 
     subject = load_subject(run)
+    plot = storage.join(out, "context.svg")
+    storage.require_writable(out)
     question = ContextQuestion(tuple(shards or ()), split and split.value, longest, max_bases)
     if sequence_parallel > 1:
         scores = _on_ranks(subject.url, question, sequence_parallel)
     else:
         scores = score_contexts(subject, question, Mesh(0, 1))
     body = context_body(scores)
-    plot = storage.join(out, "context.svg")
     storage.write(plot, context_plot(body["contexts"]).encode())
     written = write_evidence(out, "context", subject, scores.cost, body)
     typer.echo(f"{subject.url}, step {subject.step:,}: {body['target_bases']:,} bases of the {body['split']} split\n")

@@ -38,10 +38,11 @@ def needle(
     from hdna.downstream.subject import load_subject
 
     subject = load_subject(run)
+    plot = storage.join(out, "needle.svg")
+    storage.require_writable(out)
     held_out = open_held_out(subject.config, shards or ())
     needles, cost = find_needles(subject, held_out, unit, copies)
     body = needle_body(needles, unit, held_out.split)
-    plot = storage.join(out, "needle.svg")
     storage.write(plot, needle_plot(body["distances"]).encode())
     written = write_evidence(out, "needle", subject, cost, body)
     typer.echo(f"{subject.url}, step {subject.step:,}: {copies:,} copies of {unit:,} bases at each distance\n")

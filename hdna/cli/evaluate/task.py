@@ -79,11 +79,10 @@ def task(
     chosen = find_preset(preset) if preset is not None else None
     _refuse_unknown(without or [])
     _refuse_mixed(chosen is not None, train, test, data)
-    if (epochs or learning_rate) and method != "finetune" and "scratch" in (without or []) and not curve:
-        hint = "--epochs" if epochs else "--learning-rate"
-        raise typer.BadParameter(f"{method} without scratch fine-tunes nothing: leave it out", param_hint=hint)
-    if shots is not None and method not in ("soft_prompt", "in_context"):
-        raise typer.BadParameter(f"{method} learns from all train rows", param_hint="--shots")
+    if method != "finetune" and "scratch" in (without or []) and not curve:
+        _refuse_unused(f"{method} without scratch fine-tunes nothing", epochs=epochs, learning_rate=learning_rate)
+    if method not in ("soft_prompt", "in_context"):
+        _refuse_unused(f"{method} learns from all train rows", shots=shots)
     storage.join(out)  # names a place
     subject = load_subject(run)
     made = _labelled_set(subject, chosen, (train, valid, test), data, labels, genome, kind)
@@ -112,6 +111,12 @@ def _refuse_mixed(preset: bool, train: str | None, test: str | None, data: str |
         raise typer.BadParameter("a preset takes --data, and neither --train nor --test", param_hint="--preset")
     if not preset and (train is None or test is None or data is not None):
         raise typer.BadParameter("give --train and --test, or --preset and --data", param_hint="--train")
+
+
+def _refuse_unused(why: str, **options: float | None) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise typer.BadParameter(f"{why}: leave it out", param_hint=f"--{name.replace('_', '-')}")
 
 
 def _labelled_set(
