@@ -140,7 +140,7 @@ def rows(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
 def _row(sides: Sides, medians: dict[str, float], peaks: dict[str, int], peak_flops: float) -> dict[str, Any]:
     config, tokens = sides.config(sides.length), sides.length * sides.batch
     flops = train_flops_per_token(config, sides.length, sides.batch) * tokens / medians["ours"]
-    shape = MicroStepShape(sides.batch, sides.length, sides.bf16)
+    shape = MicroStepShape(sides.batch, sides.length, sides.bf16, on_cpu=sides.device.type == "cpu")
     odd = tokens / (tokens - sides.batch)
     return {
         "length": sides.length,

@@ -38,4 +38,5 @@ def micro_step_shape(
         shared=ranks > 1,
         graphed=graphed,
         accumulates=accumulation > 1,
+        on_cpu=not on_gpu,
     )

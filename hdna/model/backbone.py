@@ -19,7 +19,7 @@ from hdna.model.filter_cache import MicroStep
 from hdna.model.graphed import LARGEST, GraphedBlocks
 from hdna.model.hyena import HyenaOperator
 from hdna.model.norm import Norm
-from hdna.model.recompute import is_replay, recomputed
+from hdna.model.recompute import is_recomputed, is_replay, recomputed
 from hdna.model.tokenizer import Tokenizer
 from hdna.ops import gelu, positional_dropout
 from hdna.ops.tiled import Piece, Tiling
@@ -66,8 +66,8 @@ class MLP(nn.Module):
     def forward(self, x_BLD: Tensor, norm: Norm) -> Tensor:
         """Add to the residual stream (B, L, D) the MLP of its norm; kept for the backward pass is the stream alone."""
         weights = norm.weight, norm.bias, self.fc1.weight, self.fc1.bias, self.fc2.weight, self.fc2.bias
-        tiling = Tiling(norm.before(_hidden), into_residual=True)
-        return tiling(x_BLD, *weights, result_is_needed=torch.compiler.is_compiling() or not is_replay())
+        tiling = Tiling(norm.before(_hidden), into_residual=True, keeps=not is_recomputed())
+        return tiling(x_BLD, *weights, result_is_needed=not is_replay())
 
 
 def _hidden(_: Piece, normed: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from hdna.config.schema import ModelConfig
 from hdna.model.filter import FilterTables, ImplicitFilter
 from hdna.model.filter_cache import FilterCache, MicroStep
 from hdna.model.norm import Norm
+from hdna.model.recompute import is_recomputed
 from hdna.ops import causal_fft_conv, gated_short_conv, kernels
 from hdna.ops.short_conv import LEAD, REACH, TAPS
 from hdna.ops.tiled import Piece, Tiling
@@ -78,14 +79,14 @@ class HyenaOperator(nn.Module):
     ) -> Tensor:
         """The product (B, D, L) of two streams, or of one and what is `beside` it."""
         channels = slice(streams.start * self.width, streams.stop * self.width)
-        tiling = Tiling(norm.before(_gate), channels_first=True, lead=LEAD)
+        tiling = Tiling(norm.before(_gate), channels_first=True, lead=LEAD, keeps=not is_recomputed())
         halo = None if halo_BCH is None else halo_BCH[:, channels]
         return tiling(x_BLD, norm.weight, norm.bias, *self._stream(channels), beside=beside_BDL, halo=halo)
 
     def _output(self, x_BLD: Tensor, norm: Norm, halo_BCH: Tensor | None, v_BDL: Tensor) -> Tensor:
         """The residual stream plus the projection of the first stream times v."""
         channels = slice(0, self.width)
-        tiling = Tiling(norm.before(_gate_by_position), lead=LEAD, into_residual=True)
+        tiling = Tiling(norm.before(_gate_by_position), lead=LEAD, into_residual=True, keeps=not is_recomputed())
         halo = None if halo_BCH is None else halo_BCH[:, channels]
         weights = (*self._stream(channels), self.out_proj.weight, self.out_proj.bias)
         return tiling(x_BLD, norm.weight, norm.bias, *weights, beside=v_BDL, halo=halo)
@@ -100,7 +101,7 @@ class HyenaOperator(nn.Module):
         if self.left_halo is None:
             return None
         weights = norm.weight, norm.bias, self.in_proj.weight, self.in_proj.bias
-        end_BHC = Tiling(norm.before(_projected))(x_BLD[:, -REACH:], *weights)
+        end_BHC = Tiling(norm.before(_projected), keeps=not is_recomputed())(x_BLD[:, -REACH:], *weights)
         return self.left_halo(end_BHC.transpose(1, 2))
 
 

@@ -40,6 +40,8 @@ class MicroStepShape:
     """Whether the blocks are replayed as CUDA graphs."""
     accumulates: bool = False
     """Whether the optimizer step has several micro steps, over which filters and their gradients are kept."""
+    on_cpu: bool = False
+    """Where nothing runs twice that a single tile holds (`hdna.ops.tiled`)."""
 
     @property
     def element_size(self) -> int:
@@ -51,25 +53,40 @@ class MicroStepShape:
         """N."""
         return self.batch * self.length
 
+    @property
+    def keeps_all(self) -> bool:
+        """Whether autograd keeps what lies between a layer's convolutions."""
+        return self.on_cpu and self.positions <= tiled.CPU_TILE
+
+    @property
+    def keeps_filters(self) -> bool:
+        """Whether it keeps what lies between a filter's positions and its taps."""
+        return self.on_cpu and self.length <= tiled.CPU_TILE
+
 
 def saved_bytes(config: ModelConfig, shape: MicroStepShape, recompute: bool) -> int:
     """Bytes kept from the forward to the backward pass on one rank, all layers; `recompute`: with checkpointing.
 
     Outside the layers: the dropout mask (one byte an element), the final norm's input, the log probabilities, and two
-    scalars of the loss.
+    scalars of the loss; the final norm's statistics and result, if they are kept.
     """
     d, n = config.d_model, shape.positions
     mask = n * d if config.embed_dropout else 0
     outside = mask + n * d * FP32 + n * EMBEDDING_ROWS * FP32 + 2 * FP32
+    if shape.keeps_all:
+        outside += n * (d + 2) * FP32
     layer = recomputed_layer_bytes(config, shape) if recompute else layer_bytes(config, shape)
-    return outside + config.n_layer * (layer + _over_micro_steps(config, shape, recompute))
+    if not recompute:
+        layer += _between(config, shape) + _within_halo(config, shape)
+    layer += _within_filters(config, shape) + _over_micro_steps(config, shape, recompute)
+    return outside + config.n_layer * layer
 
 
 def layer_bytes(config: ModelConfig, shape: MicroStepShape) -> int:
     """One layer that keeps its activations.
 
     The residual stream before and between its two halves; inputs, filters and results of the long convolutions; the
-    halo, if ranks share samples. All else runs in tiles, and again in the backward pass.
+    halo, if ranks share samples. All else runs again in the backward pass, in tiles, or is kept as well (`_between`).
     """
     d, n, s = config.d_model, shape.positions, shape.element_size
     convolutions = config.order - 1
@@ -103,7 +120,7 @@ def working_bytes(config: ModelConfig, shape: MicroStepShape, recompute: bool) -
     d, n, s = config.d_model, shape.positions, shape.element_size
     outside = n * (d + EMBEDDING_ROWS) * FP32
     again = layer_bytes(config, shape) - recomputed_layer_bytes(config, shape) if recompute else 0
-    mlp = again + 2 * n * d * FP32 + _tile(config, shape)
+    mlp = again + 2 * n * d * FP32 + _tile(config, shape, recompute)
     filters = (config.order - 1) * d * shape.length * FP32
     unused = n * d * (FP32 + s) if recompute else 0
     conv = n * d * FP32 + 2 * n * d * s + again - unused + filters + _transforms(config, shape)
@@ -140,18 +157,21 @@ def _transforms(config: ModelConfig, shape: MicroStepShape) -> int:
     return buffers * min(padded, CUDA_BUFFER_BYTES)
 
 
-def _tile(config: ModelConfig, shape: MicroStepShape) -> int:
+def _tile(config: ModelConfig, shape: MicroStepShape, recompute: bool) -> int:
     """What lives between input and result of a tile, and its gradients.
 
     The MLP's hidden layer before and after GELU, its derivative, and both gradients; two streams as projected and, in
-    fp32, convolved, with the gradients of both; three layers of the filter's sines, three tensors each.
+    fp32, convolved, with the gradients of both; three layers of the filter's sines, three tensors each. Of what is kept
+    (`_between`, `_within_filters`) the gradients alone.
     """
-    d, s = config.d_model, shape.element_size
+    d, s, w = config.d_model, shape.element_size, config.mlp_width
     positions = min(shape.positions, tiled.CUDA_TILE)
-    mlp = positions * (5 * config.mlp_width * s + 3 * d * FP32)
-    gates = positions * 2 * d * (2 * s + 4 * FP32) + 3 * positions * d * FP32
-    sines = min(shape.length, tiled.CUDA_TILE) * (10 * config.filter_order + 3 * (config.order - 1) * d) * FP32
-    return max(mlp, gates, sines)
+    hidden, streams = 5 * w * s, d * (4 * s + 8 * FP32)
+    if shape.keeps_all and not recompute:
+        hidden, streams = 2 * w * s, streams // 2
+    sines = (3 if shape.keeps_filters else 10) * config.filter_order + 3 * (config.order - 1) * d
+    inputs = 3 * d * FP32
+    return max(positions * (max(hidden, streams) + inputs), min(shape.length, tiled.CUDA_TILE) * sines * FP32)
 
 
 def state_bytes(config: ModelConfig, zero_stage: int, workers: int) -> tuple[int, int, int]:
@@ -173,6 +193,38 @@ def _convolved(config: ModelConfig, shape: MicroStepShape) -> int:
     """Inputs of the long convolutions and the taps they keep, as slices or distributed by channel."""
     numbers = config.d_model * shape.length if shape.dealt is None else shape.dealt
     return (config.order - 1) * numbers * (shape.batch * shape.element_size + FP32)
+
+
+def _between(config: ModelConfig, shape: MicroStepShape) -> int:
+    """What a layer keeps if nothing runs twice, beside what it keeps in any case.
+
+    Of each norm, one for every product of streams and one for the MLP, two statistics and the result; each stream as
+    projected and, in fp32, convolved; what out_proj takes; GELU's derivative (in bf16 its input) and result. Under bf16
+    the weights as rounded.
+    """
+    if not shape.keeps_all:
+        return 0
+    d, w, n, s, order = config.d_model, config.mlp_width, shape.positions, shape.element_size, config.order
+    norm = d * s + 2 * FP32
+    kept = n * ((order + 1) * norm + (order + 1) * d * (s + FP32) + d * s + 2 * w * s)
+    streams = (order + 1) * d * d
+    rounded = (streams + d * d + 2 * d * w) * s if shape.bf16 else 0
+    return kept + rounded
+
+
+def _within_halo(config: ModelConfig, shape: MicroStepShape) -> int:
+    """What a rank on a CPU keeps of the halo it sends: the norm's statistics and result, under bf16 the weight too."""
+    if not (shape.on_cpu and shape.shared):
+        return 0
+    d, s = config.d_model, shape.element_size
+    return shape.batch * REACH * (d * s + 2 * FP32) + ((config.order + 1) * d * d * s if shape.bf16 else 0)
+
+
+def _within_filters(config: ModelConfig, shape: MicroStepShape) -> int:
+    """Of a layer, if they are kept: three tensors for each layer of sines; the window."""
+    if not shape.keeps_filters:
+        return 0
+    return shape.length * (9 * config.filter_order + (config.order - 1) * config.d_model) * FP32
 
 
 def _halo(config: ModelConfig, shape: MicroStepShape) -> int:

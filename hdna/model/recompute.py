@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
@@ -37,10 +38,20 @@ class _Pass(AbstractContextManager[None]):
         _current.reset(self._tokens.pop())
 
 
+def is_recomputed() -> bool:
+    """Whether this is a pass through a block that runs twice, the first or the second."""
+    return _pass() is not None
+
+
 def is_replay() -> bool:
     """Whether a block is running again, for what its backward pass needs: nobody looks at its result."""
-    current = _current.get()
+    current = _pass()
     return current is not None and current[1] is not None
+
+
+def _pass() -> tuple[Results, Iterator[Tensor] | None] | None:
+    """The current pass; none under torch.compile, which cannot trace context variables, and decides for itself."""
+    return None if torch.compiler.is_compiling() else _current.get()
 
 
 def recomputed(block: Callable[..., Tensor], *inputs: Any) -> Tensor:  # noqa: ANN401 - the block's own

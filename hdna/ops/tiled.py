@@ -3,8 +3,8 @@
 Shapes: B batch, L context (or slice) length, D channels of the input, E of the result, T positions of a tile.
 
 What lies between a function's inputs and its result is neither written to memory nor kept for the backward pass: it
-lives for one tile, which on a CPU fits a core's cache. Recomputing costs the function's own matrix products again;
-writing and reading its intermediate results would cost more, and them three to ten times the memory.
+lives for one tile. Recomputing costs the function's own matrix products again, keeping three to ten times the memory;
+of a batch that is a single tile, that is little, and on a CPU it is kept.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.autograd.graph import get_gradient_edge
 
 CPU_TILE, CUDA_TILE = 2**13, 2**16
 """Positions of a tile, over all its samples. CPU: at D = 128, the four-fold hidden layer of an MLP takes 16 MiB, half
@@ -78,13 +79,15 @@ class Tiling:
 
     `function(piece, *weights)` returns (B, T, E) or, with `channels_first`, (B, E, T), from x and from `lead` positions
     before it. With `into_residual` the result is x plus a projection of that, (B, T, D), and the last two weights are
-    the projection's: it is the one product that the backward pass need not compute again.
+    the projection's: it is the one product that the backward pass need not compute again. With `keeps` false nothing is
+    kept of a single tile either: for what is part of something that runs again as a whole.
     """
 
     function: Callable[..., Tensor]
     channels_first: bool = False
     lead: int = 0
     into_residual: bool = False
+    keeps: bool = True
 
     def __call__(
         self,
@@ -100,16 +103,23 @@ class Tiling:
         Under torch.compile there are no tiles: the compiler decides what to fuse, keep and compute again.
         """
         if torch.compiler.is_compiling():
-            part = self.forward(Piece(x_BLD, beside, halo, 0), weights)
-            return x_BLD + part if self.into_residual else part
-        run = _Tiled if result_is_needed else _Noted
-        result: Tensor = run.apply(self, x_BLD, beside, halo, *weights)  # type: ignore[no-untyped-call]
+            return self.whole(x_BLD, beside, halo, *weights)
+        tensors = x_BLD, beside, halo, *weights
+        run: type[torch.autograd.Function] = _Tiled if result_is_needed else _Noted
+        if self.keeps and _is_little(x_BLD) and _want_gradients(tensors):
+            run = _Kept
+        result: Tensor = run.apply(self, *tensors)
         return result
 
     @property
     def out_dim(self) -> int:
         """The dimension of positions in the result."""
         return 2 if self.channels_first else 1
+
+    def whole(self, x: Tensor, beside: Tensor | None, halo: Tensor | None, *weights: Tensor) -> Tensor:
+        """The result of whole sequences, without tiles."""
+        part = self.forward(Piece(x, beside, halo, 0), weights)
+        return x + part if self.into_residual else part
 
     def piece(self, tile: Tile, x: Tensor, beside: Tensor | None, halo: Tensor | None) -> Piece:
         """What the function gets for a tile."""
@@ -219,6 +229,37 @@ class _Noted(_Tiled):
         return torch.empty_like(tensors[0])
 
 
+class _Kept(torch.autograd.Function):
+    """Both passes, with the function's own graph kept from one to the other.
+
+    A node of the outer graph all the same: ZeRO reduces gradients in the order in which they are ready, which on ranks
+    that share samples and on one that has none is only the same as long as all of a node's come at once.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, tiling: Tiling, *tensors: Tensor) -> Tensor:  # noqa: ANN401
+        ctx.tiling, ctx.precision = tiling, _autocast_of(tensors[0])
+        ctx.inputs = [
+            tensor if tensor is None else tensor.detach().requires_grad_(needed)
+            for tensor, needed in zip(tensors, ctx.needs_input_grad[1:], strict=True)
+        ]
+        with torch.enable_grad():
+            result = tiling.whole(*ctx.inputs)
+        ctx.end = get_gradient_edge(result)  # without the values
+        return result.detach()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        end, ctx.end = ctx.end, None
+        if end is None:  # a second pass, by retain_graph
+            with torch.enable_grad(), torch.autocast(gradient.device.type, **ctx.precision):
+                end = get_gradient_edge(ctx.tiling.whole(*ctx.inputs))
+        wanted = [tensor for tensor in ctx.inputs if tensor is not None and tensor.requires_grad]
+        shares = iter(torch.autograd.grad(end, wanted, gradient))
+        return None, *(next(shares) if needed else None for needed in ctx.needs_input_grad[1:])
+
+
 def _note(ctx: Any, tiling: Tiling, tensors: Sequence[Tensor]) -> None:  # noqa: ANN401
     """What the backward pass needs: x, beside, halo and the weights, and the precision in force."""
     ctx.save_for_backward(*tensors)
@@ -254,6 +295,15 @@ def _write_x(tile: Tile, lead: int, whole: Tensor, share: Tensor, residual: Tens
 def _tiles_of(x: Tensor) -> Iterator[Tile]:
     batch, length, _ = x.shape
     return tiles(batch, length, CPU_TILE if x.device.type == "cpu" else CUDA_TILE)
+
+
+def _want_gradients(tensors: Sequence[Tensor | None]) -> bool:
+    return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
+
+
+def _is_little(x: Tensor) -> bool:
+    """Whether what a function of x keeps is little: on a CPU, what fits a tile."""
+    return x.device.type == "cpu" and x.shape[0] * x.shape[1] <= CPU_TILE
 
 
 def _sum(total: Tensor | None, share: Tensor) -> Tensor:

@@ -65,3 +65,24 @@ def test_what_needs_no_gradient_gets_none() -> None:
     result.sum().backward()
     assert x.grad is None and weight.grad is not None
     torch.testing.assert_close(weight.grad, x.sum((0, 1))[:, None].expand(WIDTH, WIDTH))
+    assert not Tiling(lambda piece, weight: piece.x @ weight)(x, weight.detach()).requires_grad
+
+
+@pytest.mark.parametrize("into_residual", [False, True])
+def test_what_is_kept_of_one_tile_changes_no_bit(into_residual: bool) -> None:
+    """Nor does a second backward pass, for which nothing is kept any more."""
+    torch.manual_seed(0)
+    x, noise = torch.randn(BATCH, LENGTH, WIDTH, requires_grad=True), torch.randn(BATCH, LENGTH, WIDTH)
+    weights = [torch.randn(WIDTH, WIDTH, requires_grad=True) for _ in range(2)]
+    weights += [torch.randn(WIDTH, requires_grad=True)] if into_residual else []
+
+    def function(piece: Piece, *weights: Tensor) -> Tensor:
+        y = torch.sin(piece.x @ weights[0])
+        return y if into_residual else y @ weights[1]
+
+    again, kept = (Tiling(function, into_residual=into_residual, keeps=keeps)(x, *weights) for keeps in (False, True))
+    assert torch.equal(again, kept)
+    wanted = torch.autograd.grad(again, (x, *weights), noise)
+    for more in (True, False):
+        found = torch.autograd.grad(kept, (x, *weights), noise, retain_graph=more)
+        assert all(map(torch.equal, found, wanted))

@@ -11,6 +11,7 @@ from support.ranks import run_ranks
 from support.traffic_counts import LAYERS, Case, Counts, count_cases, counts_of
 
 from hdna.model.memory import MicroStepShape, saved_bytes
+from hdna.ops import tiled
 from hdna.parallel import all_to_all, distributed_fft
 from hdna.parallel.traffic import Slice, busiest, layer
 
@@ -41,6 +42,7 @@ def part(case: Case, ranks: int) -> Slice:
 def set_sizes(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(all_to_all, "MIN_MESSAGE_BYTES", case.min_message_bytes)
     monkeypatch.setattr(distributed_fft, "WORKING_BYTES", case.working_bytes)
+    monkeypatch.setattr(tiled, "CPU_TILE", case.tile)
 
 
 def variants(ranks: int) -> list[Case]:
@@ -55,6 +57,9 @@ def variants(ranks: int) -> list[Case]:
         Case(d_model=13, bf16=True, accumulation=2),
         Case(d_model=ranks - 1),
         Case(length=65, bf16=True),
+        Case(tile=1024),
+        Case(tile=1024, bf16=True, accumulation=3, order=3),
+        Case(tile=1024, bf16=True, recompute=True),
         Case(min_message_bytes=1024, working_bytes=4096),
         Case(min_message_bytes=512, working_bytes=1, d_model=13, order=3, bf16=True),
     ]
@@ -138,12 +143,14 @@ def shape(case: Case, ranks: int, rank: int) -> MicroStepShape:
         dealt=mine * whole if case.long_conv == "all_to_all" and not case.alone else None,
         shared=not case.alone,
         accumulates=case.accumulation > 1,
+        on_cpu=True,
     )
 
 
-def test_saved_bytes_of_a_slice_are_those_really_alive(seen: list[Seen]) -> None:
+def test_saved_bytes_of_a_slice_are_those_really_alive(seen: list[Seen], monkeypatch: pytest.MonkeyPatch) -> None:
     """To the byte: nothing is left to the allocator in a count of tensors."""
     for case, ranks, by_rank in seen:
+        set_sizes(case, monkeypatch)
         for rank, found in enumerate(by_rank):
             predicted = saved_bytes(case.model, shape(case, ranks, rank), case.recompute)
             assert predicted == found.live, (case, rank, predicted - found.live)

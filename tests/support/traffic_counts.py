@@ -18,6 +18,7 @@ from torch import Tensor
 from hdna.config import ModelConfig
 from hdna.model import HyenaDNA, weighted_nats
 from hdna.model.filter_cache import MicroStep
+from hdna.ops import tiled
 from hdna.parallel import Mesh, all_to_all, distributed_fft, shard_sequence
 from support.live_bytes import LiveBytes
 
@@ -41,6 +42,8 @@ class Case:
     """Each rank has whole samples and shares none."""
     min_message_bytes: int = 4 * 2**20
     working_bytes: int = 32 * 2**20
+    tile: int = 60
+    """Positions: fewer than a rank has, or enough for all of them."""
 
     @property
     def model(self) -> ModelConfig:
@@ -96,6 +99,7 @@ def run(case: Case, mesh: Mesh) -> Counts:
     """One optimizer step of a case."""
     all_to_all.MIN_MESSAGE_BYTES = case.min_message_bytes
     distributed_fft.WORKING_BYTES = case.working_bytes
+    tiled.CPU_TILE = case.tile
     torch.manual_seed(0)
     model = HyenaDNA(case.model)
     model.backbone.activation_checkpointing = case.recompute
