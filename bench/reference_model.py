@@ -16,9 +16,10 @@ from hdna.config.schema import ModelConfig
 from hdna.genome.alphabet import EMBEDDING_ROWS
 
 _UNUSED = {
-    "torchvision.ops": ("StochasticDepth",),
     "transformers.tokenization_utils": ("AddedToken", "PreTrainedTokenizer"),
+    "torchvision.ops": ("StochasticDepth",),
 }
+"""In this order: transformers asks whether there is a torchvision, and would stumble over what stands in for it."""
 
 
 class ReferenceModel(nn.Module):

@@ -62,20 +62,21 @@ def test_with_the_kernels_of_today_a_step_takes_no_longer_than_expected() -> Non
 WIDE = (
     "model.d_model=128",
     "model.l_max=4096",
-    "curriculum.0.micro_batch_size=4",
+    "curriculum.0.micro_batch_size=8",
     "curriculum.1.context_length=4096",
+    "curriculum.1.micro_batch_size=2",
     "optim.global_batch_tokens=8192",
 )
 
 
 @pytest.mark.parametrize(
     ("overrides", "context", "tokens_per_second"),
-    [((), 1024, 56_000), ((), 2048, 48_700), (WIDE, 1024, 28_000), (WIDE, 4096, 26_200)],
+    [((), 1024, 49_000), ((), 2048, 45_300), (WIDE, 1024, 28_700), (WIDE, 4096, 25_000)],
 )
 def test_the_quickstart_takes_what_it_took_on_two_cores(
     overrides: tuple[str, ...], context: int, tokens_per_second: int
 ) -> None:
-    """Within a tenth of the figures of bench/loop.py, of the recipe and of a wider one."""
+    """Within a tenth of what bench/README.md has for runs on Ray, of the recipe and of a wider one."""
     tokens = load_recipe("quickstart", overrides).optim.global_batch_tokens
     (stage,) = [s for s in planned("quickstart", CPU, *overrides) if s.stage.context_length == context]
     assert stage.expected_step == pytest.approx(tokens / tokens_per_second, rel=0.1)
