@@ -238,26 +238,33 @@ class _Kept(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, tiling: Tiling, *tensors: Tensor) -> Tensor:  # noqa: ANN401
-        ctx.tiling, ctx.precision = tiling, _autocast_of(tensors[0])
-        ctx.inputs = [
-            tensor if tensor is None else tensor.detach().requires_grad_(needed)
-            for tensor, needed in zip(tensors, ctx.needs_input_grad[1:], strict=True)
-        ]
-        with torch.enable_grad():
-            result = tiling.whole(*ctx.inputs)
-        ctx.end = get_gradient_edge(result)  # without the values
+        _note(ctx, tiling, tensors)
+        inputs, result = _own_graph(tiling, tensors, ctx.needs_input_grad[1:])
+        ctx.kept = inputs, get_gradient_edge(result)  # without the result's values
         return result.detach()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        end, ctx.end = ctx.end, None
-        if end is None:  # a second pass, by retain_graph
-            with torch.enable_grad(), torch.autocast(gradient.device.type, **ctx.precision):
-                end = get_gradient_edge(ctx.tiling.whole(*ctx.inputs))
-        wanted = [tensor for tensor in ctx.inputs if tensor is not None and tensor.requires_grad]
-        shares = iter(torch.autograd.grad(end, wanted, gradient))
-        return None, *(next(shares) if needed else None for needed in ctx.needs_input_grad[1:])
+        needed = ctx.needs_input_grad[1:]
+        if ctx.kept is None:  # a second pass, by retain_graph
+            with torch.autocast(gradient.device.type, **ctx.precision):
+                inputs, result = _own_graph(ctx.tiling, ctx.saved_tensors, needed)
+            ctx.kept = inputs, get_gradient_edge(result)
+        (inputs, end), ctx.kept = ctx.kept, None
+        shares = iter(torch.autograd.grad(end, inputs, gradient))
+        return None, *(next(shares) if wanted else None for wanted in needed)
+
+
+def _own_graph(tiling: Tiling, tensors: Sequence[Tensor | None], needed: Sequence[bool]) -> tuple[list[Tensor], Tensor]:
+    """Those of the tensors that need a gradient, and the result of all of them."""
+    inputs = [
+        tensor if tensor is None else tensor.detach().requires_grad_(wanted)
+        for tensor, wanted in zip(tensors, needed, strict=True)
+    ]
+    with torch.enable_grad():
+        result = tiling.whole(*inputs)  # type: ignore[arg-type]
+    return [tensor for tensor in inputs if tensor is not None and tensor.requires_grad], result
 
 
 def _note(ctx: Any, tiling: Tiling, tensors: Sequence[Tensor]) -> None:  # noqa: ANN401

@@ -59,6 +59,21 @@ def test_saved_bytes_are_those_alive_after_the_forward_pass(
         assert said == saved_bytes(config, MicroStepShape(BATCH, LENGTH, bf16), recompute)
 
 
+@pytest.mark.parametrize("tile", [BATCH * LENGTH, LENGTH - 1])
+@pytest.mark.parametrize("recompute", [False, True])
+def test_a_loss_that_is_still_held_after_its_backward_pass_holds_nothing_else(
+    recompute: bool, tile: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the loop holds it while the next micro step runs."""
+    monkeypatch.setattr(tiled, "CPU_TILE", tile)
+    model = built(MODELS[0], recompute)
+    with PeakBytes() as live:
+        nats = forward(model, False, MicroStep())
+        nats.backward()
+    gradients = sum(p.grad.nbytes for p in model.parameters() if p.grad is not None)
+    assert live.total - gradients <= 2 * nats.nbytes
+
+
 @pytest.mark.parametrize("recompute", [False, True])
 def test_saved_bytes_include_the_filters_kept_over_micro_steps(recompute: bool) -> None:
     config = MODELS[1]
