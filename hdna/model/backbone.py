@@ -64,7 +64,7 @@ class MLP(nn.Module):
         self.fc2 = nn.Linear(config.mlp_width, config.d_model)
 
     def forward(self, x_BLD: Tensor, norm: Norm) -> Tensor:
-        """Add to the residual stream (B, L, D) the MLP of its norm; kept for the backward pass is the stream alone."""
+        """Add to the residual stream (B, L, D) the MLP of its norm; of more than a tile the stream alone is kept."""
         weights = norm.weight, norm.bias, self.fc1.weight, self.fc1.bias, self.fc2.weight, self.fc2.bias
         tiling = Tiling(norm.before(_hidden), into_residual=True, keeps=not is_recomputed())
         return tiling(x_BLD, *weights, result_is_needed=not is_replay())

@@ -62,7 +62,7 @@ class HyenaOperator(nn.Module):
         """Add to the residual stream (B, L, D) its norm mixed causally along L, with the filters from `taps`.
 
         Between the convolutions everything runs in tiles: kept for the backward pass are x, and the long convolutions'
-        inputs and results.
+        inputs and results, on a CPU all of what a single tile holds.
         """
         halo_BCH = self._halo(x_BLD, norm)
         v_BDL = self._gated(x_BLD, norm, halo_BCH, slice(self.order - 1, self.order + 1))
