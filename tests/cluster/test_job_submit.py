@@ -27,7 +27,7 @@ def submit(
             env=environment,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=600,
             check=False,
         )
         if "No available agent to submit job" not in done.stderr or time.monotonic() > deadline:

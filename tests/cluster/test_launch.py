@@ -23,7 +23,7 @@ from hdna.run.files import read_json, read_metrics
 from hdna_cluster.resources import processors_each
 
 HDNA = str(Path(sys.executable).with_name("hdna"))
-TIMEOUT_S = 240
+TIMEOUT_S = 600
 
 
 def hdna(*words: object) -> Ended:

@@ -17,7 +17,7 @@ from hdna.checkpoint import list_checkpoints
 from hdna.run.files import read_json, read_metrics
 
 HDNA = str(Path(sys.executable).with_name("hdna"))
-TIMEOUT_S = 240
+TIMEOUT_S = 600
 
 
 @pytest.mark.ray

@@ -54,7 +54,7 @@ def exported() -> dict[str, tuple[str, float]]:
         cwd=REPO,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

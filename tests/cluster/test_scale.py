@@ -113,7 +113,7 @@ def tensor_bytes(checkpoint_url: str) -> int:
 def test_a_command_asks_the_bucket_as_often_as_computed(bucket: str, proxy: FaultyProxy, tiny_recipe: Path) -> None:
     """Up to its first save, beside what it does every few seconds; and that as often as its time says."""
     words = [f"run.url={bucket}/run", f"data.shards=[{bucket}/shards]", "parallel.workers=2"]
-    subprocess.run([Path(sys.executable).with_name("hdna"), "train", tiny_recipe, *words], check=True, timeout=240)
+    subprocess.run([Path(sys.executable).with_name("hdna"), "train", tiny_recipe, *words], check=True, timeout=600)
     beginning = until_first_save(proxy.requests)
     renewed, looked = number_of(beginning, "put", "/lease/") - 2, number_of(beginning, "list", "lease") - 3
     beats = number_of(beginning, "put", "/run/state.json") - 1

@@ -13,7 +13,7 @@ from hdna.run.files import read_metrics
 from hdna.run.lease import LEASE_S
 
 HDNA = str(Path(sys.executable).with_name("hdna"))
-TIMEOUT_S = 300
+TIMEOUT_S = 600
 STEPS = 300
 """Enough for the second driver to look and be refused meanwhile."""
 

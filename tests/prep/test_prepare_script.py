@@ -33,7 +33,7 @@ def prepare(*arguments: object) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
         env={**os.environ, "PATH": path},
-        timeout=240,
+        timeout=600,
     )
 
 

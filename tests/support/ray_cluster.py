@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 RAY = str(Path(sys.executable).with_name("ray"))
-START_TIMEOUT_S = 120
+START_TIMEOUT_S = 300
 
 
 class Cluster(NamedTuple):
