@@ -15,12 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.autograd.graph import get_gradient_edge
+
+from hdna.ops.one_node import as_one_node, autocast_of
 
 CPU_TILE, CUDA_TILE = 2**13, 2**16
 """Positions of a tile, over all its samples. CPU: at D = 128, the four-fold hidden layer of an MLP takes 16 MiB, half
 of a last-level cache; a quarter of that is as fast on a quiet machine, and slower on a busy one, where every operation
-waits for all threads. CUDA: enough rows to fill any device; at D = 256 in bf16 that layer takes 128 MiB."""
+waits for all threads. It bounds what is kept of a single tile, too. CUDA: enough rows to fill any device; at D = 256 in
+bf16 that layer takes 128 MiB."""
 
 
 @dataclass(frozen=True)
@@ -104,11 +106,10 @@ class Tiling:
         """
         if torch.compiler.is_compiling():
             return self.whole(x_BLD, beside, halo, *weights)
-        tensors = x_BLD, beside, halo, *weights
-        run: type[torch.autograd.Function] = _Tiled if result_is_needed else _Noted
-        if self.keeps and _is_little(x_BLD) and _want_gradients(tensors):
-            run = _Kept
-        result: Tensor = run.apply(self, *tensors)
+        if self.keeps and _is_little(x_BLD):
+            return as_one_node(self.whole, x_BLD, beside, halo, *weights)
+        run = _Tiled if result_is_needed else _Noted
+        result: Tensor = run.apply(self, x_BLD, beside, halo, *weights)  # type: ignore[no-untyped-call]
         return result
 
     @property
@@ -229,48 +230,10 @@ class _Noted(_Tiled):
         return torch.empty_like(tensors[0])
 
 
-class _Kept(torch.autograd.Function):
-    """Both passes, with the function's own graph kept from one to the other.
-
-    A node of the outer graph all the same: ZeRO reduces gradients in the order in which they are ready, which on ranks
-    that share samples and on one that has none is only the same as long as all of a node's come at once.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, tiling: Tiling, *tensors: Tensor) -> Tensor:  # noqa: ANN401
-        _note(ctx, tiling, tensors)
-        inputs, result = _own_graph(tiling, tensors, ctx.needs_input_grad[1:])
-        ctx.kept = inputs, get_gradient_edge(result)  # without the result's values
-        return result.detach()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        needed = ctx.needs_input_grad[1:]
-        if ctx.kept is None:  # a second pass, by retain_graph
-            with torch.autocast(gradient.device.type, **ctx.precision):
-                inputs, result = _own_graph(ctx.tiling, ctx.saved_tensors, needed)
-            ctx.kept = inputs, get_gradient_edge(result)
-        (inputs, end), ctx.kept = ctx.kept, None
-        shares = iter(torch.autograd.grad(end, inputs, gradient))
-        return None, *(next(shares) if wanted else None for wanted in needed)
-
-
-def _own_graph(tiling: Tiling, tensors: Sequence[Tensor | None], needed: Sequence[bool]) -> tuple[list[Tensor], Tensor]:
-    """Those of the tensors that need a gradient, and the result of all of them."""
-    inputs = [
-        tensor if tensor is None else tensor.detach().requires_grad_(wanted)
-        for tensor, wanted in zip(tensors, needed, strict=True)
-    ]
-    with torch.enable_grad():
-        result = tiling.whole(*inputs)  # type: ignore[arg-type]
-    return [tensor for tensor in inputs if tensor is not None and tensor.requires_grad], result
-
-
 def _note(ctx: Any, tiling: Tiling, tensors: Sequence[Tensor]) -> None:  # noqa: ANN401
     """What the backward pass needs: x, beside, halo and the weights, and the precision in force."""
     ctx.save_for_backward(*tensors)
-    ctx.tiling, ctx.precision = tiling, _autocast_of(tensors[0])
+    ctx.tiling, ctx.precision = tiling, autocast_of(tensors[0])
 
 
 def _gradients(result: Tensor, inputs: Sequence[Tensor | None], gradient: Tensor) -> list[Tensor]:
@@ -304,10 +267,6 @@ def _tiles_of(x: Tensor) -> Iterator[Tile]:
     return tiles(batch, length, CPU_TILE if x.device.type == "cpu" else CUDA_TILE)
 
 
-def _want_gradients(tensors: Sequence[Tensor | None]) -> bool:
-    return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
-
-
 def _is_little(x: Tensor) -> bool:
     """Whether what a function of x keeps is little: on a CPU, what fits a tile."""
     return x.device.type == "cpu" and x.shape[0] * x.shape[1] <= CPU_TILE
@@ -315,8 +274,3 @@ def _is_little(x: Tensor) -> bool:
 
 def _sum(total: Tensor | None, share: Tensor) -> Tensor:
     return share if total is None else total + share
-
-
-def _autocast_of(x: Tensor) -> dict[str, Any]:
-    kind = x.device.type
-    return {"enabled": torch.is_autocast_enabled(kind), "dtype": torch.get_autocast_dtype(kind)}
