@@ -1,8 +1,8 @@
 """A function as one node of autograd's graph, which keeps the function's own graph from one pass to the other.
 
 Left to autograd itself it would be as many nodes as it has operations, a little faster. But ZeRO reduces gradients in
-the order in which they are ready; with several nodes that order is another on a rank without samples than on ranks that
-share samples, and gradients of different parameters are summed. All gradients of one node come at once, on every rank.
+the order in which they are ready; with several nodes that order was seen to differ between a rank without samples and
+ranks that share samples, and one parameter's gradient to be taken for another's. Those of one node come at once.
 """
 
 from collections.abc import Callable, Sequence

@@ -27,14 +27,16 @@ def shard_sequence(model: HyenaDNA, mesh: Mesh, long_conv: str = "all_to_all") -
     data-parallel training computes anyway, is the full gradient.
 
     May be called again with another mesh, at any step: no parameter or optimizer state is touched. A mesh with
-    `sequence_parallel_size` 1 restores the plain model, which an idle rank runs as well: it talks to no neighbour.
+    `sequence_parallel_size` 1 restores the plain model. An idle rank runs it as well, with a halo of its own: it talks
+    to no neighbour.
     """
     for block in model.backbone.blocks:
         operator = block.hyena
         assert isinstance(operator, HyenaOperator)
         convolutions = operator.order - 1
         if mesh.sequence_group is None:
-            operator.left_halo, operator.filter_span = None, whole_context
+            operator.left_halo = _own_end if mesh.is_idle else None
+            operator.filter_span = whole_context
             operator.long_convs = [causal_fft_conv] * convolutions
             continue
         operator.left_halo = partial(run_once, partial(_from_the_left, mesh))
@@ -54,6 +56,15 @@ def _long_conv(kind: str, model: HyenaDNA, mesh: Mesh) -> LongConv:
     if kind == "distributed_fft":
         return DistributedFFTConv(mesh)
     return AllToAllConv(mesh, lambda: model.backbone.micro_step)
+
+
+def _own_end(end_BCH: Tensor) -> Tensor:
+    """The halo of an idle rank, whose results do not count.
+
+    With it autograd has the same graph as on ranks that share samples, and gradients are ready in the same order: ZeRO
+    2 reduces them in that order, and an idle rank that owns parameters took one's gradient for another's.
+    """
+    return end_BCH
 
 
 def _from_the_left(mesh: Mesh, end_BCH: Tensor) -> Tensor:

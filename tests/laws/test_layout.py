@@ -62,6 +62,7 @@ class Layout(NamedTuple):
 
     def overrides(self) -> list[str]:
         return [
+            f"model.n_layer={4 if self.spare else 2}",  # ranks without samples own parameters of whole layers
             f"model.order={self.order}",
             f"model.d_model={self.d_model}",
             f"data.ignore_n={str(not self.mask_one_end).lower()}",
